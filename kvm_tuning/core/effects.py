@@ -1,0 +1,76 @@
+"""What must hold of a guest or a host. A closed vocabulary of small values.
+
+One engine applies, checks and restores any effect; a hook only says it.
+
+An element's *path* starts below ``<domain>``. Each step is a tag, with keys
+in brackets where there can be several: ``cputune/vcpupin[@vcpu='0']`` or
+``devices/disk[target/@dev='vda']/driver``. Keys name things that stay: a disk
+target, a MAC, a vCPU or iothread number; never a position.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import enum
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """What the domain XML must carry. ``text`` None: any text."""
+
+    path: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """What the domain XML must not carry: every element at the path."""
+
+    path: str
+
+
+class Scope(enum.Enum):
+    """Where a setting lives."""
+
+    HOST = 'host'
+    GUEST = 'guest'
+    INSTANCE = 'instance'
+
+
+class Phase(enum.Enum):
+    """When a setting can be made."""
+
+    BOOT = 'boot'
+    BEFORE_START = 'before-start'
+    AFTER_START = 'after-start'
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What must hold outside the domain XML.
+
+    ``kind`` is one of sysfs, module-parameter, kernel-argument, udev-rule,
+    thread-affinity, vf-attribute, host-mode or guest; ``name`` addresses the
+    thing within the kind.
+    """
+
+    kind: str
+    name: str
+    value: str
+    scope: Scope
+    phase: Phase
+
+
+Effect = Element | Absent | Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What the operator or the tenant should know of a plan.
+
+    ``audience`` is ``operator`` or ``tenant``; ``code`` is short and stable.
+    """
+
+    code: str
+    audience: str
+    text: str

@@ -1,0 +1,284 @@
+"""Knobs: what can be asked, declared once as data.
+
+From a declaration come the parser, Nova's API validator, the JSON schema, the
+reference page and ``kvm-tuning knob list``. A :class:`Kind` is the type of a
+knob's value and has four faces: parse, schema, Nova's value, description.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+import enum
+import re
+from typing import Any
+
+from kvm_tuning.core import cpuset
+
+Value = bool | int | str | frozenset[int]
+
+# As oslo.utils' bool_from_string(strict=True), which Nova uses.
+_TRUE = frozenset({'1', 't', 'true', 'on', 'y', 'yes'})
+_FALSE = frozenset({'0', 'f', 'false', 'off', 'n', 'no'})
+
+_UNITS_KIB = {
+    '': 1, 'kb': 1, 'kib': 1, 'k': 1,
+    'mb': 1024, 'mib': 1024, 'm': 1024,
+    'gb': 1024 ** 2, 'gib': 1024 ** 2, 'g': 1024 ** 2,
+}  # fmt: skip
+
+
+class Kind(ABC):
+    """The type of a knob's value."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Value:
+        """Return the value of ``text``.
+
+        :raises ValueError: with what would be valid as its message.
+        """
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value (cloud-init's is made of it)."""
+
+    @abstractmethod
+    def nova_value(self) -> dict[str, Any]:
+        """Return the ``value`` of Nova's ``ExtraSpecValidator``."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What is valid, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(Kind):
+    """A boolean, in the words that Nova takes."""
+
+    def parse(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise ValueError(self.description)
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'boolean'}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {'type': bool, 'description': self.description}
+
+    @property
+    def description(self) -> str:
+        return 'true or false'
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Kind):
+    """A whole number within bounds, or one of a few words."""
+
+    minimum: int
+    maximum: int
+    words: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> int | str:
+        word = text.strip()
+        if word in self.words:
+            return word
+        if not re.fullmatch(r'\d{1,9}', word, re.ASCII):
+            raise ValueError(self.description)
+        number = int(word)
+        if not self.minimum <= number <= self.maximum:
+            raise ValueError(self.description)
+        return number
+
+    def schema(self) -> dict[str, Any]:
+        number = {
+            'type': 'integer',
+            'minimum': self.minimum,
+            'maximum': self.maximum,
+        }
+        if not self.words:
+            return number
+        return {'oneOf': [number, {'enum': list(self.words)}]}
+
+    def nova_value(self) -> dict[str, Any]:
+        if not self.words:
+            return {
+                'type': int,
+                'min': self.minimum,
+                'max': self.maximum,
+                'description': self.description,
+            }
+        # Nova has no union type: a pattern takes the words and any number,
+        # the bounds are checked again when the flavor is used.
+        words = '|'.join(re.escape(word) for word in self.words)
+        return {
+            'type': str,
+            'pattern': rf'^({words}|\d{{1,{len(str(self.maximum))}}})$',
+            'description': self.description,
+        }
+
+    @property
+    def description(self) -> str:
+        words = ''.join(f', or {word}' for word in self.words)
+        return f'a whole number from {self.minimum} to {self.maximum}{words}'
+
+
+@dataclass(frozen=True, slots=True)
+class Size(Kind):
+    """A page size: a number with a unit (KiB without one), or a word."""
+
+    words: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> int | str:
+        word = text.strip()
+        if word in self.words:
+            return word
+        match = re.fullmatch(r'(\d{1,9})\s*([a-zA-Z]*)', word, re.ASCII)
+        if match is None or match[2].lower() not in _UNITS_KIB:
+            raise ValueError(self.description)
+        size = int(match[1]) * _UNITS_KIB[match[2].lower()]
+        if size <= 0:
+            raise ValueError(self.description)
+        return size
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': ['string', 'integer']}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {'type': str, 'description': self.description}
+
+    @property
+    def description(self) -> str:
+        words = ''.join(f'{word}, ' for word in self.words)
+        return f'{words}or a size such as 2048, 2MB, 1GB (KiB without a unit)'
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Kind):
+    """One of a few words."""
+
+    values: tuple[str, ...]
+
+    def parse(self, text: str) -> str:
+        word = text.strip()
+        if word not in self.values:
+            raise ValueError(self.description)
+        return word
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'string', 'enum': list(self.values)}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {
+            'type': str,
+            'enum': list(self.values),
+            'description': self.description,
+        }
+
+    @property
+    def description(self) -> str:
+        if len(self.values) == 1:
+            return self.values[0]
+        return f'{", ".join(self.values[:-1])} or {self.values[-1]}'
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSet(Kind):
+    """A set of CPU numbers in list format."""
+
+    def parse(self, text: str) -> frozenset[int]:
+        try:
+            cpus = cpuset.parse(text)
+        except ValueError as exc:
+            raise ValueError(f'{self.description} ({exc})') from exc
+        if not cpus:
+            raise ValueError(self.description)
+        return cpus
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'string', 'pattern': '^[0-9,^ -]+$'}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {
+            'type': str,
+            'pattern': r'^[0-9,^ -]+$',
+            'description': self.description,
+        }
+
+    @property
+    def description(self) -> str:
+        return 'a CPU list such as 0-3,8'
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Kind):
+    """A word of letters, digits and ``_.:=,-``; its meaning is the hook's."""
+
+    what: str
+
+    def parse(self, text: str) -> str:
+        word = text.strip()
+        if not re.fullmatch(r'[\w.:=,^-]{1,255}', word, re.ASCII):
+            raise ValueError(self.description)
+        return word
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'string', 'maxLength': 255}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {'type': str, 'description': self.description}
+
+    @property
+    def description(self) -> str:
+        return self.what
+
+
+class Source(enum.Enum):
+    """Who asked, strongest first."""
+
+    FLAVOR = 'flavor'
+    IMAGE = 'image'
+    PROFILE = 'profile'
+    DEFAULT = 'default'
+
+    @property
+    def promise(self) -> bool:
+        """Whether what it asks is a promise, or else a preference."""
+        return self in (Source.FLAVOR, Source.IMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One thing that can be asked.
+
+    ``name`` is the extra spec's key. With a ``parameter`` (a regular
+    expression) the name ends in one number more: ``hw:numa_cpus.0``.
+    ``nova``: the key is Nova's own; under Nova it has been honoured before
+    our hooks run. ``image`` is the image property of the same meaning.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    since: str = '1.0'
+    default: str | None = None
+    nova: bool = False
+    image: str | None = None
+    parameter: str | None = None
+    #: Whether a profile and the host's defaults may set it.
+    preferable: bool = True
+
+
+def by_name(knobs: Mapping[str, Knob], key: str) -> Knob | None:
+    """Return the knob that owns ``key``, a parametrised one included."""
+    knob = knobs.get(key)
+    if knob is not None or '.' not in key:
+        return knob
+    stem, _, parameter = key.rpartition('.')
+    knob = knobs.get(stem)
+    if knob is None or knob.parameter is None:
+        return None
+    return knob if re.fullmatch(knob.parameter, parameter) else None

@@ -1,0 +1,56 @@
+"""Who holds what: the claims of every guest on a host.
+
+A claim comes from the receipt of a *defined* guest, from what an *active*
+guest has in fact, receipt or not, or from the operator (``--taken``). So a
+stopped guest's pCPUs and a hand-pinned guest's are never given twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one owner holds."""
+
+    #: The guest's UUID, or another name that is unique on the host.
+    owner: str
+    #: For people: the guest's name.
+    name: str
+    #: pCPUs that nobody else may have.
+    pcpus: frozenset[int] = frozenset()
+    #: pCPUs that its shared vCPUs float over, and how many vCPUs do.
+    shared: frozenset[int] = frozenset()
+    shared_vcpus: int = 0
+    #: Huge pages by (cell, page size in KiB). ``pages_in_use`` says whether
+    #: they are already taken from the pool (the guest runs).
+    pages: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    pages_in_use: bool = False
+    #: Memory bound to a cell, in KiB, huge pages not counted.
+    memory_kib: Mapping[int, int] = field(default_factory=dict)
+    #: PCI addresses of VFs and other passed-through functions.
+    devices: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All claims on a host."""
+
+    claims: tuple[Claim, ...] = ()
+
+    @cached_property
+    def pcpus(self) -> frozenset[int]:
+        """Every pCPU that somebody holds for itself."""
+        return frozenset().union(*(claim.pcpus for claim in self.claims))
+
+    @cached_property
+    def devices(self) -> frozenset[str]:
+        return frozenset().union(*(claim.devices for claim in self.claims))
+
+    def without(self, owner: str) -> 'Ledger':
+        """Return the ledger as it is for ``owner`` itself."""
+        return Ledger(tuple(c for c in self.claims if c.owner != owner))
+
+    def plus(self, claims: Iterable[Claim]) -> 'Ledger':
+        return Ledger(self.claims + tuple(claims))
