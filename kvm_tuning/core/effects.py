@@ -15,10 +15,12 @@ import enum
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """What the domain XML must carry. ``text`` None: any text."""
+    """What the domain XML must carry. ``text`` None: any text; an attribute
+    None: the element must not have it.
+    """
 
     path: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str | None] = field(default_factory=dict)
     text: str | None = None
 
 

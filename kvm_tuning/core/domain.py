@@ -1,0 +1,214 @@
+"""A domain's XML: read it, tune it in place, take the tuning back.
+
+Unknown elements and comments survive; a domain of which nothing is asked
+keeps its bytes. XML from outside is parsed with entities, DTDs and network
+off (a DTD is refused).
+"""
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+import re
+
+from lxml import etree
+
+from kvm_tuning.core import edit, guest, receipt
+from kvm_tuning.core.effects import Absent, Element, Setting
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.plan import Plan
+from kvm_tuning.core.receipt import Receipt
+
+#: Far above any domain that libvirt takes; bounds what is parsed.
+MAX_BYTES = 10 * 1024 * 1024
+
+_PROLOGUE = re.compile(r'(?:\s+|<\?.*?\?>|<!--.*?-->)*', re.DOTALL)
+_MARKUP = re.compile(r'<!--.*?-->|<\?.*?\?>|<[^>]+>', re.DOTALL)
+_ATTRIBUTE = re.compile(r'="([^"]*)"')
+_FIRST_ATTRIBUTE = re.compile(r'<[^!?<>]*?=\s*(["\'])', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Untuned:
+    """A document without our tuning."""
+
+    root: etree._Element
+    #: Addresses that somebody else has changed since: left as they are.
+    foreign: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain's document, and what was promised to it before."""
+
+    xml: str
+    #: As it is in ``xml``.
+    root: etree._Element
+    receipt: Receipt | None
+
+    @cached_property
+    def untuned(self) -> Untuned:
+        """The document as it was before we tuned it."""
+        if self.receipt is None:
+            return Untuned(self.root, ())
+        root = copy.deepcopy(self.root)
+        foreign = _undo(root, self.receipt)
+        return Untuned(root, tuple(foreign))
+
+    @cached_property
+    def guest(self) -> Guest:
+        """The facts of the domain before we tuned it: what a plan is of."""
+        return guest.read(self.untuned.root)
+
+    @cached_property
+    def current(self) -> Guest:
+        """The facts of the domain as it is."""
+        return guest.read(self.root)
+
+
+def read(xml: str) -> Domain:
+    """Return the domain of its XML.
+
+    :raises InvalidDocument: it is no domain, has a DTD, or is too large.
+    """
+    root = _parse(xml)
+    element = receipt.find(root)
+    return Domain(
+        xml, root, None if element is None else receipt.read(element)
+    )
+
+
+def tune(domain: Domain, plan: Plan) -> str:
+    """Return the XML in which every effect of ``plan`` holds.
+
+    What an earlier plan has changed and this one does not want is restored.
+    The same bytes come back when nothing has to change.
+    """
+    elements = [e for e in plan.effects if isinstance(e, Element | Absent)]
+    if not plan.effects:
+        return undo(domain)
+    root = copy.deepcopy(domain.untuned.root)
+    editor = edit.Editor(root)
+    promises: list[edit.Promise | edit.Removal] = []
+    for effect in elements:
+        if isinstance(effect, Element):
+            promises.append(editor.apply(effect))
+        else:
+            promises.append(editor.remove(effect))
+    _add_receipt(root, plan, tuple(promises))
+    return _serialise(root, domain.xml)
+
+
+def undo(domain: Domain) -> str:
+    """Return the XML as it was before we tuned it.
+
+    What somebody else has changed since stays (``domain.untuned.foreign``).
+    """
+    if domain.receipt is None:
+        return domain.xml
+    return _serialise(domain.untuned.root, domain.xml)
+
+
+def _parse(xml: str) -> etree._Element:
+    if len(xml) > MAX_BYTES:
+        raise InvalidDocument(
+            f'the domain XML has {len(xml)} characters, more than {MAX_BYTES}'
+        )
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        encoding='utf-8',
+    )
+    try:
+        root = etree.fromstring(xml.encode(), parser)
+    except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
+        raise InvalidDocument(f'the domain is no XML: {exc}') from exc
+    if root.getroottree().docinfo.doctype:
+        raise InvalidDocument(
+            'the domain XML has a document type declaration: refused, as '
+            'libvirt writes none and entities could read files'
+        )
+    if root.tag != 'domain':
+        raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
+    return root
+
+
+def _undo(root: etree._Element, promised: Receipt) -> list[str]:
+    element = receipt.find(root)
+    if element is not None:
+        metadata = element.getparent()
+        edit.cut(element)
+        if promised.made_metadata and metadata is not None:
+            if not len(metadata):
+                edit.cut(metadata)
+    return edit.Editor(root).take_back(promised.promises)
+
+
+def _add_receipt(
+    root: etree._Element,
+    plan: Plan,
+    promises: tuple[edit.Promise | edit.Removal, ...],
+) -> None:
+    metadata = root.find('metadata')
+    made = metadata is None
+    if metadata is None:
+        metadata = etree.Element('metadata')
+        edit.append(root, metadata, 1)
+    element = receipt.write(
+        Receipt(
+            flavor=plan.request.flavor,
+            asked=tuple(
+                receipt.Origin(a.key, a.text, a.source, a.origin)
+                for a in plan.request.asked.values()
+            ),
+            promises=promises,
+            settings=tuple(e for e in plan.effects if isinstance(e, Setting)),
+            claim=plan.claim,
+            unkept=plan.unkept,
+            made_metadata=made,
+        )
+    )
+    edit.append(metadata, element, 2)
+    if element.tail is not None:
+        tail = element.tail
+        receipt.indent(element, 2)
+        element.tail = tail
+
+
+def _serialise(root: etree._Element, like: str) -> str:
+    """Return the text of ``root``, with what surrounds it in ``like`` and
+    with the quotes that ``like`` uses (libvirt writes single ones).
+    """
+    text = etree.tostring(root, encoding='unicode', with_tail=False)
+    prologue = _PROLOGUE.match(like)
+    start = prologue.end() if prologue else 0
+    first = _FIRST_ATTRIBUTE.search(like, start)
+    if first is not None and first[1] == "'":
+        text = _MARKUP.sub(_single_quotes, text)
+    return like[:start] + text + like[_end(like, start) :]
+
+
+def _end(like: str, start: int) -> int:
+    """Return where the root element ends: behind it is only what XML calls
+    Misc (white space, comments, processing instructions).
+    """
+    end = 0
+    for match in _MARKUP.finditer(like, start):
+        if not match[0].startswith(('<!', '<?')):
+            end = match.end()
+    return end
+
+
+def _single_quotes(match: re.Match[str]) -> str:
+    markup = match[0]
+    if markup.startswith(('<!', '<?')):
+        return markup
+    return _ATTRIBUTE.sub(_single_quote, markup)
+
+
+def _single_quote(match: re.Match[str]) -> str:
+    value = match[1].replace("'", '&apos;')
+    return f"='{value}'"

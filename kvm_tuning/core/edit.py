@@ -1,0 +1,298 @@
+"""Change a domain's XML in place, and take every change back exactly.
+
+Each change gives a :class:`Promise`: what was wanted and what was there
+before. Taking promises back in reverse order gives the bytes of before, the
+indentation included.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from kvm_tuning.core import paths
+from kvm_tuning.core.effects import Absent, Element
+from kvm_tuning.core.exceptions import InvalidDocument
+
+#: Stands for an element's text among its attributes.
+TEXT = '#text'
+
+_Children = dict[str | None, etree._Element]
+_PLAIN = etree.XMLParser(resolve_entities=False, no_network=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One kept effect and what it replaced."""
+
+    path: str
+    #: By attribute, or TEXT; None: must not be there, was not there.
+    wanted: Mapping[str, str | None]
+    found: Mapping[str, str | None]
+    #: How many of the path's last steps were made for it.
+    made: int = 0
+    #: The attributes' order of before, where taking one away lost it.
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """One element that was taken out."""
+
+    #: Position below its parent.
+    position: int
+    xml: str
+    #: The text before and after it.
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One kept absence: the elements that were taken out."""
+
+    path: str
+    removed: tuple[Removed, ...] = ()
+
+
+@dataclass(slots=True)
+class Editor:
+    """Edits one document. Its index lives as long as it does."""
+
+    root: etree._Element
+    _index: dict[tuple[etree._Element, str, str | None, str], _Children] = (
+        field(default_factory=dict)
+    )
+
+    def apply(self, effect: Element) -> Promise:
+        """Make ``effect`` hold.
+
+        :raises InvalidDocument: the path leads through a device that the
+            domain does not have; only elements that are told by attributes
+            of their own are made.
+        """
+        element, made = self._reach(effect.path)
+        wanted: dict[str, str | None] = dict(effect.attributes)
+        found: dict[str, str | None] = {}
+        order: tuple[str, ...] = ()
+        for name, value in effect.attributes.items():
+            before = found[name] = element.get(name)
+            if value is not None:
+                element.set(name, value)
+            elif before is not None:
+                order = order or tuple(str(k) for k in element.attrib)
+                del element.attrib[name]
+        if effect.text is not None:
+            wanted[TEXT] = effect.text
+            found[TEXT] = element.text
+            element.text = effect.text
+        return Promise(effect.path, wanted, found, made, order)
+
+    def remove(self, effect: Absent) -> Removal:
+        """Take out every element at the path."""
+        removed = []
+        for element in paths.find(self.root, effect.path):
+            removed.append(
+                Removed(
+                    _parent(element).index(element),
+                    etree.tostring(
+                        element, encoding='unicode', with_tail=False
+                    ),
+                    _text_before(element),
+                    element.tail,
+                )
+            )
+            self._cut(element)
+        return Removal(effect.path, tuple(removed))
+
+    def take_back(self, promises: Iterable[Promise | Removal]) -> list[str]:
+        """Restore what ``promises``, in the order of their making, replaced.
+
+        What somebody else has changed since is left as it is; its addresses
+        are returned.
+        """
+        foreign: list[str] = []
+        for promise in reversed(list(promises)):
+            if isinstance(promise, Removal):
+                foreign += self._put_back(promise)
+            else:
+                foreign += self._restore(promise)
+        return foreign[::-1]
+
+    def _restore(self, promise: Promise) -> list[str]:
+        elements = paths.find(self.root, promise.path)
+        if not elements:
+            return [promise.path]
+        element = elements[0]
+        foreign = []
+        for name, wanted in promise.wanted.items():
+            is_text = name == TEXT
+            now = element.text if is_text else element.get(name)
+            before = promise.found.get(name)
+            if now == before:
+                continue
+            if now != wanted:
+                foreign.append(f'{promise.path}/{name}')
+            elif is_text:
+                element.text = before
+            elif before is None:
+                del element.attrib[name]
+            else:
+                element.set(name, before)
+        if promise.order:
+            _reorder(element, promise.order)
+        self._unmake(element, promise)
+        return foreign
+
+    def _unmake(self, element: etree._Element, promise: Promise) -> None:
+        steps = paths.steps(promise.path)
+        for step in steps[len(steps) - promise.made :][::-1]:
+            keys = {key.attribute for key in step.keys}
+            if len(element) or set(element.attrib) - keys:
+                return
+            if element.text and element.text.strip():
+                return
+            parent = _parent(element)
+            self._cut(element)
+            element = parent
+
+    def _put_back(self, removal: Removal) -> list[str]:
+        if not removal.removed:
+            return []
+        above = removal.path.rpartition('/')[0]
+        parents = paths.find(self.root, above) if above else [self.root]
+        if not parents or paths.find(self.root, removal.path):
+            return [removal.path]
+        for removed in reversed(removal.removed):
+            _insert(parents[0], removed)
+        self._index.clear()
+        return []
+
+    def _reach(self, path: str) -> tuple[etree._Element, int]:
+        """Return the element at ``path`` and how many steps were made."""
+        element, made = self.root, 0
+        for depth, step in enumerate(paths.steps(path), 1):
+            child = self._child(element, step)
+            if child is None:
+                if any(key.child for key in step.keys):
+                    raise InvalidDocument(
+                        f'the domain has no {step.tag} with '
+                        + ' and '.join(f'{k[0]} {k[2]}' for k in step.keys)
+                    )
+                child = self._make(element, step, depth)
+                made += 1
+            element = child
+        return element, made
+
+    def _child(
+        self, parent: etree._Element, step: paths.Step
+    ) -> etree._Element | None:
+        if not step.keys:
+            return parent.find(step.tag)
+        if len(step.keys) > 1:
+            candidates = parent.iterchildren(step.tag)
+            return next(
+                (c for c in candidates if paths.matches(c, step)), None
+            )
+        key = step.keys[0]
+        return self._children(parent, step.tag, key).get(key.value)
+
+    def _children(
+        self, parent: etree._Element, tag: str, key: paths.Key
+    ) -> _Children:
+        """Return the children of ``tag`` by what they have at ``key``."""
+        name = (parent, tag, key.child, key.attribute)
+        index = self._index.get(name)
+        if index is None:
+            index = self._index[name] = {}
+            for child in parent.iterchildren(tag):
+                index.setdefault(paths.value(child, key), child)
+        return index
+
+    def _make(
+        self, parent: etree._Element, step: paths.Step, depth: int
+    ) -> etree._Element:
+        child = etree.Element(
+            step.tag, {key.attribute: key.value for key in step.keys}
+        )
+        append(parent, child, depth)
+        if len(step.keys) == 1:
+            key = step.keys[0]
+            self._children(parent, step.tag, key)[key.value] = child
+        return child
+
+    def _cut(self, element: etree._Element) -> None:
+        cut(element)
+        self._index.clear()
+
+
+def append(parent: etree._Element, child: etree._Element, depth: int) -> None:
+    """Add ``child`` as the last of ``parent``, indented as its neighbours.
+
+    ``depth`` is how deep the child stands, 1 below the root. A document
+    without line breaks stays without.
+    """
+    if len(parent):
+        last = parent[-1]
+        child.tail = last.tail
+        last.tail = parent.text if _blank(parent.text) else None
+    elif parent.text is None and _indented(parent, depth):
+        parent.text = '\n' + '  ' * depth
+        child.tail = '\n' + '  ' * (depth - 1)
+    parent.append(child)
+
+
+def cut(element: etree._Element) -> None:
+    """Take ``element`` out of its parent: :func:`append`, backwards."""
+    parent = _parent(element)
+    before = element.getprevious()
+    tail = element.tail
+    if before is not None:
+        if element.getnext() is None:
+            before.tail = tail
+    elif len(parent) == 1 and tail is not None and _blank(parent.text):
+        parent.text = None
+    element.tail = None
+    parent.remove(element)
+
+
+def _insert(parent: etree._Element, removed: Removed) -> None:
+    """Put back what :func:`cut` took."""
+    element = etree.fromstring(removed.xml, _PLAIN)
+    element.tail = removed.after
+    parent.insert(removed.position, element)
+    previous = element.getprevious()
+    if previous is None:
+        parent.text = removed.before
+    else:
+        previous.tail = removed.before
+
+
+def _text_before(element: etree._Element) -> str | None:
+    previous = element.getprevious()
+    return _parent(element).text if previous is None else previous.tail
+
+
+def _indented(element: etree._Element, depth: int) -> bool:
+    root = element
+    for _ in range(depth - 1):
+        root = _parent(root)
+    return root.text is not None and '\n' in root.text
+
+
+def _blank(text: str | None) -> bool:
+    return text is None or not text.strip()
+
+
+def _parent(element: etree._Element) -> etree._Element:
+    parent = element.getparent()
+    assert parent is not None
+    return parent
+
+
+def _reorder(element: etree._Element, order: tuple[str, ...]) -> None:
+    now = {str(k): str(v) for k, v in element.attrib.items()}
+    names = [n for n in order if n in now] + [n for n in now if n not in order]
+    element.attrib.clear()
+    for name in names:
+        element.set(name, now[name])

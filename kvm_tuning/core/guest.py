@@ -1,0 +1,277 @@
+"""What a domain already says: sizes, cells, pins, disks, NICs. Facts only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.exceptions import InvalidDocument
+
+# libvirt's scaled integers (formatdomain, "Memory Allocation").
+_BYTES = {
+    'b': 1, 'bytes': 1,
+    'KB': 1000, 'k': 1024, 'KiB': 1024,
+    'MB': 1000 ** 2, 'M': 1024 ** 2, 'MiB': 1024 ** 2,
+    'GB': 1000 ** 3, 'G': 1024 ** 3, 'GiB': 1024 ** 3,
+    'TB': 1000 ** 4, 'T': 1024 ** 4, 'TiB': 1024 ** 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk, CD-ROM or floppy."""
+
+    #: Its name in the guest's XML, such as ``vda``: stays for its life.
+    target: str
+    bus: str
+    #: ``disk``, ``cdrom``, ``floppy`` or ``lun``.
+    device: str
+    #: ``file``, ``block``, ``network`` and so on.
+    type: str
+    #: Path below ``<source>``; None for a network disk or an empty drive.
+    source: str | None
+    #: Attributes of ``<driver>``.
+    driver: Mapping[str, str] = field(default_factory=dict)
+    #: Number of the controller it hangs on.
+    controller: int = 0
+    shareable: bool = False
+
+    @property
+    def path(self) -> str:
+        """Its address in effects."""
+        return f"devices/disk[target/@dev='{self.target}']"
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A NIC that libvirt makes."""
+
+    mac: str | None
+    #: ``bridge``, ``network``, ``ethernet``, ``direct``, ``hostdev`` ...
+    type: str
+    model: str | None
+    #: Attributes of ``<source>`` and ``<driver>``.
+    source: Mapping[str, str] = field(default_factory=dict)
+    driver: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Its address in effects.
+
+        :raises InvalidDocument: it has no MAC to address it by.
+        """
+        if self.mac is None:
+            raise InvalidDocument(
+                'a NIC of the domain has no <mac address=...>: define the '
+                'domain first (libvirt then makes one), or write one'
+            )
+        return f"devices/interface[mac/@address='{self.mac}']"
+
+
+@dataclass(frozen=True, slots=True)
+class Numa:
+    """A guest cell that the domain already has."""
+
+    id: int
+    cpus: frozenset[int]
+    memory_kib: int
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A domain, as its XML says."""
+
+    name: str
+    uuid: str | None
+    #: ``kvm`` or ``qemu``.
+    type: str
+    arch: str | None
+    machine: str | None
+    vcpus: int
+    memory_kib: int
+    disks: tuple[Disk, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    cells: tuple[Numa, ...] = ()
+    #: ``<vcpupin>`` by vCPU, ``<emulatorpin>``, ``<iothreadpin>`` by number.
+    pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    emulator_pin: frozenset[int] | None = None
+    iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    iothreads: int = 0
+    #: Host PCI addresses of ``<hostdev>`` and hostdev interfaces.
+    host_devices: tuple[str, ...] = ()
+    #: Sizes in KiB of the huge pages it names.
+    huge_pages_kib: tuple[int, ...] = ()
+    #: Host cells of ``<numatune><memory nodeset=...>``.
+    memory_nodes: frozenset[int] | None = None
+    #: Whether Nova made it (it carries Nova's metadata).
+    nova: bool = False
+
+    @property
+    def owner(self) -> str:
+        """What names its claims on the host."""
+        return self.uuid or self.name
+
+
+def read(root: etree._Element) -> Guest:
+    """Return the facts of a parsed ``<domain>``.
+
+    :raises InvalidDocument: a value that libvirt would not take either.
+    """
+    if root.tag != 'domain':
+        raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
+    vcpu = root.find('vcpu')
+    return Guest(
+        name=root.findtext('name', ''),
+        uuid=root.findtext('uuid'),
+        type=root.get('type', ''),
+        arch=_get(root.find('os/type'), 'arch'),
+        machine=_get(root.find('os/type'), 'machine'),
+        vcpus=1 if vcpu is None else _number(vcpu.text, '<vcpu>'),
+        memory_kib=_memory(root),
+        disks=tuple(_disks(root)),
+        interfaces=tuple(_interfaces(root)),
+        cells=tuple(_cells(root)),
+        pins=_pins(root, 'vcpupin', 'vcpu'),
+        emulator_pin=_cpus(root.find('cputune/emulatorpin'), 'cpuset'),
+        iothread_pins=_pins(root, 'iothreadpin', 'iothread'),
+        iothreads=_iothreads(root),
+        host_devices=tuple(_host_devices(root)),
+        huge_pages_kib=tuple(
+            _scaled(page.get('size'), page.get('unit', 'KiB')) // 1024
+            for page in root.iterfind('memoryBacking/hugepages/page')
+        ),
+        memory_nodes=_cpus(root.find('numatune/memory'), 'nodeset'),
+        nova=root.find('metadata/{*}instance') is not None,
+    )
+
+
+def pci_address(element: etree._Element) -> str:
+    """Return ``dddd:bb:dd.f`` of a libvirt ``<address>`` of a host device."""
+    parts = [
+        _number(element.get(key, '0'), f'<address {key}>', 0)
+        for key in ('domain', 'bus', 'slot', 'function')
+    ]
+    return '{:04x}:{:02x}:{:02x}.{:x}'.format(*parts)
+
+
+def _get(element: etree._Element | None, key: str) -> str | None:
+    return None if element is None else element.get(key)
+
+
+def _number(text: str | None, what: str, base: int = 10) -> int:
+    try:
+        return int((text or '').strip(), base)
+    except ValueError:
+        raise InvalidDocument(
+            f'{what} of the domain: {text!r} is no whole number'
+        ) from None
+
+
+def _scaled(text: str | None, unit: str) -> int:
+    """Return bytes of a libvirt scaled integer."""
+    if unit not in _BYTES:
+        raise InvalidDocument(f'unit {unit!r} in the domain is unknown')
+    return _number(text, 'a size') * _BYTES[unit]
+
+
+def _memory(root: etree._Element) -> int:
+    memory = root.find('memory')
+    if memory is None:
+        return 0
+    return _scaled(memory.text, memory.get('unit', 'KiB')) // 1024
+
+
+def _cpus(element: etree._Element | None, key: str) -> frozenset[int] | None:
+    text = _get(element, key)
+    if text is None:
+        return None
+    try:
+        return cpuset.parse(text)
+    except ValueError as exc:
+        raise InvalidDocument(f'{key}={text!r} of the domain: {exc}') from exc
+
+
+def _pins(
+    root: etree._Element, tag: str, key: str
+) -> dict[int, frozenset[int]]:
+    pins = {}
+    for element in root.iterfind(f'cputune/{tag}'):
+        number = _number(element.get(key), f'<{tag} {key}>')
+        pins[number] = _cpus(element, 'cpuset') or frozenset()
+    return pins
+
+
+def _iothreads(root: etree._Element) -> int:
+    text = root.findtext('iothreads')
+    listed = len(root.findall('iothreadids/iothread'))
+    return max(listed, _number(text, '<iothreads>') if text else 0)
+
+
+def _cells(root: etree._Element) -> list[Numa]:
+    cells = []
+    for index, cell in enumerate(root.iterfind('cpu/numa/cell')):
+        memory = _scaled(cell.get('memory', '0'), cell.get('unit', 'KiB'))
+        number = _number(cell.get('id', str(index)), '<cell id>')
+        cpus = _cpus(cell, 'cpus') or frozenset()
+        cells.append(Numa(number, cpus, memory // 1024))
+    return cells
+
+
+def _disks(root: etree._Element) -> list[Disk]:
+    disks = []
+    for element in root.iterfind('devices/disk'):
+        target = element.find('target')
+        name = _get(target, 'dev')
+        if target is None or name is None:
+            raise InvalidDocument('a <disk> of the domain has no target')
+        address = element.find('address')
+        source = element.find('source')
+        driver = element.find('driver')
+        path = None
+        if source is not None:
+            path = source.get('file') or source.get('dev')
+        disks.append(
+            Disk(
+                target=name,
+                bus=target.get('bus', ''),
+                device=element.get('device', 'disk'),
+                type=element.get('type', 'file'),
+                source=path,
+                driver={} if driver is None else _attributes(driver),
+                controller=_number(
+                    _get(address, 'controller') or '0', '<address controller>'
+                ),
+                shareable=element.find('shareable') is not None,
+            )
+        )
+    return disks
+
+
+def _interfaces(root: etree._Element) -> list[Interface]:
+    interfaces = []
+    for element in root.iterfind('devices/interface'):
+        source = element.find('source')
+        driver = element.find('driver')
+        interfaces.append(
+            Interface(
+                mac=_get(element.find('mac'), 'address'),
+                type=element.get('type', ''),
+                model=_get(element.find('model'), 'type'),
+                source={} if source is None else _attributes(source),
+                driver={} if driver is None else _attributes(driver),
+            )
+        )
+    return interfaces
+
+
+def _attributes(element: etree._Element) -> dict[str, str]:
+    return {str(key): str(value) for key, value in element.attrib.items()}
+
+
+def _host_devices(root: etree._Element) -> list[str]:
+    addresses = [
+        *root.iterfind("devices/hostdev[@type='pci']/source/address"),
+        *root.iterfind("devices/interface[@type='hostdev']/source/address"),
+    ]
+    return [pci_address(a) for a in addresses if a.get('type') != 'usb']

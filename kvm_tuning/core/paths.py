@@ -1,0 +1,86 @@
+"""Paths of effects below ``<domain>``: their grammar, and how one is found.
+
+A path is steps joined by ``/``; a step is a tag with any number of keys:
+``[@name='value']`` for an attribute of the element, ``[child/@name='value']``
+for one of a child. See :mod:`kvm_tuning.core.effects`.
+"""
+
+from functools import lru_cache
+import re
+from typing import NamedTuple
+
+from lxml import etree
+
+
+class Key(NamedTuple):
+    """What tells an element from others of its tag."""
+
+    #: The child that carries the attribute; None: the element itself.
+    child: str | None
+    attribute: str
+    value: str
+
+
+class Step(NamedTuple):
+    """One step of a path."""
+
+    tag: str
+    keys: tuple[Key, ...]
+
+
+_STEP = re.compile(r"([A-Za-z_][\w.-]*)((?:\[[^\]']*'[^']*'\])*)(?:/|\Z)")
+_KEY = re.compile(r"\[(?:([A-Za-z_][\w.-]*)/)?@([A-Za-z_][\w.-]*)='([^']*)'\]")
+
+
+@lru_cache(maxsize=8192)
+def steps(path: str) -> tuple[Step, ...]:
+    """Return the steps of ``path``.
+
+    :raises ValueError: it is not a path.
+    """
+    found = []
+    position = 0
+    while position < len(path):
+        match = _STEP.match(path, position)
+        if match is None:
+            raise ValueError(f'{path!r} is no path of an element')
+        keys = tuple(Key(*key) for key in _KEY.findall(match[2]))
+        if len(keys) != match[2].count('['):
+            raise ValueError(f'{path!r} is no path of an element')
+        # findall gives '' for a group that took no part.
+        found.append(
+            Step(
+                match[1],
+                tuple(k._replace(child=k.child or None) for k in keys),
+            )
+        )
+        position = match.end()
+    if not found or path.endswith('/'):
+        raise ValueError(f'{path!r} is no path of an element')
+    return tuple(found)
+
+
+def matches(element: etree._Element, step: Step) -> bool:
+    """Return whether ``element``, of the step's tag, has all its keys."""
+    return all(value(element, key) == key.value for key in step.keys)
+
+
+def value(element: etree._Element, key: Key) -> str | None:
+    """Return what ``element`` has where ``key`` looks."""
+    if key.child is None:
+        return element.get(key.attribute)
+    child = element.find(key.child)
+    return None if child is None else child.get(key.attribute)
+
+
+def find(root: etree._Element, path: str) -> list[etree._Element]:
+    """Return every element at ``path`` below ``root``."""
+    elements = [root]
+    for step in steps(path):
+        elements = [
+            child
+            for parent in elements
+            for child in parent.iterchildren(step.tag)
+            if matches(child, step)
+        ]
+    return elements

@@ -1,0 +1,244 @@
+"""The plan for one guest: what must hold, what it holds, what to know.
+
+A pure function of the hooks, the request, the guest and the site. Nothing is
+changed while a plan is made, so a dry run is a plan that nobody applies.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kvm_tuning.core import paths
+from kvm_tuning.core import placement as placement_
+from kvm_tuning.core import request as request_
+from kvm_tuning.core.demands import CellDemand, Demand
+from kvm_tuning.core.effects import (
+    Absent,
+    Consequence,
+    Effect,
+    Element,
+    Setting,
+)
+from kvm_tuning.core.exceptions import (
+    HookConflict,
+    HookFailed,
+    KvmTuningError,
+    RequestError,
+)
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.ledger import Claim
+from kvm_tuning.core.placement import Placement, Unkept
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+
+_T = TypeVar('_T')
+
+
+class Hook(Protocol):
+    """What a plan needs of a hook; see :class:`kvm_tuning.hooks.base.Hook`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def knobs(self) -> Sequence[Knob]: ...
+
+    def wanted(self, request: Request) -> bool: ...
+
+    def check(
+        self, request: Request
+    ) -> Iterable[RequestError | Consequence]: ...
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]: ...
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Effect | Consequence | Unkept]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of a request on one site."""
+
+    request: Request
+    guest: Guest
+    demands: tuple[Demand, ...]
+    placement: Placement
+    effects: tuple[Effect, ...]
+    claim: Claim
+    consequences: tuple[Consequence, ...]
+    unkept: tuple[Unkept, ...]
+
+
+def make(
+    hooks: Sequence[Hook], request: Request, guest: Guest, site: Site
+) -> Plan:
+    """Return the plan for ``guest``.
+
+    ``site.ledger`` must not hold the guest's own claims.
+
+    :raises RequestError: the request contradicts itself or the guest.
+    :raises Refused: the site cannot keep a promise.
+    :raises HookError: a hook is broken, or two want different things.
+    """
+    active = [hook for hook in hooks if hook.wanted(request)]
+    consequences = check(active, request)
+    demands: list[Demand] = []
+    for hook in active:
+        demands += _call(hook, hook.demands(request, guest))
+    placement = placement_.solve(demands, site) if demands else Placement()
+    effects: list[Effect] = []
+    unkept = list(placement.unkept)
+    owners: list[str] = []
+    for hook in active:
+        for item in _call(hook, hook.effects(request, guest, placement, site)):
+            if isinstance(item, Consequence):
+                consequences.append(item)
+            elif isinstance(item, Unkept):
+                unkept.append(item)
+            else:
+                effects.append(item)
+                owners.append(hook.name)
+    return Plan(
+        request=request,
+        guest=guest,
+        demands=tuple(demands),
+        placement=placement,
+        effects=_merge(effects, owners),
+        claim=_claim(guest, placement, demands),
+        consequences=tuple(dict.fromkeys(consequences)),
+        unkept=tuple(unkept),
+    )
+
+
+def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
+    """Return what is to know of a request before there is any guest.
+
+    :raises RequestError: everything in it that contradicts itself.
+    """
+    errors: list[RequestError] = []
+    consequences: list[Consequence] = []
+    for hook in hooks:
+        if not hook.wanted(request):
+            continue
+        for item in _call(hook, hook.check(request)):
+            if isinstance(item, Consequence):
+                consequences.append(item)
+            else:
+                errors.append(item)
+    request_.raise_all(errors)
+    return consequences
+
+
+def _call(hook: Hook, items: Iterable[_T]) -> list[_T]:
+    """Return what a hook yields; what it should not raise is its bug."""
+    try:
+        return list(items)
+    except KvmTuningError:
+        raise
+    except Exception as exc:
+        raise HookFailed(
+            f'hook {hook.name!r} failed with {type(exc).__name__}: {exc}'
+        ) from exc
+
+
+def _merge(
+    effects: Sequence[Effect], owners: Sequence[str]
+) -> tuple[Effect, ...]:
+    """Return the effects, those on one element joined.
+
+    :raises HookConflict: two values at one address, or a value below what
+        must be absent.
+    """
+    wanted: dict[tuple[str, str], tuple[str | None, str]] = {}
+    elements: dict[str, Element] = {}
+    merged: dict[object, Effect] = {}
+    for effect, owner in zip(effects, owners, strict=True):
+        for address, value in addresses(effect):
+            before = wanted.setdefault(address, (value, owner))
+            if before[0] != value:
+                raise HookConflict(
+                    f'hooks {before[1]!r} and {owner!r} want {before[0]!r} '
+                    f'and {value!r} at {"/".join(filter(None, address))}'
+                )
+        if isinstance(effect, Element):
+            known = elements.get(effect.path)
+            if known is not None:
+                effect = Element(
+                    effect.path,
+                    {**known.attributes, **effect.attributes},
+                    known.text if effect.text is None else effect.text,
+                )
+            elements[effect.path] = merged[effect.path] = effect
+        else:
+            merged[effect] = effect
+    result = tuple(merged.values())
+    absent = [e for e in result if isinstance(e, Absent)]
+    for effect in absent:
+        for path in elements:
+            if _below(path, effect.path):
+                raise HookConflict(
+                    f'{effect.path} must be absent, and {path} must be there'
+                )
+    return result
+
+
+def addresses(
+    effect: Effect,
+) -> Iterable[tuple[tuple[str, str], str | None]]:
+    """Yield each address of an effect with the value it wants there."""
+    if isinstance(effect, Element):
+        for name, value in effect.attributes.items():
+            yield (effect.path, name), value
+        if effect.text is not None:
+            yield (effect.path, ''), effect.text
+    elif isinstance(effect, Setting):
+        yield (effect.kind, effect.name), effect.value
+
+
+def _below(path: str, above: str) -> bool:
+    inner, outer = paths.steps(path), paths.steps(above)
+    return len(inner) >= len(outer) and all(
+        i.tag == o.tag and set(o.keys) <= set(i.keys)
+        for i, o in zip(inner, outer, strict=False)
+    )
+
+
+def _claim(
+    guest: Guest, placement: Placement, demands: Sequence[Demand]
+) -> Claim:
+    """Return what the guest holds once the plan is applied."""
+    pages: dict[tuple[int, int], int] = {}
+    memory: dict[int, int] = {}
+    shared: set[int] = set()
+    shared_vcpus = 0
+    of_cell = {d.cell: d for d in demands if isinstance(d, CellDemand)}
+    for cell in placement.cells:
+        if cell.page_kib is not None:
+            key = (cell.host_cell, cell.page_kib)
+            pages[key] = pages.get(key, 0) + cell.pages
+        else:
+            memory[cell.host_cell] = (
+                memory.get(cell.host_cell, 0) + cell.memory_kib
+            )
+        if cell.shared:
+            shared |= cell.shared
+            demand = of_cell[cell.cell]
+            shared_vcpus += len(demand.vcpus) - len(demand.dedicated)
+    return Claim(
+        owner=guest.owner,
+        name=guest.name,
+        pcpus=placement.held,
+        shared=frozenset(shared),
+        shared_vcpus=shared_vcpus,
+        pages=pages,
+        memory_kib=memory,
+        devices=frozenset(
+            a for each in placement.devices.values() for a in each
+        ),
+    )

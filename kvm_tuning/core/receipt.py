@@ -1,0 +1,287 @@
+"""What was promised to a guest, as it stands in the domain's metadata.
+
+The receipt is all the state there is for a guest: per address the wanted
+value and the one found before (so that it can be undone and audited), who
+asked, what the guest holds of the host, and which preferences were not kept.
+libvirt keeps it: ``<metadata>`` takes one element per XML namespace
+(formatdomain, "General metadata").
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+import json
+
+from lxml import etree
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.edit import TEXT, Promise, Removal, Removed
+from kvm_tuning.core.effects import Phase, Scope, Setting
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.knobs import Source
+from kvm_tuning.core.ledger import Claim
+from kvm_tuning.core.placement import Unkept
+
+NAMESPACE = 'urn:kvm-tuning:receipt:1'
+PREFIX = 'kvm-tuning'
+TAG = f'{{{NAMESPACE}}}receipt'
+PATH = f'metadata/{TAG}'
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for a key."""
+
+    key: str
+    text: str
+    source: Source
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was promised to one guest, and what it holds for that."""
+
+    flavor: str
+    asked: tuple[Origin, ...] = ()
+    #: In the order in which they were made.
+    promises: tuple[Promise | Removal, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    claim: Claim | None = None
+    unkept: tuple[Unkept, ...] = ()
+    #: Whether ``<metadata>`` itself was made for it.
+    made_metadata: bool = False
+
+
+def write(receipt: Receipt) -> etree._Element:
+    """Return the element of ``receipt``."""
+    root = etree.Element(
+        TAG, {'flavor': receipt.flavor}, nsmap={PREFIX: NAMESPACE}
+    )
+    if receipt.made_metadata:
+        root.set('made-metadata', 'yes')
+    for asked in receipt.asked:
+        _add(root, 'asked', {
+            'key': asked.key,
+            'value': asked.text,
+            'source': asked.source.value,
+            'origin': asked.origin,
+        })  # fmt: skip
+    for promise in receipt.promises:
+        if isinstance(promise, Removal):
+            _write_removal(root, promise)
+        else:
+            _write_promise(root, promise)
+    for setting in receipt.settings:
+        _add(root, 'setting', {
+            'kind': setting.kind,
+            'name': setting.name,
+            'value': setting.value,
+            'scope': setting.scope.value,
+            'phase': setting.phase.value,
+        })  # fmt: skip
+    if receipt.claim is not None:
+        _write_claim(root, receipt.claim)
+    for unkept in receipt.unkept:
+        _add(root, 'unkept', {
+            'knob': unkept.knob,
+            'wanted': unkept.wanted,
+            'found': unkept.found,
+            'reason': unkept.reason,
+        })  # fmt: skip
+    return root
+
+
+def find(domain: etree._Element) -> etree._Element | None:
+    """Return the receipt's element of a ``<domain>``."""
+    return domain.find(PATH)
+
+
+def read(element: etree._Element) -> Receipt:
+    """Return the receipt of its element.
+
+    :raises InvalidDocument: somebody has edited it beyond recognition.
+    """
+    try:
+        return _read(element)
+    except (KeyError, ValueError, TypeError, etree.XMLSyntaxError) as exc:
+        raise InvalidDocument(
+            f"the domain's receipt ({NAMESPACE}) cannot be read: {exc!r}"
+        ) from exc
+
+
+def _read(root: etree._Element) -> Receipt:
+    promises: list[Promise | Removal] = []
+    for element in root:
+        if element.tag == _name('element'):
+            promises.append(_read_promise(element))
+        elif element.tag == _name('absent'):
+            promises.append(_read_removal(element))
+    claim = root.find(_name('claim'))
+    return Receipt(
+        flavor=root.get('flavor', ''),
+        asked=tuple(
+            Origin(
+                e.attrib['key'],
+                e.attrib['value'],
+                Source(e.attrib['source']),
+                e.attrib['origin'],
+            )
+            for e in root.iterfind(_name('asked'))
+        ),
+        promises=tuple(promises),
+        settings=tuple(
+            Setting(
+                e.attrib['kind'],
+                e.attrib['name'],
+                e.attrib['value'],
+                Scope(e.attrib['scope']),
+                Phase(e.attrib['phase']),
+            )
+            for e in root.iterfind(_name('setting'))
+        ),
+        claim=None if claim is None else _read_claim(claim),
+        unkept=tuple(
+            Unkept(
+                e.attrib['knob'],
+                e.attrib['wanted'],
+                e.attrib['found'],
+                e.attrib['reason'],
+            )
+            for e in root.iterfind(_name('unkept'))
+        ),
+        made_metadata=root.get('made-metadata') == 'yes',
+    )
+
+
+def _write_promise(root: etree._Element, promise: Promise) -> None:
+    values = {'path': promise.path}
+    if promise.made:
+        values['made'] = str(promise.made)
+    if promise.order:
+        values['order'] = ' '.join(promise.order)
+    for name, wanted in promise.wanted.items():
+        suffix = '' if name == TEXT else f'.{name}'
+        if wanted is None:
+            values[f'gone{suffix}'] = ''
+        else:
+            values[f'want{suffix}'] = wanted
+        before = promise.found.get(name)
+        if before is not None:
+            values[f'found{suffix}'] = before
+    _add(root, 'element', values)
+
+
+def _read_promise(element: etree._Element) -> Promise:
+    wanted: dict[str, str | None] = {}
+    found: dict[str, str | None] = {}
+    for key, value in element.attrib.items():
+        verb, _, name = str(key).partition('.')
+        if verb in ('want', 'gone'):
+            wanted[name or TEXT] = None if verb == 'gone' else str(value)
+        elif verb == 'found':
+            found[name or TEXT] = str(value)
+    return Promise(
+        path=str(element.attrib['path']),
+        wanted=wanted,
+        found={name: found.get(name) for name in wanted},
+        made=int(element.get('made', '0')),
+        order=tuple(element.get('order', '').split()),
+    )
+
+
+def _write_removal(root: etree._Element, removal: Removal) -> None:
+    parent = _add(root, 'absent', {'path': removal.path})
+    for removed in removal.removed:
+        values = {'position': str(removed.position), 'xml': removed.xml}
+        for key in ('before', 'after'):
+            text = getattr(removed, key)
+            if text is not None:
+                # JSON, as white space alone does not survive everywhere.
+                values[key] = json.dumps(text)
+        _add(parent, 'removed', values)
+
+
+def _read_removal(element: etree._Element) -> Removal:
+    def text(value: str | None) -> str | None:
+        return None if value is None else str(json.loads(value))
+
+    return Removal(
+        str(element.attrib['path']),
+        tuple(
+            Removed(
+                int(e.attrib['position']),
+                str(e.attrib['xml']),
+                text(e.get('before')),
+                text(e.get('after')),
+            )
+            for e in element.iterfind(_name('removed'))
+        ),
+    )
+
+
+def _write_claim(root: etree._Element, claim: Claim) -> None:
+    element = _add(root, 'claim', _claim_sets(claim))
+    for (cell, size), count in sorted(claim.pages.items()):
+        _add(element, 'pages', {
+            'cell': str(cell), 'size-kib': str(size), 'count': str(count),
+        })  # fmt: skip
+    for cell, kib in sorted(claim.memory_kib.items()):
+        _add(element, 'memory', {'cell': str(cell), 'kib': str(kib)})
+    for address in sorted(claim.devices):
+        _add(element, 'device', {'address': address})
+
+
+def _claim_sets(claim: Claim) -> dict[str, str]:
+    values = {}
+    if claim.pcpus:
+        values['pcpus'] = cpuset.format(claim.pcpus)
+    if claim.shared:
+        values['shared'] = cpuset.format(claim.shared)
+        values['shared-vcpus'] = str(claim.shared_vcpus)
+    return values
+
+
+def _read_claim(element: etree._Element) -> Claim:
+    """Return the claim; its owner and name are the domain's to say."""
+    return Claim(
+        owner='',
+        name='',
+        pcpus=cpuset.parse(element.get('pcpus', '')),
+        shared=cpuset.parse(element.get('shared', '')),
+        shared_vcpus=int(element.get('shared-vcpus', '0')),
+        pages={
+            (int(e.attrib['cell']), int(e.attrib['size-kib'])): int(
+                e.attrib['count']
+            )
+            for e in element.iterfind(_name('pages'))
+        },
+        memory_kib={
+            int(e.attrib['cell']): int(e.attrib['kib'])
+            for e in element.iterfind(_name('memory'))
+        },
+        devices=frozenset(
+            str(e.attrib['address']) for e in element.iterfind(_name('device'))
+        ),
+    )
+
+
+def _name(tag: str) -> str:
+    return f'{{{NAMESPACE}}}{tag}'
+
+
+def _add(
+    parent: etree._Element, tag: str, values: Mapping[str, str]
+) -> etree._Element:
+    return etree.SubElement(parent, _name(tag), dict(values))
+
+
+def indent(element: etree._Element, depth: int) -> None:
+    """Indent the receipt's children, ``depth`` levels below the root."""
+    etree.indent(element, '  ', level=depth)
+
+
+def origins(
+    asked: Iterable[tuple[str, str, Source, str]],
+) -> tuple[Origin, ...]:
+    """Return the receipt's form of what was asked."""
+    return tuple(Origin(*each) for each in asked)

@@ -1,0 +1,193 @@
+"""What is asked of a guest: typed values, and who asked for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import difflib
+
+from kvm_tuning.core import knobs as knobs_
+from kvm_tuning.core import topology as topology_
+from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.exceptions import (
+    InvalidValue,
+    RequestError,
+    SeveralErrors,
+    UnknownKnob,
+)
+from kvm_tuning.core.knobs import Knob, Source, Value
+
+#: The namespace of our own extra specs: an unknown key in it is an error.
+NAMESPACE = 'kvm:'
+
+PROFILE = 'kvm:profile'
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One value that was asked for."""
+
+    #: The key as it was written, such as ``hw:numa_cpus.0``.
+    key: str
+    value: Value
+    text: str
+    source: Source
+    #: For a person: ``flavor 'perf.l3'``.
+    origin: str
+
+    @property
+    def promise(self) -> bool:
+        """Whether it must be kept, or else the guest is refused."""
+        return self.source.promise
+
+    def __str__(self) -> str:
+        return f'{self.key}={self.text} ({self.origin})'
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that is asked of one guest."""
+
+    flavor: str
+    vcpus: int
+    memory_mib: int
+    #: By key.
+    asked: Mapping[str, Asked] = field(default_factory=dict)
+    #: What Nova's own keys make of the guest's cells; None: nothing.
+    topology: topology_.Topology | None = None
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
+    image_properties: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, key: str) -> Asked | None:
+        return self.asked.get(key)
+
+    def value(self, key: str, default: Value | None = None) -> Value | None:
+        asked = self.asked.get(key)
+        return default if asked is None else asked.value
+
+
+def read(
+    flavor: Flavor,
+    image: Image | None,
+    knobs: Mapping[str, Knob],
+    profiles: Mapping[str, Mapping[str, str]] | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> Request:
+    """Return what ``flavor`` and ``image`` ask, every value parsed once.
+
+    A flavor's value beats a profile's, a profile's beats ``defaults``.
+
+    :param knobs: all knobs by name.
+    :param profiles: knob texts by profile name.
+    :param defaults: knob texts that the host's operator prefers.
+    :raises RequestError: what is wrong; SeveralErrors when it is more than
+        one thing.
+    """
+    errors: list[RequestError] = []
+    reader = _Reader(knobs, errors)
+    flavor_origin = f'flavor {flavor.name!r}'
+    for key, text in flavor.extra_specs.items():
+        reader.take(key, text, Source.FLAVOR, flavor_origin)
+    properties: Mapping[str, str] = {}
+    if image is not None:
+        properties = image.properties
+        reader.take_image(properties, f'image {image.name!r}')
+    reader.take_profile(profiles or {})
+    for key, text in (defaults or {}).items():
+        reader.take(key, text, Source.DEFAULT, 'default of the host')
+    topology = None
+    try:
+        topology = topology_.read(
+            flavor.vcpus, flavor.ram_mib, flavor.extra_specs, properties
+        )
+    except SeveralErrors as exc:
+        errors.extend(exc.errors)
+    except RequestError as exc:
+        errors.append(exc)
+    raise_all(errors)
+    return Request(
+        flavor=flavor.name,
+        vcpus=flavor.vcpus,
+        memory_mib=flavor.ram_mib,
+        asked=reader.asked,
+        topology=topology,
+        extra_specs=flavor.extra_specs,
+        image_properties=properties,
+    )
+
+
+def raise_all(errors: list[RequestError]) -> None:
+    """Raise what is in ``errors``, each message once; nothing for none."""
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        raise distinct[0]
+    if distinct:
+        raise SeveralErrors(distinct)
+
+
+class _Reader:
+    """Collects values, strongest source first, and all that is wrong."""
+
+    def __init__(
+        self, knobs: Mapping[str, Knob], errors: list[RequestError]
+    ) -> None:
+        self.knobs = knobs
+        self.errors = errors
+        self.asked: dict[str, Asked] = {}
+        #: Image properties, by name.
+        self.images = {k.image: k for k in knobs.values() if k.image}
+
+    def take(self, key: str, text: str, source: Source, origin: str) -> None:
+        knob = knobs_.by_name(self.knobs, key)
+        if knob is None:
+            if key.startswith(NAMESPACE) or not source.promise:
+                self.errors.append(self._unknown(key, origin))
+            return
+        if not source.promise and not knob.preferable:
+            self.errors.append(
+                InvalidValue(f'{key} cannot be set by the {origin}')
+            )
+            return
+        self._parse(knob, key, text, source, origin)
+
+    def take_image(self, properties: Mapping[str, str], origin: str) -> None:
+        for name, text in properties.items():
+            knob = self.images.get(name)
+            if knob is not None:
+                self._parse(knob, knob.name, text, Source.IMAGE, origin)
+
+    def take_profile(self, profiles: Mapping[str, Mapping[str, str]]) -> None:
+        chosen = self.asked.get(PROFILE)
+        if chosen is None:
+            return
+        values = profiles.get(str(chosen.value))
+        if values is None:
+            known = ', '.join(sorted(profiles)) or 'none is configured'
+            self.errors.append(
+                InvalidValue(
+                    f'{chosen}: no such profile; profiles here: {known}'
+                )
+            )
+            return
+        for key, text in values.items():
+            origin = f'profile {chosen.value!r}'
+            self.take(key, text, Source.PROFILE, origin)
+
+    def _parse(
+        self, knob: Knob, key: str, text: str, source: Source, origin: str
+    ) -> None:
+        try:
+            value = knob.kind.parse(text)
+        except ValueError as exc:
+            self.errors.append(
+                InvalidValue(f'{key}={_short(text)} ({origin}): want {exc}')
+            )
+            return
+        self.asked.setdefault(key, Asked(key, value, text, source, origin))
+
+    def _unknown(self, key: str, origin: str) -> UnknownKnob:
+        close = difflib.get_close_matches(key, self.knobs, n=1)
+        hint = f'; did you mean {close[0]}?' if close else ''
+        return UnknownKnob(f'{_short(key)} ({origin}) is no knob{hint}')
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 64 else f'{text[:61]}...'
