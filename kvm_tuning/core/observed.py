@@ -1,0 +1,165 @@
+"""What a running guest really has, as the kernel and QEMU show it. Values.
+
+:mod:`kvm_tuning.host.observe` reads it; :mod:`kvm_tuning.core.audit` compares
+it with what was promised. What could not be known is an :class:`Unknown`,
+never ``None`` and never a guess.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+import enum
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What could not be known: never counted as fine."""
+
+    #: One clause for a person: what was tried and what came back.
+    why: str
+    #: What it would take: a capability, an option, a kernel; '' for nothing
+    #: that would help.
+    needs: str = ''
+
+    def __str__(self) -> str:
+        needs = f' (needs {self.needs})' if self.needs else ''
+        return f'{self.why}{needs}'
+
+
+class Kind(enum.Enum):
+    """What a thread of a guest does."""
+
+    VCPU = 'vCPU'
+    IOTHREAD = 'iothread'
+    VHOST = 'vhost'
+    #: The main loop, and what libvirt's emulatorpin holds beside it.
+    EMULATOR = 'emulator'
+    #: QEMU's pool for blocking I/O: comes and goes.
+    WORKER = 'worker'
+    #: QEMU runs without ``debug-threads``: the name tells nothing.
+    UNTOLD = 'untold'
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One thread of a guest, or one that the kernel runs for it."""
+
+    tid: int
+    name: str
+    kind: Kind
+    #: Number of the vCPU or iothread; None where the kind has none, or one
+    #: thread runs all vCPUs (TCG with one thread).
+    index: int | None
+    #: The pCPUs it may run on.
+    cpus: frozenset[int] | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """One block of the guest's RAM: one memory backend of QEMU."""
+
+    #: QEMU's name of the backend, such as ``pc.ram`` or ``ram-node0``.
+    backend: str
+    #: The guest cell it is the memory of; None for a guest without cells.
+    cell: int | None
+    size_kib: int
+    #: Size of the pages that the kernel backs it with (KernelPageSize): a
+    #: huge page size only with hugetlbfs, not with transparent huge pages.
+    page_kib: int
+    #: What of it is in memory, huge pages included.
+    resident_kib: int
+    #: Transparent huge pages in it (AnonHugePages).
+    anon_huge_kib: int
+    locked_kib: int
+    #: Whether KSM may merge it (VM_MERGEABLE: ``mg`` of VmFlags).
+    mergeable: bool | Unknown
+    #: Memory policy as numa_maps writes it: ``default``, ``bind:0``,
+    #: ``prefer:1``, ``interleave:0-1`` ...
+    policy: str | Unknown
+    #: What lies on which host cell, in KiB.
+    nodes_kib: Mapping[int, int] | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Ksm:
+    """What KSM does to the process (/proc/PID/ksm_stat)."""
+
+    merging_pages: int
+    rmap_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory of a guest."""
+
+    ram: tuple[Ram, ...] | Unknown
+    ksm: Ksm | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A NIC of the guest and what is behind it."""
+
+    #: Lower case.
+    mac: str
+    #: QEMU's device, such as ``virtio-net-pci`` or ``e1000``.
+    model: str | Unknown
+    #: The interface of the host: a tap or a macvtap.
+    host: str | Unknown
+    #: Queue pairs: open descriptors of the tap or macvtap.
+    queues: int | Unknown
+    #: Open descriptors of /dev/vhost-net that serve it.
+    vhost: int | Unknown
+    #: Sizes of the receive and transmit rings, in descriptors.
+    rx_ring: int | Unknown
+    tx_ring: int | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk of the guest and how QEMU serves it."""
+
+    #: The name in the domain XML, such as ``vda``.
+    target: str
+    #: QEMU's device, such as ``virtio-blk-pci`` or ``scsi-hd``.
+    model: str | Unknown
+    #: Whether the image is open with O_DIRECT.
+    direct: bool | Unknown
+    #: Whether a guest sees a volatile write cache (it must flush).
+    write_cache: bool | Unknown
+    #: Whether the guest's flushes are ignored (``cache=unsafe``).
+    no_flush: bool | Unknown
+    #: ``threads``, ``native`` or ``io_uring``.
+    engine: str | Unknown
+    #: Numbers of the iothreads that serve it, with the queues of each; an
+    #: empty mapping: the main loop serves it. No queues named: all of them.
+    iothreads: Mapping[int, tuple[int, ...]] | Unknown
+    queues: int | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """QEMU's command line, parsed: what it was *started* with."""
+
+    #: Name of the option without dashes, and its value. A plain first word
+    #: (``-smp 4``, ``-cpu host``) is at the key ''.
+    options: tuple[tuple[str, Mapping[str, object]], ...] = ()
+
+    def of(self, option: str) -> Iterator[Mapping[str, object]]:
+        """Yield the value of each ``-option``."""
+        for name, value in self.options:
+            if name == option:
+                yield value
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a running guest really has."""
+
+    pid: int
+    threads: tuple[Thread, ...] | Unknown
+    memory: Memory
+    #: By MAC, lower case; the NICs of the live XML.
+    nics: Mapping[str, Nic] = field(default_factory=dict)
+    #: By target; the disks of the live XML.
+    disks: Mapping[str, Disk] = field(default_factory=dict)
+    arguments: Arguments | Unknown = Arguments()
