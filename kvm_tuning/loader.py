@@ -7,6 +7,7 @@ hook, or claims another one's name or knob stops the start, with its name.
 
 from collections.abc import Iterable, Mapping
 import functools
+from importlib.metadata import EntryPoint
 from typing import NoReturn
 
 from stevedore import extension
@@ -24,7 +25,7 @@ def load() -> tuple[Hook, ...]:
 
     :raises HookLoadError: one of them is broken.
     """
-    found = extension.ExtensionManager(
+    found: extension.ExtensionManager[object] = extension.ExtensionManager(
         NAMESPACE,
         invoke_on_load=False,
         on_load_failure_callback=_refuse,
@@ -83,11 +84,15 @@ def _where(hook: type) -> str:
     return f'{hook.__module__}.{hook.__qualname__}'
 
 
-def _refuse(manager: object, entrypoint: object, exc: Exception) -> NoReturn:
-    _refuse_hook(str(getattr(entrypoint, 'name', entrypoint)), exc)
+def _refuse(
+    manager: 'extension.ExtensionManager[object]',
+    entrypoint: EntryPoint,
+    exc: BaseException,
+) -> NoReturn:
+    _refuse_hook(entrypoint.name, exc)
 
 
-def _refuse_hook(name: str, exc: Exception) -> NoReturn:
+def _refuse_hook(name: str, exc: BaseException) -> NoReturn:
     raise HookLoadError(
         f'hook {name!r} cannot be loaded: {type(exc).__name__}: {exc}'
     ) from exc

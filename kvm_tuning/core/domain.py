@@ -126,7 +126,7 @@ def _parse(xml: str) -> etree._Element:
         root = etree.fromstring(xml.encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
         raise InvalidDocument(f'the domain is no XML: {exc}') from exc
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidDocument(
             'the domain XML has a document type declaration: refused, as '
             'libvirt writes none and entities could read files'
@@ -141,10 +141,18 @@ def _undo(root: etree._Element, promised: Receipt) -> list[str]:
     if element is not None:
         metadata = element.getparent()
         edit.cut(element)
-        if promised.made_metadata and metadata is not None:
-            if not len(metadata):
-                edit.cut(metadata)
+        if (
+            promised.made_metadata
+            and metadata is not None
+            and not len(metadata)
+        ):
+            edit.cut(metadata)
     return edit.Editor(root).take_back(promised.promises)
+
+
+def _cut_if_empty(element: etree._Element) -> None:
+    if not len(element):
+        edit.cut(element)
 
 
 def _add_receipt(

@@ -17,6 +17,12 @@ _BYTES = {
     'TB': 1000 ** 4, 'T': 1024 ** 4, 'TiB': 1024 ** 4,
 }  # fmt: skip
 
+# Interface types of libvirt that end in a tap or macvtap device of the host.
+_TAPPED = frozenset({'bridge', 'network', 'ethernet', 'direct', 'openvswitch'})
+_VIRTIO = frozenset({
+    'virtio', 'virtio-transitional', 'virtio-non-transitional',
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -70,6 +76,19 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class Controller:
+    """A SCSI controller."""
+
+    index: int
+    model: str | None
+
+    @property
+    def path(self) -> str:
+        """Its address in effects."""
+        return f"devices/controller[@type='scsi'][@index='{self.index}']"
+
+
+@dataclass(frozen=True, slots=True)
 class Numa:
     """A guest cell that the domain already has."""
 
@@ -92,6 +111,7 @@ class Guest:
     memory_kib: int
     disks: tuple[Disk, ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    scsi_controllers: tuple[Controller, ...] = ()
     cells: tuple[Numa, ...] = ()
     #: ``<vcpupin>`` by vCPU, ``<emulatorpin>``, ``<iothreadpin>`` by number.
     pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
@@ -104,6 +124,8 @@ class Guest:
     huge_pages_kib: tuple[int, ...] = ()
     #: Host cells of ``<numatune><memory nodeset=...>``.
     memory_nodes: frozenset[int] | None = None
+    #: Attributes of ``<cpu><topology>``.
+    cpu_topology: tuple[str, ...] = ()
     #: Whether Nova made it (it carries Nova's metadata).
     nova: bool = False
 
@@ -111,6 +133,20 @@ class Guest:
     def owner(self) -> str:
         """What names its claims on the host."""
         return self.uuid or self.name
+
+    @property
+    def data_disks(self) -> tuple[Disk, ...]:
+        """Its disks; no CD-ROM, no floppy."""
+        return tuple(d for d in self.disks if d.device in ('disk', 'lun'))
+
+    @property
+    def virtio_nics(self) -> tuple[Interface, ...]:
+        """Its NICs of model virtio that a tap device of the host serves."""
+        return tuple(
+            nic
+            for nic in self.interfaces
+            if nic.type in _TAPPED and nic.model in _VIRTIO
+        )
 
 
 def read(root: etree._Element) -> Guest:
@@ -131,6 +167,10 @@ def read(root: etree._Element) -> Guest:
         memory_kib=_memory(root),
         disks=tuple(_disks(root)),
         interfaces=tuple(_interfaces(root)),
+        scsi_controllers=tuple(
+            Controller(int(c.get('index', '0')), c.get('model'))
+            for c in root.iterfind("devices/controller[@type='scsi']")
+        ),
         cells=tuple(_cells(root)),
         pins=_pins(root, 'vcpupin', 'vcpu'),
         emulator_pin=_cpus(root.find('cputune/emulatorpin'), 'cpuset'),
@@ -142,6 +182,11 @@ def read(root: etree._Element) -> Guest:
             for page in root.iterfind('memoryBacking/hugepages/page')
         ),
         memory_nodes=_cpus(root.find('numatune/memory'), 'nodeset'),
+        cpu_topology=tuple(
+            str(key)
+            for topology in root.iterfind('cpu/topology')
+            for key in topology.attrib
+        ),
         nova=root.find('metadata/{*}instance') is not None,
     )
 

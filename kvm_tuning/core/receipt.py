@@ -7,7 +7,7 @@ libvirt keeps it: ``<metadata>`` takes one element per XML namespace
 (formatdomain, "General metadata").
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 import json
 
@@ -121,31 +121,31 @@ def _read(root: etree._Element) -> Receipt:
         flavor=root.get('flavor', ''),
         asked=tuple(
             Origin(
-                e.attrib['key'],
-                e.attrib['value'],
-                Source(e.attrib['source']),
-                e.attrib['origin'],
+                _get(e, 'key'),
+                _get(e, 'value'),
+                Source(_get(e, 'source')),
+                _get(e, 'origin'),
             )
             for e in root.iterfind(_name('asked'))
         ),
         promises=tuple(promises),
         settings=tuple(
             Setting(
-                e.attrib['kind'],
-                e.attrib['name'],
-                e.attrib['value'],
-                Scope(e.attrib['scope']),
-                Phase(e.attrib['phase']),
+                _get(e, 'kind'),
+                _get(e, 'name'),
+                _get(e, 'value'),
+                Scope(_get(e, 'scope')),
+                Phase(_get(e, 'phase')),
             )
             for e in root.iterfind(_name('setting'))
         ),
         claim=None if claim is None else _read_claim(claim),
         unkept=tuple(
             Unkept(
-                e.attrib['knob'],
-                e.attrib['wanted'],
-                e.attrib['found'],
-                e.attrib['reason'],
+                _get(e, 'knob'),
+                _get(e, 'wanted'),
+                _get(e, 'found'),
+                _get(e, 'reason'),
             )
             for e in root.iterfind(_name('unkept'))
         ),
@@ -181,7 +181,7 @@ def _read_promise(element: etree._Element) -> Promise:
         elif verb == 'found':
             found[name or TEXT] = str(value)
     return Promise(
-        path=str(element.attrib['path']),
+        path=_get(element, 'path'),
         wanted=wanted,
         found={name: found.get(name) for name in wanted},
         made=int(element.get('made', '0')),
@@ -206,11 +206,11 @@ def _read_removal(element: etree._Element) -> Removal:
         return None if value is None else str(json.loads(value))
 
     return Removal(
-        str(element.attrib['path']),
+        _get(element, 'path'),
         tuple(
             Removed(
-                int(e.attrib['position']),
-                str(e.attrib['xml']),
+                int(_get(e, 'position')),
+                _get(e, 'xml'),
                 text(e.get('before')),
                 text(e.get('after')),
             )
@@ -250,19 +250,23 @@ def _read_claim(element: etree._Element) -> Claim:
         shared=cpuset.parse(element.get('shared', '')),
         shared_vcpus=int(element.get('shared-vcpus', '0')),
         pages={
-            (int(e.attrib['cell']), int(e.attrib['size-kib'])): int(
-                e.attrib['count']
+            (int(_get(e, 'cell')), int(_get(e, 'size-kib'))): int(
+                _get(e, 'count')
             )
             for e in element.iterfind(_name('pages'))
         },
         memory_kib={
-            int(e.attrib['cell']): int(e.attrib['kib'])
+            int(_get(e, 'cell')): int(_get(e, 'kib'))
             for e in element.iterfind(_name('memory'))
         },
         devices=frozenset(
-            str(e.attrib['address']) for e in element.iterfind(_name('device'))
+            _get(e, 'address') for e in element.iterfind(_name('device'))
         ),
     )
+
+
+def _get(element: etree._Element, key: str) -> str:
+    return str(element.attrib[key])
 
 
 def _name(tag: str) -> str:
@@ -278,10 +282,3 @@ def _add(
 def indent(element: etree._Element, depth: int) -> None:
     """Indent the receipt's children, ``depth`` levels below the root."""
     etree.indent(element, '  ', level=depth)
-
-
-def origins(
-    asked: Iterable[tuple[str, str, Source, str]],
-) -> tuple[Origin, ...]:
-    """Return the receipt's form of what was asked."""
-    return tuple(Origin(*each) for each in asked)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 import difflib
+from functools import cached_property
 
 from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core import topology as topology_
@@ -55,6 +56,14 @@ class Request:
     topology: topology_.Topology | None = None
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image_properties: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all knobs that are asked, ``hw:numa_cpus`` for
+        ``hw:numa_cpus.0``.
+        """
+        stems = (key.rpartition('.')[0] for key in self.asked)
+        return frozenset(self.asked).union(stems)
 
     def get(self, key: str) -> Asked | None:
         return self.asked.get(key)

@@ -39,13 +39,15 @@ class Hook(ABC):
     knobs: ClassVar[tuple[Knob, ...]]
     #: Keys of other hooks' knobs that call it, too.
     also: ClassVar[tuple[str, ...]] = ()
+    #: Whether Nova's own keys call it as soon as they give the guest cells.
+    cells: ClassVar[bool] = False
 
     def wanted(self, request: Request) -> bool:
         """Return whether one of its knobs is asked."""
-        names = self._names()
-        return any(
-            key in names or key.rpartition('.')[0] in names
-            for key in request.asked
+        if self.cells and request.topology is not None:
+            return True
+        return any(knob.name in request.names for knob in self.knobs) or any(
+            name in request.names for name in self.also
         )
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
@@ -67,16 +69,6 @@ class Hook(ABC):
     ) -> Iterable[Outcome]:
         """Yield what must hold, what to know, and what was not kept."""
         return ()
-
-    @classmethod
-    def _names(cls) -> frozenset[str]:
-        names = cls.__dict__.get('_own_names')
-        if names is None:
-            names = frozenset(k.name for k in cls.knobs) | set(cls.also)
-            cls._own_names = names
-        return names
-
-    _own_names: ClassVar[frozenset[str]]
 
 
 def unkept(asked: Asked, found: str, reason: str) -> Unkept:

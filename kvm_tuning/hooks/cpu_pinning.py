@@ -1,0 +1,143 @@
+"""vCPU pinning: dedicated pCPUs close to each other, or a shared set."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.demands import (
+    Demand,
+    Locality,
+    LocalityDemand,
+    ThreadDemand,
+    ThreadPolicy,
+)
+from kvm_tuning.core.effects import Consequence, Element
+from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Choice, Knob, Word
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+
+LOCALITY = 'kvm:cpu_locality'
+POLICY = 'kvm:cpu_locality_policy'
+
+
+class CpuPinning(Hook):
+    """Which pCPUs run which vCPUs. The choice itself is the placement's."""
+
+    name = 'cpu_pinning'
+    knobs = (
+        Knob(
+            LOCALITY,
+            Choice(('l3', 'numa', 'any')),
+            'How close the pCPUs of a guest are. Dedicated vCPUs: each guest '
+            'cell spans the fewest L3 domains (l3), stays in its host cell '
+            '(numa), or takes what is free (any). Shared vCPUs float over the '
+            'shared pCPUs of the least loaded L3 domain, cell, or host.',
+        ),
+        Knob(
+            POLICY,
+            Choice(('strict', 'preferred')),
+            'strict: no more L3 domains than the fewest whose allocatable '
+            'pCPUs can hold the guest cell on this hardware, or the guest is '
+            'refused. It needs dedicated vCPUs.',
+            default='preferred',
+        ),
+        Knob(
+            'hw:cpu_policy',
+            Choice(('shared', 'dedicated', 'mixed')),
+            'Whether vCPUs have a pCPU of their own.',
+            nova=True,
+            image='hw_cpu_policy',
+            preferable=False,
+        ),
+        Knob(
+            'hw:cpu_thread_policy',
+            Choice(('prefer', 'isolate', 'require')),
+            'How dedicated vCPUs use thread siblings: together if possible '
+            '(prefer), always (require), or with idle siblings (isolate).',
+            nova=True,
+            image='hw_cpu_thread_policy',
+            preferable=False,
+        ),
+        Knob(
+            'hw:cpu_dedicated_mask',
+            Word('a vCPU list such as 0-3 or ^0-1'),
+            'Which vCPUs are dedicated with hw:cpu_policy=mixed.',
+            nova=True,
+            preferable=False,
+        ),
+    )
+    cells = True
+
+    def check(self, request: Request) -> Iterable[RequestError | Consequence]:
+        policy = request.get(POLICY)
+        if policy is None or not policy.promise or policy.value != 'strict':
+            return
+        if request.get(LOCALITY) is None:
+            yield ConflictingKnobs(f'{policy} needs {LOCALITY}, too')
+        elif not _dedicated(request):
+            yield ConflictingKnobs(
+                f'{policy} needs dedicated vCPUs: set hw:cpu_policy=dedicated '
+                f'(or mixed), or {POLICY}=preferred'
+            )
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
+        locality = request.get(LOCALITY)
+        if locality is not None:
+            yield LocalityDemand(
+                Locality(locality.value),
+                locality.promise
+                and request.value(POLICY) == 'strict'
+                and _dedicated(request),
+                str(locality),
+            )
+        if request.topology is None:
+            return
+        for cell in request.topology.cells:
+            if cell.cpu_thread_policy is not None:
+                yield ThreadDemand(ThreadPolicy(cell.cpu_thread_policy))
+                return
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        for cell in placement.cells:
+            for vcpu, pcpu in cell.pins.items():
+                yield _pin(vcpu, str(pcpu))
+            if not cell.shared:
+                continue
+            text = cpuset.format(cell.shared)
+            for vcpu in _shared(request, cell.cell):
+                yield _pin(vcpu, text)
+        if placement.pins:
+            yield Consequence(
+                'dedicated-cpus',
+                'operator',
+                f'pCPUs {cpuset.format(placement.held)} are held as long as '
+                f'the guest is defined, running or not',
+            )
+
+
+def _shared(request: Request, cell: int) -> Iterable[int]:
+    """Return the shared vCPUs of a guest cell."""
+    if request.topology is None:
+        return range(request.vcpus)
+    return sorted(
+        v for c in request.topology.cells if c.id == cell for v in c.shared
+    )
+
+
+def _dedicated(request: Request) -> bool:
+    return request.topology is not None and any(
+        cell.dedicated for cell in request.topology.cells
+    )
+
+
+def _pin(vcpu: int, cpus: str) -> Element:
+    return Element(f"cputune/vcpupin[@vcpu='{vcpu}']", {'cpuset': cpus})

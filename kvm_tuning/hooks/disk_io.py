@@ -1,0 +1,212 @@
+"""Disk cache mode and AIO engine."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Element
+from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
+from kvm_tuning.core.guest import Disk, Guest
+from kvm_tuning.core.knobs import Choice, Knob
+from kvm_tuning.core.placement import Placement, Unkept
+from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.site import Capabilities, Probe, Site, Storage
+from kvm_tuning.hooks.base import Hook, Outcome, unkept, works
+
+CACHE = 'kvm:disk_cache'
+ENGINE = 'kvm:disk_io'
+
+#: Cache modes that open the image with O_DIRECT.
+DIRECT = frozenset({'none', 'directsync'})
+# io='io_uring': libvirt's formatdomain ("since 6.3.0"), QEMU 5.0.
+_URING_LIBVIRT = (6, 3, 0)
+_URING_QEMU = (5, 0, 0)
+
+
+class DiskIo(Hook):
+    """A mode that cannot work is refused, never silently exchanged: O_DIRECT
+    and io_uring are tried on this host first.
+    """
+
+    name = 'disk_io'
+    knobs = (
+        Knob(
+            CACHE,
+            Choice(
+                ('none', 'writeback', 'writethrough', 'directsync', 'unsafe')
+            ),
+            "Cache mode of every disk. none and directsync bypass the host's "
+            'page cache; only with them can a guest with shared storage be '
+            'migrated safely. unsafe loses data when the host fails.',
+        ),
+        Knob(
+            ENGINE,
+            Choice(('native', 'threads', 'io_uring', 'auto')),
+            'AIO engine of every disk. native needs cache none or directsync '
+            'and a block device or a fully allocated file. auto takes the '
+            'best that holds: native, io_uring, threads.',
+        ),
+    )
+
+    def check(self, request: Request) -> Iterable[RequestError | Consequence]:
+        cache, engine = request.get(CACHE), request.get(ENGINE)
+        if (
+            cache is not None
+            and engine is not None
+            and engine.value == 'native'
+            and engine.promise
+            and cache.value not in DIRECT
+        ):
+            yield ConflictingKnobs(
+                f'{engine} needs {CACHE}=none or directsync, and there is '
+                f'{cache}'
+            )
+        if cache is None:
+            return
+        if cache.value == 'unsafe':
+            yield Consequence(
+                'data-loss',
+                'tenant',
+                "the guest's flushes are ignored: a crash of the host loses "
+                'data and can corrupt file systems',
+            )
+        if cache.value not in DIRECT:
+            yield Consequence(
+                'not-migratable',
+                'operator',
+                f'libvirt refuses to live-migrate a guest with disk cache '
+                f'{cache.value} on shared storage',
+            )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        for disk in guest.data_disks:
+            if disk.source is None:
+                yield Consequence(
+                    'disk-skipped',
+                    'operator',
+                    f'{CACHE} and {ENGINE} do not apply to disk '
+                    f'{disk.target}: it is no file or device of this host',
+                )
+                continue
+            attributes: dict[str, str | None] = {}
+            yield from _disk(request, disk, site.capabilities, attributes)
+            if attributes:
+                yield Element(f'{disk.path}/driver', attributes)
+
+
+def _disk(
+    request: Request,
+    disk: Disk,
+    capabilities: Capabilities,
+    attributes: dict[str, str | None],
+) -> Iterable[Outcome]:
+    """Put what holds for ``disk`` into ``attributes``."""
+    storage = capabilities.storage.get(disk.source or '', Storage(disk.type))
+    cache = request.get(CACHE)
+    mode = disk.driver.get('cache', 'default')
+    if cache is not None:
+        note = _cache_missing(cache, disk, storage)
+        if note is None:
+            mode = str(cache.value)
+            attributes['cache'] = mode
+            if mode in DIRECT and storage.direct.works is None:
+                yield _unprobed(disk, 'O_DIRECT', storage.direct)
+        else:
+            yield note
+    engine = request.get(ENGINE)
+    if engine is None:
+        return
+    if engine.value == 'auto':
+        attributes['io'] = _best(mode, storage, capabilities)
+        return
+    note = _engine_missing(engine, disk, mode, storage, capabilities)
+    if note is None:
+        attributes['io'] = str(engine.value)
+    else:
+        yield note
+
+
+def _cache_missing(
+    cache: Asked, disk: Disk, storage: Storage
+) -> Unkept | None:
+    if cache.value in DIRECT and not works(storage.direct):
+        return unkept(
+            cache,
+            disk.driver.get('cache', 'default'),
+            f'disk {disk.target}: {storage.direct.reason}',
+        )
+    if disk.shareable and cache.value not in DIRECT:
+        return unkept(
+            cache,
+            disk.driver.get('cache', 'default'),
+            f'disk {disk.target} is shareable, so that only cache none and '
+            f'directsync are safe',
+        )
+    return None
+
+
+def _engine_missing(
+    engine: Asked,
+    disk: Disk,
+    mode: str,
+    storage: Storage,
+    capabilities: Capabilities,
+) -> Unkept | None:
+    if engine.value == 'native':
+        why = _native_missing(mode, storage)
+    elif engine.value == 'io_uring':
+        why = _uring_missing(capabilities)
+    else:
+        why = None
+    if why is None:
+        return None
+    found = disk.driver.get('io', 'default')
+    return unkept(engine, found, f'disk {disk.target}: {why}')
+
+
+def _native_missing(mode: str, storage: Storage) -> str | None:
+    if mode not in DIRECT:
+        return (
+            f'its cache mode is {mode}, native needs none or directsync: set '
+            f'{CACHE}'
+        )
+    if storage.kind == 'block' or works(storage.allocated):
+        return None
+    return (
+        f'native needs a block device or a fully allocated file, as QEMU '
+        f'would block on allocating writes: {storage.allocated.reason}'
+    )
+
+
+def _uring_missing(capabilities: Capabilities) -> str | None:
+    if not works(capabilities.io_uring):
+        return f'io_uring: {capabilities.io_uring.reason}'
+    if capabilities.libvirt and capabilities.libvirt < _URING_LIBVIRT:
+        return 'io_uring needs libvirt 6.3'
+    if capabilities.qemu and capabilities.qemu < _URING_QEMU:
+        return 'io_uring needs QEMU 5.0'
+    return None
+
+
+def _best(mode: str, storage: Storage, capabilities: Capabilities) -> str:
+    if (
+        mode in DIRECT
+        and _native_missing(mode, storage) is None
+        and (storage.kind == 'block' or storage.allocated.works)
+    ):
+        return 'native'
+    if capabilities.io_uring.works and _uring_missing(capabilities) is None:
+        return 'io_uring'
+    return 'threads'
+
+
+def _unprobed(disk: Disk, what: str, probe: Probe) -> Consequence:
+    return Consequence(
+        'unprobed',
+        'operator',
+        f'disk {disk.target}: {what} was not tried here ({probe.reason})',
+    )

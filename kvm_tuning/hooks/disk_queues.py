@@ -1,0 +1,52 @@
+"""Queues of the guest's virtio disks."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Element
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Count, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+
+QUEUES = 'kvm:disk_queues'
+
+
+class DiskQueues(Hook):
+    """virtio-blk has queues a disk, virtio-scsi queues a controller."""
+
+    name = 'disk_queues'
+    knobs = (
+        Knob(
+            QUEUES,
+            Count(1, 256, ('auto',)),
+            'Queues of each virtio disk, or virtio-scsi controller. auto: as '
+            'many as vCPUs.',
+        ),
+    )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        asked = request.value(QUEUES)
+        count = min(request.vcpus, 256) if asked == 'auto' else asked
+        if isinstance(count, int) and count > request.vcpus:
+            yield Consequence(
+                'idle-queues',
+                'tenant',
+                f'{count} disk queues, {request.vcpus} vCPUs: Linux uses one '
+                f'queue a vCPU at most',
+            )
+        for disk in guest.data_disks:
+            if disk.bus == 'virtio':
+                yield Element(f'{disk.path}/driver', {'queues': str(count)})
+        for controller in guest.scsi_controllers:
+            if controller.model == 'virtio-scsi':
+                yield Element(
+                    f'{controller.path}/driver', {'queues': str(count)}
+                )

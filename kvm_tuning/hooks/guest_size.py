@@ -1,0 +1,67 @@
+"""The guest has as many vCPUs and as much memory as its flavor says."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Element
+from kvm_tuning.core.exceptions import ConflictingKnobs
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+
+
+class GuestSize(Hook):
+    """vCPUs and memory. A flavor's own fields, so it has no knob: under Nova
+    they are right already; standalone a definition is made to fit as soon as
+    anything is asked of it.
+    """
+
+    name = 'guest_size'
+    knobs = ()
+
+    def wanted(self, request: Request) -> bool:
+        return bool(request.asked)
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        if guest.vcpus != request.vcpus:
+            if guest.cells and request.topology is None:
+                raise ConflictingKnobs(
+                    f'flavor {request.flavor!r} has {request.vcpus} vCPUs, '
+                    f'the domain {guest.vcpus} in NUMA cells of its own: '
+                    f'ask for cells in the flavor (hw:numa_nodes)'
+                )
+            yield Element('vcpu', {'current': None}, str(request.vcpus))
+            if guest.cpu_topology:
+                # libvirt refuses a topology of another number of vCPUs.
+                topology: dict[str, str | None] = dict.fromkeys(
+                    guest.cpu_topology
+                )
+                topology |= {
+                    'sockets': str(request.vcpus),
+                    'cores': '1',
+                    'threads': '1',
+                }
+                yield Element('cpu/topology', topology)
+            yield Consequence(
+                'resized',
+                'operator',
+                f'the guest will have {request.vcpus} vCPUs instead of '
+                f'{guest.vcpus}',
+            )
+        memory_kib = request.memory_mib * 1024
+        if guest.memory_kib != memory_kib:
+            for path in ('memory', 'currentMemory'):
+                yield Element(path, {'unit': 'KiB'}, str(memory_kib))
+            yield Consequence(
+                'resized',
+                'operator',
+                f'the guest will have {request.memory_mib} MiB of memory '
+                f'instead of {guest.memory_kib // 1024}',
+            )

@@ -1,0 +1,180 @@
+"""iothreads: how many, which disk names which, and where they run."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.demands import Demand, Pool, PoolDemand
+from kvm_tuning.core.effects import Absent, Consequence, Element
+from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
+from kvm_tuning.core.guest import Disk, Guest
+from kvm_tuning.core.knobs import Choice, Count, Knob
+from kvm_tuning.core.placement import Placement, Unkept
+from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
+from kvm_tuning.hooks.emulator_threads import POOLS, emulator_cpus
+
+COUNT = 'kvm:iothreads'
+MAP = 'kvm:disk_iothread_map'
+CPUS = 'kvm:iothread_cpus'
+
+MAXIMUM = 16
+# The queue-to-iothread mapping of virtio-blk: libvirt's formatdomain ("since
+# 10.0.0") and QEMU's iothread-vq-mapping property (9.0).
+_SPREAD_LIBVIRT = (10, 0, 0)
+_SPREAD_QEMU = (9, 0, 0)
+
+
+class Iothreads(Hook):
+    """An iothread that no disk names does nothing, so asking for iothreads
+    maps disks to them. What a domain has already (Nova gives every guest
+    one) is raised, never added to.
+    """
+
+    name = 'iothreads'
+    knobs = (
+        Knob(
+            COUNT,
+            Count(1, MAXIMUM),
+            'Number of iothreads. The virtio disks take them in turn unless '
+            f'{MAP} says otherwise.',
+        ),
+        Knob(
+            MAP,
+            Choice(('shared', 'dedicated', 'spread')),
+            'One iothread for all disks (shared), one a disk (dedicated), or '
+            'the queues of each disk over all iothreads (spread: libvirt '
+            '10.0 and QEMU 9.0). Without a count, as many as that takes.',
+        ),
+        Knob(
+            CPUS,
+            POOLS,
+            'Where the iothreads run: the shared set (housekeeping), the '
+            "shared pCPUs inside the guest's L3 domains (l3) or cells "
+            "(numa), or the guest's own pCPUs (guest).",
+        ),
+    )
+    cells = True
+
+    def check(self, request: Request) -> Iterable[RequestError | Consequence]:
+        how = request.get(MAP)
+        if how is None or how.value != 'spread' or not how.promise:
+            return
+        if request.get(COUNT) is None:
+            yield ConflictingKnobs(
+                f'{how} needs {COUNT}: over how many iothreads?'
+            )
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
+        cpus = request.get(CPUS)
+        if cpus is not None:
+            yield PoolDemand(
+                'iothread', Pool(cpus.value), str(cpus), cpus.promise
+            )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        count = max(_count(request, guest), guest.iothreads)
+        if not count:
+            return
+        if request.get(COUNT) is not None or request.get(MAP) is not None:
+            yield Element('iothreads', text=str(count))
+            yield from _map(request, guest, site, count)
+        cpus = placement.pools.get('iothread') or emulator_cpus(
+            request, placement, site
+        )
+        if cpus:
+            text = cpuset.format(cpus)
+            for number in range(1, count + 1):
+                yield Element(
+                    f"cputune/iothreadpin[@iothread='{number}']",
+                    {'cpuset': text},
+                )
+
+
+def _count(request: Request, guest: Guest) -> int:
+    """Return how many iothreads are asked for, by count or by map."""
+    count = request.value(COUNT)
+    if isinstance(count, int):
+        return count
+    how = request.value(MAP)
+    if how == 'dedicated':
+        return min(len(_disks(guest)), MAXIMUM)
+    return 0 if how is None else 1
+
+
+def _map(
+    request: Request, guest: Guest, site: Site, count: int
+) -> Iterable[Outcome]:
+    how = request.get(MAP)
+    disks = _disks(guest)
+    if not disks and not guest.scsi_controllers:
+        yield Consequence(
+            'iothreads-idle',
+            'operator',
+            'the guest has no disk that an iothread could serve: its '
+            'iothreads will do nothing',
+        )
+        return
+    if how is not None and how.value == 'spread':
+        note = _spread_missing(how, site)
+        if note is None:
+            for disk in disks:
+                yield from _spread(disk, count)
+            yield from _controllers(guest, count, 0)
+            return
+        yield note
+    if how is not None and how.value == 'dedicated' and count < len(disks):
+        # unkept() raises for a promise.
+        if how.promise:
+            raise ConflictingKnobs(
+                f'{how} needs an iothread for each of {len(disks)} disks, '
+                f'there are {count}: raise {COUNT}'
+            )
+        yield unkept(how, 'in turn', f'{count} iothreads, {len(disks)} disks')
+    shared = how is not None and how.value == 'shared'
+    number = 0
+    for disk in disks:
+        number = 1 if shared else number % count + 1
+        yield Absent(f'{disk.path}/driver/iothreads')
+        yield Element(f'{disk.path}/driver', {'iothread': str(number)})
+    yield from _controllers(guest, 1 if shared else count, number)
+
+
+def _controllers(guest: Guest, count: int, taken: int) -> Iterable[Outcome]:
+    """A virtio-scsi controller takes one iothread, in turn."""
+    for controller in guest.scsi_controllers:
+        if controller.model == 'virtio-scsi':
+            taken = taken % count + 1
+            yield Element(
+                f'{controller.path}/driver', {'iothread': str(taken)}
+            )
+
+
+def _disks(guest: Guest) -> list[Disk]:
+    """Return the disks that name an iothread of their own (virtio-blk)."""
+    return [disk for disk in guest.data_disks if disk.bus == 'virtio']
+
+
+def _spread(disk: Disk, count: int) -> Iterable[Outcome]:
+    yield Element(f'{disk.path}/driver', {'iothread': None})
+    for number in range(1, count + 1):
+        yield Element(f"{disk.path}/driver/iothreads/iothread[@id='{number}']")
+
+
+def _spread_missing(how: Asked, site: Site) -> Unkept | None:
+    libvirt, qemu = site.capabilities.libvirt, site.capabilities.qemu
+    if libvirt is not None and libvirt < _SPREAD_LIBVIRT:
+        found = '.'.join(map(str, libvirt))
+        return unkept(
+            how, 'in turn', f'it needs libvirt 10.0, here is {found}'
+        )
+    if qemu is not None and qemu < _SPREAD_QEMU:
+        found = '.'.join(map(str, qemu))
+        return unkept(how, 'in turn', f'it needs QEMU 9.0, here is {found}')
+    return None

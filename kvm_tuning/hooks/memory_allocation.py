@@ -1,0 +1,43 @@
+"""When the host gives the guest its memory."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Element
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Choice, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+
+ALLOCATION = 'kvm:memory_allocation'
+
+
+class MemoryAllocation(Hook):
+    """libvirt's ``<allocation mode=.../>`` below ``<memoryBacking>``."""
+
+    name = 'memory_allocation'
+    knobs = (
+        Knob(
+            ALLOCATION,
+            Choice(('immediate', 'ondemand')),
+            'immediate: all memory is there before the guest starts, so that '
+            'no page fault slows it later. ondemand: as it is touched.',
+        ),
+    )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        mode = str(request.value(ALLOCATION))
+        yield Element('memoryBacking/allocation', {'mode': mode})
+        if mode == 'immediate':
+            yield Consequence(
+                'slower-start',
+                'tenant',
+                'the guest starts later: its memory is allocated first',
+            )

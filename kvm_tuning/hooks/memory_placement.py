@@ -1,0 +1,74 @@
+"""Guest memory on the host cells of the guest's vCPUs."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.demands import Demand, MemoryDemand, MemoryMode
+from kvm_tuning.core.effects import Element
+from kvm_tuning.core.exceptions import Unsupported
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Choice, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+
+MODE = 'kvm:memory_locality'
+
+
+class MemoryPlacement(Hook):
+    """A pinned vCPU is only half of locality: its memory must be there, too.
+    A guest with cells gets Nova's strict binding unless it asks otherwise.
+    """
+
+    name = 'memory_placement'
+    knobs = (
+        Knob(
+            MODE,
+            Choice(tuple(mode.value for mode in MemoryMode)),
+            'The guest memory comes only from the host cells of its vCPUs '
+            '(strict), from there first (preferred), or in turn from all of '
+            'them (interleave).',
+        ),
+    )
+    cells = True
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
+        asked = request.get(MODE)
+        if asked is not None:
+            yield MemoryDemand(MemoryMode(asked.value), str(asked))
+        elif request.topology is not None:
+            yield MemoryDemand(MemoryMode.STRICT, "the guest's NUMA cells")
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        mode = str(request.value(MODE, 'strict'))
+        cells = placement.memory_cells
+        if not cells:
+            return
+        if mode == 'preferred' and len(cells) > 1:
+            if request.topology is None:
+                # libvirt: "'preferred' mode only supports single node".
+                raise Unsupported(
+                    f'{request.get(MODE)} takes one host cell, the vCPUs '
+                    f'float over cells {cpuset.format(cells)}: add '
+                    f'kvm:cpu_locality=numa, or use strict or interleave'
+                )
+        else:
+            yield Element(
+                'numatune/memory',
+                {'mode': mode, 'nodeset': cpuset.format(cells)},
+            )
+        if request.topology is None:
+            return
+        for cell in placement.cells:
+            nodes = cells if mode == 'interleave' else {cell.host_cell}
+            yield Element(
+                f"numatune/memnode[@cellid='{cell.cell}']",
+                {'mode': mode, 'nodeset': cpuset.format(nodes)},
+            )
