@@ -1,0 +1,217 @@
+"""Reads small files below a root, and never outside of it.
+
+A root is ``/``, or a directory that holds another machine's ``sys`` and
+``proc``. Symbolic links are resolved as ``chroot`` would: absolute ones start
+at the root, and ``..`` stops there.
+"""
+
+import errno
+import os
+import stat
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.exceptions import InventoryUnreadable
+
+#: Most bytes of one file. What is read here is at most a page, but
+#: /proc/meminfo and CPU masks of very large machines.
+MAX_BYTES = 1 << 18
+# The kernel's own limit (path_resolution(7)).
+_MAX_LINKS = 40
+# What open and read give for a thing that is not there, or that a driver
+# does not know at the moment (the speed of a link that is down: EINVAL).
+_ABSENT = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EINVAL,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EOPNOTSUPP,
+    }
+)
+# NONBLOCK: a named pipe in somebody's tree must not stop us.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Tree:
+    """The files below ``root``. All paths are relative to it, without a
+    leading slash.
+
+    :raises InventoryUnreadable: ``root`` is not a directory. All methods
+        raise it for what is there and cannot be read.
+    """
+
+    __slots__ = ('_directories', '_prefix', 'root')
+
+    def __init__(self, root: str = '/') -> None:
+        if not os.path.isdir(root):
+            raise InventoryUnreadable(f'{root} is not a directory')
+        self.root = root
+        self._prefix = os.path.realpath(root).rstrip('/') + '/'
+        # Directories as they were named, and where they really are; None
+        # where there is none.
+        self._directories: dict[str, str | None] = {'': ''}
+
+    def text(self, path: str) -> str | None:
+        """Return the text of a file, stripped; None when there is none."""
+        raw = self.raw(path)
+        if raw is None:
+            return None
+        try:
+            return raw.decode().strip()
+        except UnicodeDecodeError:
+            raise self._unreadable(path, 'it is not text') from None
+
+    def raw(self, path: str) -> bytes | None:
+        """Return what is in a file; None when there is none."""
+        directory, _slash, name = path.rpartition('/')
+        real = self._directory(directory)
+        if real is None or name in ('', '.', '..'):
+            return None
+        try:
+            return self._read(f'{real}/{name}' if real else name)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                target = self.real(path)
+                return None if target is None else self.raw(target)
+            if error.errno in _ABSENT:
+                return None
+            raise self._unreadable(path, str(error.strerror)) from error
+
+    def number(self, path: str) -> int | None:
+        """Return the decimal or ``0x`` number in a file."""
+        text = self.text(path)
+        if not text:
+            return None
+        try:
+            return int(text, 16 if text.startswith('0x') else 10)
+        except ValueError:
+            raise self._unreadable(
+                path, f'{text[:40]!r} is not a number'
+            ) from None
+
+    def cpus(self, listed: str, mask: str) -> frozenset[int] | None:
+        """Return the CPUs in the file ``listed``, or where an old kernel has
+        no such file, in ``mask``; None when there is neither.
+        """
+        path = listed
+        try:
+            text = self.text(path)
+            if text is not None:
+                return cpuset.parse(text)
+            path = mask
+            text = self.text(path)
+            return None if text is None else cpuset.parse_mask(text)
+        except ValueError as error:
+            raise self._unreadable(path, str(error)) from None
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; none when it is absent."""
+        real = self._directory(path)
+        if real is None:
+            return []
+        try:
+            names = os.listdir(self._prefix + real)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return []
+            raise self._unreadable(path, str(error.strerror)) from error
+        for name in names:
+            self._check_name(path, name)
+        return sorted(names)
+
+    def link_name(self, path: str) -> str | None:
+        """Return the last part of a link's target, which need not exist;
+        None when there is no such link.
+        """
+        directory, _slash, name = path.rpartition('/')
+        real = self._directory(directory)
+        if real is None:
+            return None
+        try:
+            target = os.readlink(f'{self._prefix}{real}/{name}')
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise self._unreadable(path, str(error.strerror)) from error
+        found = target.rstrip('/').rpartition('/')[2]
+        self._check_name(path, found)
+        return found
+
+    def real(self, path: str) -> str | None:
+        """Return where ``path`` is once all links are resolved, relative to
+        the root; None when there is nothing.
+        """
+        return self._resolve(path, _MAX_LINKS)
+
+    def _read(self, path: str) -> bytes:
+        handle = os.open(self._prefix + path, _FLAGS)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return b''
+            content = os.read(handle, MAX_BYTES + 1)
+            # proc files may come in pieces.
+            while more := os.read(handle, MAX_BYTES + 1):
+                content += more
+                if len(content) > MAX_BYTES:
+                    break
+        finally:
+            os.close(handle)
+        if len(content) > MAX_BYTES:
+            raise self._unreadable(path, f'it is longer than {MAX_BYTES}')
+        return content
+
+    def _directory(self, path: str) -> str | None:
+        """Resolve a directory, once."""
+        try:
+            return self._directories[path]
+        except KeyError:
+            real = self._resolve(path, _MAX_LINKS)
+            self._directories[path] = real
+            return real
+
+    def _resolve(self, path: str, links: int) -> str | None:
+        real = ''
+        for name in path.split('/'):
+            if name in ('', '.'):
+                continue
+            if name == '..':
+                real = real.rpartition('/')[0]
+                continue
+            step = f'{real}/{name}' if real else name
+            if step in self._directories:
+                known = self._directories[step]
+            else:
+                known = self._directories[step] = self._step(step, real, links)
+            if known is None:
+                return None
+            real = known
+        return real
+
+    def _step(self, step: str, parent: str, links: int) -> str | None:
+        """Resolve ``step``, of which only the last part may be a link."""
+        try:
+            mode = os.lstat(self._prefix + step).st_mode
+            if not stat.S_ISLNK(mode):
+                return step
+            if links == 0:
+                raise self._unreadable(step, 'too many links')
+            target = os.readlink(self._prefix + step)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise self._unreadable(step, str(error.strerror)) from error
+        if not target.startswith('/'):
+            target = f'{parent}/{target}'
+        return self._resolve(target, links - 1)
+
+    def _check_name(self, path: str, name: str) -> None:
+        # Names are printed. Python's stand-ins for bytes that are not UTF-8
+        # are not printable either.
+        if not name.isprintable():
+            raise self._unreadable(path, f'the name {name!a} is not text')
+
+    def _unreadable(self, path: str, why: str) -> InventoryUnreadable:
+        return InventoryUnreadable(
+            f'{os.path.join(self.root, path)} cannot be read: {why}'
+        )
