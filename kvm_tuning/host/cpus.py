@@ -1,0 +1,258 @@
+"""Reads CPUs and NUMA cells from ``sys/devices/system``.
+
+The kernel's Documentation/admin-guide/cputopology.rst and
+Documentation/ABI/stable/sysfs-devices-node name the files. Old kernels have
+masks (``thread_siblings``) where newer ones also have lists.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import re
+
+from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.core.inventory import Cpu
+from kvm_tuning.host.sysfs import Tree
+
+_CPU = 'sys/devices/system/cpu'
+_CPU_NAME = re.compile(r'\Acpu(\d{1,5})\Z')
+_INDEX_NAME = re.compile(r'\Aindex\d+\Z')
+# Cores of one kind differ by this much: some of them turbo higher than
+# others (hwloc ranks kinds of cores with the same tolerance).
+_SAME_KIND = 0.9
+
+_Sets = dict[int, frozenset[int]]
+
+
+def read(tree: Tree, cell_of: Mapping[int, int] | None) -> tuple[Cpu, ...]:
+    """Return the online CPUs. ``cell_of`` is each CPU's cell; None on a host
+    without cells.
+
+    :raises InventoryUnreadable: there are no CPUs, or the sets that the
+        kernel shows contradict each other.
+    """
+    online = read_online(tree)
+    cores = _sets(
+        online,
+        lambda cpu: tree.cpus(
+            f'{_CPU}/cpu{cpu}/topology/thread_siblings_list',
+            f'{_CPU}/cpu{cpu}/topology/thread_siblings',
+        ),
+        'thread siblings',
+    )
+    ids = _ids(tree, cores, online)
+    packages = _packages(tree, online, cores, ids)
+    domains = _sets(
+        online, _l3_reader(tree), 'L3 domain', alone=False, told=cores
+    )
+    capacity = _capacities(tree, online, cores)
+    return tuple(
+        Cpu(
+            id=cpu,
+            core=cores[cpu],
+            package=packages[cpu],
+            l3=domains.get(cpu),
+            cell=0 if cell_of is None else _cell(cpu, cell_of),
+            core_id=ids[cpu][0],
+            package_id=ids[cpu][1],
+            die_id=ids[cpu][2],
+            capacity=capacity.get(cpu),
+        )
+        for cpu in sorted(online)
+    )
+
+
+def read_online(tree: Tree) -> frozenset[int]:
+    """Return the CPUs that are online.
+
+    A kernel without a list of them has a file ``online`` in the directory
+    of each CPU that can be taken offline; an old one has no topology of a
+    CPU that is.
+    """
+    online = tree.cpus(f'{_CPU}/online', '')
+    if online is None:
+        online = _online_one_by_one(tree)
+    if not online:
+        raise InventoryUnreadable(f'{tree.root}: no CPU in {_CPU}')
+    return online
+
+
+def _online_one_by_one(tree: Tree) -> frozenset[int]:
+    candidates = []
+    for name in tree.names(_CPU):
+        match = _CPU_NAME.match(name)
+        if match and tree.number(f'{_CPU}/{name}/online') != 0:
+            candidates.append((int(match[1]), f'{_CPU}/{name}/topology'))
+    shown = frozenset(
+        cpu for cpu, path in candidates if tree.real(path) is not None
+    )
+    return shown or frozenset(cpu for cpu, _path in candidates)
+
+
+def _cell(cpu: int, cell_of: Mapping[int, int]) -> int:
+    try:
+        return cell_of[cpu]
+    except KeyError:
+        raise InventoryUnreadable(
+            f'CPU {cpu} is online and in no NUMA cell'
+        ) from None
+
+
+def _sets(
+    online: frozenset[int],
+    ask: Callable[[int], frozenset[int] | None],
+    what: str,
+    alone: bool = True,
+    told: Mapping[int, frozenset[int]] | None = None,
+) -> _Sets:
+    """Return the set of each CPU; the first one of a set tells it.
+
+    :param alone: whether a CPU without a set is one by itself.
+    :param told: the cores; a CPU that knows no set knows none for its
+        siblings either.
+    """
+    sets: _Sets = {}
+    mute: set[int] = set()
+    for cpu in sorted(online):
+        if cpu in sets or cpu in mute:
+            continue
+        found = ask(cpu)
+        if found is None:
+            if alone:
+                sets[cpu] = frozenset((cpu,))
+            elif told is not None:
+                mute |= told[cpu]
+            continue
+        members = found & online
+        if cpu not in members or not sets.keys().isdisjoint(members):
+            raise InventoryUnreadable(
+                f'the {what} of CPU {cpu} contradicts that of others'
+            )
+        for member in members:
+            sets[member] = members
+    return sets
+
+
+_Ids = tuple[int | None, int | None, int | None]
+
+
+def _ids(tree: Tree, cores: _Sets, online: Iterable[int]) -> dict[int, _Ids]:
+    """Return core_id, package id and die id; siblings have the same."""
+    ids: dict[int, _Ids] = {}
+    for cpu in sorted(online):
+        if cpu in ids:
+            continue
+        base = f'{_CPU}/cpu{cpu}/topology'
+        found = (
+            _shown(tree.number(f'{base}/core_id')),
+            _shown(tree.number(f'{base}/physical_package_id')),
+            _shown(tree.number(f'{base}/die_id')),
+        )
+        for member in cores[cpu]:
+            ids[member] = found
+    return ids
+
+
+def _shown(number: int | None) -> int | None:
+    """Return an id; -1 is the kernel's word for not known."""
+    return None if number is None or number < 0 else number
+
+
+def _packages(
+    tree: Tree,
+    online: frozenset[int],
+    cores: _Sets,
+    ids: Mapping[int, _Ids],
+) -> _Sets:
+    def ask(cpu: int) -> frozenset[int]:
+        base = f'{_CPU}/cpu{cpu}/topology'
+        # core_siblings_list is package_cpus_list under its older name.
+        found = tree.cpus(
+            f'{base}/core_siblings_list', f'{base}/core_siblings'
+        ) or tree.cpus(f'{base}/package_cpus_list', f'{base}/package_cpus')
+        if found is not None:
+            return found
+        package = ids[cpu][1]
+        if package is None:
+            return cores[cpu]
+        return frozenset(c for c in online if ids[c][1] == package)
+
+    return _sets(online, ask, 'package')
+
+
+def _l3_reader(tree: Tree) -> Callable[[int], frozenset[int] | None]:
+    """Return a function that reads one CPU's L3 domain."""
+
+    def ask(cpu: int) -> frozenset[int] | None:
+        base = f'{_CPU}/cpu{cpu}/cache'
+        # Where it nearly always is; listing the directory costs more.
+        index = f'{base}/index3'
+        if tree.text(f'{index}/level') != '3':
+            found = _find_l3(tree, base)
+            if found is None:
+                return None
+            index = found
+        return tree.cpus(f'{index}/shared_cpu_list', f'{index}/shared_cpu_map')
+
+    return ask
+
+
+def _find_l3(tree: Tree, base: str) -> str | None:
+    for name in tree.names(base):
+        if (
+            _INDEX_NAME.match(name)
+            and tree.text(f'{base}/{name}/level') == '3'
+        ):
+            return f'{base}/{name}'
+    return None
+
+
+def _capacities(
+    tree: Tree, online: frozenset[int], cores: _Sets
+) -> dict[int, int]:
+    """Return the capacity of each CPU; empty when the kernel shows none.
+
+    Differences within a kind of core (favoured cores turbo higher) are
+    levelled, so that different numbers mean different kinds.
+    """
+    first = min(online)
+    for name in ('cpu_capacity', 'cpufreq/cpuinfo_max_freq'):
+        if tree.number(f'{_CPU}/cpu{first}/{name}') is None:
+            continue
+        shown = _each_core(tree, online, cores, name)
+        if shown:
+            return _level(shown)
+    return _kinds(tree, online)
+
+
+def _each_core(
+    tree: Tree, online: frozenset[int], cores: _Sets, name: str
+) -> dict[int, int]:
+    shown: dict[int, int] = {}
+    for cpu in sorted(online):
+        if cpu in shown:
+            continue
+        value = tree.number(f'{_CPU}/cpu{cpu}/{name}')
+        if value is None:
+            return {}
+        shown.update(dict.fromkeys(cores[cpu], value))
+    return shown
+
+
+def _level(shown: Mapping[int, int]) -> dict[int, int]:
+    levelled: dict[int, int] = {}
+    top = 0
+    for value in sorted(set(shown.values()), reverse=True):
+        if not top or value < top * _SAME_KIND:
+            top = value
+        levelled[value] = top
+    return {cpu: levelled[value] for cpu, value in shown.items()}
+
+
+def _kinds(tree: Tree, online: frozenset[int]) -> dict[int, int]:
+    """Return 2 for Intel's performance cores and 1 for its efficient ones,
+    where only their perf devices tell them apart (a guest without cpufreq).
+    """
+    found: dict[int, int] = {}
+    for capacity, name in ((1, 'cpu_atom'), (2, 'cpu_core')):
+        cpus = tree.cpus(f'sys/devices/{name}/cpus', '')
+        found.update(dict.fromkeys((cpus or frozenset()) & online, capacity))
+    return found if found.keys() == online else {}

@@ -1,0 +1,35 @@
+"""Reads what a host has, below any root."""
+
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.host import cells, cpus
+from kvm_tuning.host import devices as host_devices
+from kvm_tuning.host.sysfs import Tree
+
+
+def read(root: str = '/', devices: bool = True) -> Inventory:
+    """Return the inventory of the machine below ``root``.
+
+    :param devices: False leaves out PCI, network and block devices.
+    :raises InventoryUnreadable: the files are missing or not as documented.
+    """
+    tree = Tree(root)
+    ids = cells.read_ids(tree)
+    cell_of = cells.read_cpus(tree, ids) if ids else None
+    found = cpus.read(tree, cell_of)
+    online = {cpu.id: cpu.cell for cpu in found}
+    if ids:
+        read_cells = cells.read(tree, ids, online)
+    else:
+        read_cells = (cells.read_whole(tree, frozenset(online)),)
+    found_devices = (
+        host_devices.read(tree) if devices else host_devices.NOTHING
+    )
+    return Inventory(
+        cpus=found,
+        cells=read_cells,
+        memory_bytes=sum(cell.memory_bytes for cell in read_cells),
+        page_size_kib=cells.read_page_size_kib(tree),
+        devices=found_devices.pci,
+        nics=found_devices.nics,
+        disks=found_devices.disks,
+    )
