@@ -1,0 +1,110 @@
+"""The host's configuration: oslo.config, one file a group.
+
+There is no global ``CONF``: :func:`load` makes one, and it is passed to
+whoever needs it.
+"""
+
+from collections.abc import Sequence
+import os
+
+from oslo_config import cfg
+
+from kvm_tuning.conf import opts
+from kvm_tuning.core.exceptions import ConfigInvalid
+
+#: Where the configuration lies, below a host's root.
+DIRECTORY = 'etc/kvm-tuning'
+FILE = 'kvm-tuning.conf'
+PARTS = 'conf.d'
+
+#: Most bytes of one file: far above any real one.
+MAX_BYTES = 1 << 20
+
+
+def load(
+    root: str = '/',
+    files: Sequence[str] = (),
+    directories: Sequence[str] = (),
+) -> cfg.ConfigOpts:
+    """Return the configuration of the host below ``root``.
+
+    :param files: read these instead of the ones below ``root``.
+    :param directories: read the ``*.conf`` in these, too.
+    :raises ConfigInvalid: a file cannot be read, or an option has a value
+        that is outside of its type.
+    """
+    conf = cfg.ConfigOpts()
+    for group, options in opts.list_opts():
+        conf.register_opts(options, group=group)
+    if not files and not directories:
+        files, directories = _present(root)
+    for path in (*files, *_parts(directories)):
+        _bound(path)
+    try:
+        conf(
+            [],
+            project='kvm-tuning',
+            default_config_files=list(files),
+            default_config_dirs=list(directories),
+            use_env=False,
+        )
+        _read_all(conf)
+    except (cfg.Error, ValueError, OSError) as exc:
+        names = ', '.join((*files, *directories))
+        text = ' '.join(str(exc).split())
+        raise ConfigInvalid(f'{names}: {text}') from exc
+    return conf
+
+
+def written(conf: cfg.ConfigOpts) -> bool:
+    """Return whether any file was read: this host has been configured."""
+    return bool(conf.config_file or conf.config_dir)
+
+
+def _present(root: str) -> tuple[list[str], list[str]]:
+    """Return the configuration file and directory that are there."""
+    base = os.path.join(root, DIRECTORY)
+    path = os.path.join(base, FILE)
+    parts = os.path.join(base, PARTS)
+    return (
+        [path] if os.path.lexists(path) else [],
+        [parts] if os.path.isdir(parts) else [],
+    )
+
+
+def _parts(directories: Sequence[str]) -> list[str]:
+    found = []
+    for directory in directories:
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError as exc:
+            raise ConfigInvalid(f'{directory}: {exc.strerror}') from exc
+        found += [
+            os.path.join(directory, name)
+            for name in names
+            if name.endswith('.conf')
+        ]
+    return found
+
+
+def _bound(path: str) -> None:
+    """Refuse what is no plain file of a bounded size."""
+    try:
+        size = os.stat(path).st_size
+    except OSError as exc:
+        raise ConfigInvalid(f'{path}: {exc.strerror}') from exc
+    if not os.path.isfile(path):
+        raise ConfigInvalid(f'{path} is not a file')
+    if size > MAX_BYTES:
+        raise ConfigInvalid(
+            f'{path} has {size} bytes, more than {MAX_BYTES}: no configuration'
+        )
+
+
+def _read_all(conf: cfg.ConfigOpts) -> None:
+    """Read every option once: oslo.config parses a value when it is read,
+    and a wrong one is to be told at the start.
+    """
+    for group, options in opts.list_opts():
+        for option in options:
+            conf[group][option.dest]

@@ -1,0 +1,12 @@
+"""All options, for :func:`kvm_tuning.conf.load` and the sample generator."""
+
+from oslo_config import cfg
+
+from kvm_tuning.conf import defaults, libvirt, placement
+
+_GROUPS = (placement, defaults, libvirt)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by group (entry point ``oslo.config.opts``)."""
+    return [(module.GROUP, list(module.OPTIONS)) for module in _GROUPS]
