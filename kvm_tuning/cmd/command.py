@@ -1,0 +1,206 @@
+"""What all commands share: errors, exit statuses, tables and documents."""
+
+import abc
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+import json
+import textwrap
+from typing import Any
+
+from cliff import _argparse, lister, show
+from cliff import command as cliff_command
+
+from kvm_tuning.core.exceptions import (
+    HookError,
+    HostError,
+    KvmTuningError,
+    RequestError,
+)
+
+#: Exit statuses.
+SUCCESS = 0
+FOUND = 1
+WRONG_USAGE = 2
+INCOMPLETE = 3
+CHANGED = 4
+
+
+class WrongUsage(KvmTuningError):
+    """The command line makes no sense, or names a file that is not there."""
+
+    who = 'caller'
+
+
+def status_of(error: KvmTuningError) -> int:
+    """Return the exit status of a command that ends in ``error``."""
+    if isinstance(error, WrongUsage):
+        return WRONG_USAGE
+    if isinstance(error, HostError | HookError):
+        return INCOMPLETE
+    return FOUND
+
+
+def message_of(error: KvmTuningError) -> str:
+    """Return ``code: message``; several errors are one a line."""
+    if isinstance(error, RequestError) and hasattr(error, 'errors'):
+        return str(error)
+    return f'{error.code}: {error}'
+
+
+class Command(cliff_command.Command):
+    """A command. Its errors are one message and an exit status."""
+
+    #: One line a command, shown below ``--help``.
+    examples: tuple[str, ...] = ()
+
+    #: What the command ends with when it raises nothing.
+    status = SUCCESS
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.formatter_class = _HelpFormatter
+        return parser
+
+    def get_epilog(self) -> str:
+        # cliff's own reads the metadata of every installed package to tell
+        # which one a command comes from.
+        if not self.examples:
+            return ''
+        return 'Examples:\n' + '\n'.join(f'  {line}' for line in self.examples)
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        try:
+            return super().run(parsed_args) or self.status
+        except KvmTuningError as error:
+            if self.app.options.debug:
+                raise
+            self.say(message_of(error))
+            return status_of(error)
+        except Exception as error:
+            if self.app.options.debug or isinstance(error, BrokenPipeError):
+                raise
+            self.say(
+                f'InternalError: {type(error).__name__}: {error} (this is a '
+                f'bug; --debug shows where)'
+            )
+            return INCOMPLETE
+
+    def say(self, text: str) -> None:
+        """Print to standard error."""
+        self.app.stderr.write(f'{text}\n')
+
+    def changed(self, parsed_args: argparse.Namespace) -> None:
+        """Say in the exit status that something was changed."""
+        if getattr(parsed_args, 'detailed_exit_codes', False):
+            self.status = CHANGED
+
+
+class Lister(Command, lister.Lister, metaclass=abc.ABCMeta):
+    """A command that prints one table."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        try:
+            return super().produce_output(parsed_args, column_names, data)
+        except ValueError as error:
+            raise WrongUsage(str(error)) from error
+
+
+class ShowOne(Command, show.ShowOne, metaclass=abc.ABCMeta):
+    """A command that prints one thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a report: a table with a title, or lines of text."""
+
+    title: str
+    columns: tuple[str, ...] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a report prints, in each form."""
+
+    #: ``-f json`` and ``-f yaml``.
+    document: Any
+    #: ``-f table``: all of them. ``-f csv`` and ``-f value``, and any format
+    #: with ``-c``: the first.
+    sections: tuple[Section, ...] = ()
+    #: Printed as it is in every format: XML, a diff.
+    raw: str | None = field(default=None)
+
+
+class Report(Lister, metaclass=abc.ABCMeta):
+    """A command whose output has several parts.
+
+    A table form prints section after section, a document form one document.
+    """
+
+    @abc.abstractmethod
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        """Do the work and return what is to be printed."""
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Any]]:
+        # cliff takes columns and rows; produce_output knows what they are.
+        return (), (self.report(parsed_args),)
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Any],
+    ) -> int:
+        (output,) = data
+        if output.raw is not None:
+            self.app.stdout.write(output.raw)
+        elif parsed_args.formatter == 'json' and not parsed_args.columns:
+            indent = None if parsed_args.noindent else 2
+            json.dump(output.document, self.app.stdout, indent=indent)
+            self.app.stdout.write('\n')
+        elif parsed_args.formatter == 'yaml' and not parsed_args.columns:
+            _write_yaml(output.document, self.app.stdout)
+        elif parsed_args.formatter == 'table' and not parsed_args.columns:
+            for number, section in enumerate(output.sections):
+                self._write_section(parsed_args, section, number)
+        else:
+            table = next(s for s in output.sections if s.columns)
+            super().produce_output(parsed_args, table.columns, table.rows)
+        return 0
+
+    def _write_section(
+        self, parsed_args: argparse.Namespace, section: Section, number: int
+    ) -> None:
+        stdout = self.app.stdout
+        if number:
+            stdout.write('\n')
+        if section.title:
+            stdout.write(f'{section.title}\n')
+        if section.columns:
+            super().produce_output(parsed_args, section.columns, section.rows)
+        for line in section.lines:
+            stdout.write(f'{line}\n')
+
+
+class _HelpFormatter(_argparse.SmartHelpFormatter):
+    """Keeps the lines of an epilog: examples are one a line."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith('Examples:\n'):
+            return textwrap.indent(text, indent)
+        return super()._fill_text(text, width, indent)
+
+
+def _write_yaml(document: Any, stdout: Any) -> None:
+    import yaml
+
+    yaml.safe_dump(document, stdout, default_flow_style=False, sort_keys=False)

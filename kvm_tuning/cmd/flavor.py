@@ -1,0 +1,184 @@
+"""``kvm-tuning flavor``: what is wrong with a flavor, before it is used."""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+from typing import TYPE_CHECKING
+
+from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd.command import FOUND, Output, Report, Section
+
+if TYPE_CHECKING:
+    from kvm_tuning.cmd.requests import Profiles
+    from kvm_tuning.core.documents import Flavor, Image
+    from kvm_tuning.core.effects import Consequence
+    from kvm_tuning.core.exceptions import KvmTuningError
+    from kvm_tuning.core.placement import Unkept
+    from kvm_tuning.core.request import Request
+
+COLUMNS = ('severity', 'code', 'for', 'text')
+
+Row = tuple[str, str, str, str]
+
+
+class FlavorCheck(Report):
+    """Say all that is wrong with a flavor and an image, and what follows.
+
+    With --root also whether that host could hold such a guest. Exits with 1
+    when there is an error.
+    """
+
+    examples = (
+        'kvm-tuning flavor check perf.json',
+        'kvm-tuning flavor check perf.json --image debian.yaml -f json',
+        'kvm-tuning flavor check perf.json --root /tmp/other-host',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_request(parser, positional=True)
+        arguments.add_root(parser)
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        rows = _Check(self.app.options, parsed_args).rows()
+        errors = sum(row[0] == 'error' for row in rows)
+        if errors:
+            self.status = FOUND
+        verdict = f'{errors} errors' if errors != 1 else '1 error'
+        document = {
+            'flavor': parsed_args.flavor,
+            'image': parsed_args.image,
+            'valid': not errors,
+            'findings': [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+        }
+        return Output(
+            document,
+            (Section('', COLUMNS, rows, lines=(verdict,)),)
+            if rows
+            else (Section('', COLUMNS, lines=('no errors',)),),
+        )
+
+
+class _Check:
+    """One check: collects rows."""
+
+    def __init__(
+        self, options: argparse.Namespace, parsed_args: argparse.Namespace
+    ) -> None:
+        from kvm_tuning import loader
+
+        self.args = parsed_args
+        self.root = arguments.root(parsed_args)
+        self.conf = arguments.configuration(options, self.root)
+        self.hooks = loader.load()
+        self.errors: list[Row] = []
+
+    def rows(self) -> list[Row]:
+        from kvm_tuning.core import plan
+        from kvm_tuning.core.exceptions import KvmTuningError
+
+        request = self._request()
+        consequences: Sequence[Consequence] = ()
+        unkept: Sequence[Unkept] = ()
+        if request is not None:
+            try:
+                consequences = plan.check(self.hooks, request)
+                if self.args.root is not None and not self.errors:
+                    consequences, unkept = self._on_host(request)
+            except KvmTuningError as error:
+                self._add(error)
+        return [
+            *dict.fromkeys(self.errors),
+            *(
+                ('warning', 'NotKept', 'operator', _unkept(each))
+                for each in unkept
+            ),
+            *(
+                ('consequence', each.code, each.audience, each.text)
+                for each in consequences
+            ),
+        ]
+
+    def _request(self) -> 'Request | None':
+        """Return the request, of what can be read where not all can."""
+        from kvm_tuning.cmd import requests
+        from kvm_tuning.core.exceptions import InvalidDocument
+
+        profiles = requests.profiles(self.hooks, self.conf, self.root)
+        flavor: Flavor | None = None
+        image: Image | None = None
+        try:
+            flavor = requests.flavor(self.args.flavor)
+        except InvalidDocument as error:
+            self._add(error)
+        try:
+            image = requests.image(self.args.image)
+        except InvalidDocument as error:
+            self._add(error)
+        if flavor is None:
+            return None
+        return self._read(flavor, image, profiles)
+
+    def _read(
+        self, flavor: 'Flavor', image: 'Image | None', profiles: 'Profiles'
+    ) -> 'Request | None':
+        from kvm_tuning import loader
+        from kvm_tuning.conf import defaults
+        from kvm_tuning.core import request
+        from kvm_tuning.core.exceptions import RequestError
+
+        knobs = loader.knobs(self.hooks)
+        preferred = defaults.knobs(self.conf)
+        try:
+            return request.read(flavor, image, knobs, profiles, preferred)
+        except RequestError as error:
+            self._add(error)
+        # What contradicts what is only asked of values that can be read:
+        # leave out those that cannot.
+        good = {}
+        for key, text in flavor.extra_specs.items():
+            alone = dataclasses.replace(flavor, extra_specs={key: text})
+            try:
+                request.read(alone, None, knobs, profiles)
+            except RequestError:
+                continue
+            good[key] = text
+        rest = dataclasses.replace(flavor, extra_specs=good)
+        try:
+            return request.read(rest, image, knobs, profiles, preferred)
+        except RequestError as error:
+            self._add(error)
+            return None
+
+    def _on_host(
+        self, request: 'Request'
+    ) -> tuple[Sequence['Consequence'], Sequence['Unkept']]:
+        """Plan a guest of this flavor on the host below ``--root``."""
+        from kvm_tuning.adapters import offline
+        from kvm_tuning.core import plan
+        from kvm_tuning.core.guest import Guest
+
+        site, notes = offline.site(self.root, self.conf, {})
+        guest = Guest(
+            name=request.flavor,
+            uuid=None,
+            type='kvm',
+            arch=None,
+            machine=None,
+            vcpus=request.vcpus,
+            memory_kib=request.memory_mib * 1024,
+        )
+        made = plan.make(self.hooks, request, guest, site)
+        return (*made.consequences, *notes), made.unkept
+
+    def _add(self, error: 'KvmTuningError') -> None:
+        for each in getattr(error, 'errors', (error,)):
+            self.errors.append(('error', each.code, each.who, str(each)))
+
+
+def _unkept(each: 'Unkept') -> str:
+    return (
+        f'{each.knob}={each.wanted} is not kept, but {each.found}: '
+        f'{each.reason}'
+    )

@@ -1,0 +1,108 @@
+"""The command ``kvm-tuning``."""
+
+from collections.abc import Sequence
+import importlib.metadata
+import sys
+from typing import TextIO
+
+from cliff import app, commandmanager
+from stevedore import named
+
+NAMESPACE = 'kvm_tuning.cli'
+
+_DESCRIPTION = """\
+Tune KVM guests and audit them. A flavor says what is asked, a plan what
+becomes of it on this host; nothing is changed before all has been checked.
+Exit status: 0 success, 1 a finding, a drift or a refusal, 2 wrong usage, 3
+could not complete (4 with --detailed-exit-codes: something was changed).
+"""
+
+
+class CommandManager(commandmanager.CommandManager):
+    """Knows the commands by their entry points, and imports only the one
+    that is called. (cliff's own imports all of them at the start.)
+    """
+
+    def load_commands(self, namespace: str) -> None:
+        self.group_list.append(namespace)
+        # No name is loaded; the entry points are listed.
+        listed = named.NamedExtensionManager[object](
+            namespace, names=[], on_missing_entrypoints_callback=None
+        )
+        for entry_point in listed.list_entry_points():
+            self.commands[entry_point.name.replace('_', ' ')] = entry_point
+
+
+class Application(app.App):
+    """cliff's application with our options, without its shell."""
+
+    NAME = 'kvm-tuning'
+
+    def __init__(
+        self, stdout: TextIO | None = None, stderr: TextIO | None = None
+    ) -> None:
+        super().__init__(
+            description=_DESCRIPTION,
+            version=version(),
+            command_manager=CommandManager(NAMESPACE),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        self.parser.prog = self.NAME
+        group = self.parser.add_argument_group('configuration')
+        group.add_argument(
+            '--config-file',
+            metavar='FILE',
+            action='append',
+            default=[],
+            help=(
+                'Read this configuration instead of '
+                '/etc/kvm-tuning/kvm-tuning.conf; may be repeated.'
+            ),
+        )
+        group.add_argument(
+            '--config-dir',
+            metavar='DIR',
+            action='append',
+            default=[],
+            help='Read the *.conf in this directory; may be repeated.',
+        )
+
+    def run(self, argv: list[str]) -> int:
+        status = super().run(argv or ['help'])
+        # Options without a command: cliff wants to open its shell.
+        return 2 if self.interactive_mode else status
+
+    def interact(self) -> None:
+        self.stderr.write(f'WrongUsage: no command; see {self.NAME} --help\n')
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            close = ', '.join(self.get_fuzzy_matches(argv[0]))
+            hint = f'; did you mean one of: {close}' if close else ''
+            self.stderr.write(
+                f'WrongUsage: {" ".join(argv)!r} is no command of '
+                f'{self.NAME}{hint}\n'
+            )
+            return 2
+        return super().run_subcommand(argv)
+
+
+def version() -> str:
+    """Return the installed version."""
+    try:
+        return importlib.metadata.version('kvm-tuning')
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command of ``argv``; return the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return Application().run(list(arguments))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Reads what a command line asks: flavor, image, profiles, defaults."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+import os
+from typing import TYPE_CHECKING
+
+from kvm_tuning import loader
+from kvm_tuning.cmd import files
+from kvm_tuning.core import documents, request
+from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.request import Request
+from kvm_tuning.hooks.base import Hook
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+Profiles = Mapping[str, Mapping[str, str]]
+
+
+def flavor(path: str) -> Flavor:
+    """Return the flavor in a file.
+
+    :raises InvalidDocument: it is none.
+    """
+    return documents.flavor(files.text(path, 'flavor'), path)
+
+
+def image(path: str | None) -> Image | None:
+    """Return the image in a file; None for None.
+
+    :raises InvalidDocument: it is none.
+    """
+    if path is None:
+        return None
+    return documents.image(files.text(path, 'image'), path)
+
+
+def profiles(
+    hooks: Sequence[Hook], conf: 'cfg.ConfigOpts', root: str = '/'
+) -> Profiles:
+    """Return all profiles' knob texts.
+
+    :raises ConfigInvalid: one of them is wrong.
+    """
+    from kvm_tuning.host import profiles as profiles_
+
+    directory = os.path.join(root, conf.defaults.profiles_dir.lstrip('/'))
+    found = profiles_.read(loader.knobs(hooks), directory)
+    return profiles_.texts(found.values())
+
+
+def read(
+    parsed_args: argparse.Namespace,
+    hooks: Sequence[Hook],
+    conf: 'cfg.ConfigOpts',
+    root: str = '/',
+) -> Request:
+    """Return what the flavor and the image of a command line ask.
+
+    :raises RequestError: what is wrong with them.
+    :raises ConfigInvalid: what is wrong with a profile or a default.
+    """
+    from kvm_tuning.conf import defaults
+
+    return request.read(
+        flavor(parsed_args.flavor),
+        image(parsed_args.image),
+        loader.knobs(hooks),
+        profiles(hooks, conf, root),
+        defaults.knobs(conf),
+    )
