@@ -1,7 +1,7 @@
 """Sphinx's configuration."""
 
 project = 'kvm-tuning'
-copyright = 'kvm-tuning developers'  # noqa: A001
+copyright = 'kvm-tuning developers'
 extensions = [
     'openstackdocstheme',
     'oslo_config.sphinxext',

@@ -61,10 +61,24 @@ vcpu_thread() {  # NUMBER: the id of the vCPU's thread
   fail "QEMU (process $pid) has no thread of vCPU $1"
 }
 
+cpuset_file() {  # THREAD: its control group's cpuset.cpus, where it has one
+  local path
+  path=$(sed -n 's|^[0-9]*:cpuset:|/cpuset|p' "/proc/$1/cgroup")  # version 1
+  [ -n "$path" ] || path=$(sed -n 's|^0::||p' "/proc/$1/cgroup")
+  echo "/sys/fs/cgroup$path/cpuset.cpus"
+}
+
 move_vcpu() {  # NUMBER: to a pCPU that is not its own
-  local thread allowed cpu
+  local thread allowed cpu online file
   thread=$(vcpu_thread "$1")
   allowed=$(taskset -pc "$thread" | sed 's/.*: //')
+  online=$(cat /sys/devices/system/cpu/online)
+  file=$(cpuset_file "$thread")
+  if [ -w "$file" ]; then
+    # libvirt's control group holds the thread as well as its affinity does
+    printf '$ echo %s >%s\n' "$online" "$file"
+    echo "$online" >"$file"
+  fi
   for cpu in $(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))'); do
     [ "$cpu" = "$allowed" ] || { run taskset -pc "$cpu" "$thread"; return; }
   done
