@@ -64,6 +64,9 @@ class CellDemand:
     #: Those of ``vcpus`` that need a pCPU of their own.
     dedicated: frozenset[int]
     memory_kib: int
+    #: All of a guest that has no NUMA cells of its own: its shared vCPUs and
+    #: its memory are bound to no host cell.
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

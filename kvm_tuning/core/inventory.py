@@ -124,6 +124,11 @@ class Inventory:
     disks: tuple[BlockDevice, ...] = ()
 
     @cached_property
+    def derived(self) -> dict[object, object]:
+        """What others compute from it once and keep with it, by their key."""
+        return {}
+
+    @cached_property
     def cpu(self) -> Mapping[int, Cpu]:
         """The online CPUs by number."""
         return {cpu.id: cpu for cpu in self.cpus}

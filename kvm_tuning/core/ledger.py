@@ -40,6 +40,11 @@ class Ledger:
     claims: tuple[Claim, ...] = ()
 
     @cached_property
+    def derived(self) -> dict[object, object]:
+        """What others compute from it once and keep with it, by their key."""
+        return {}
+
+    @cached_property
     def pcpus(self) -> frozenset[int]:
         """Every pCPU that somebody holds for itself."""
         return frozenset().union(*(claim.pcpus for claim in self.claims))

@@ -1,67 +1,331 @@
 """One decision for all demands of a guest: which cells, pCPUs, pages, VFs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+
+from kvm_tuning.core import (
+    cpuset,
+    devices,
+    packing,
+    pages,
+    refusal,
+    seating,
+    sharing,
+)
+from kvm_tuning.core import (
+    grid as grids,
+)
+from kvm_tuning.core import (
+    wants as wants_,
+)
+from kvm_tuning.core.demands import (
+    CellDemand,
+    Demand,
+    Locality,
+    ThreadPolicy,
+)
+from kvm_tuning.core.exceptions import Exhausted, Unsupported
+from kvm_tuning.core.fit import Fit, Fitter
+from kvm_tuning.core.grid import Grid
+from kvm_tuning.core.packing import Pins
+from kvm_tuning.core.placed import CellPlacement, Placement, Unkept
+from kvm_tuning.core.seating import Seating
+from kvm_tuning.core.site import Site
+from kvm_tuning.core.wants import Wants
+
+__all__ = ['COST', 'CellPlacement', 'Placement', 'Unkept', 'solve']
+
+#: What the entries of a cost are, the weightiest first; lower is better. All
+#: but the devices and the packages are sums over the guest's cells. "Its"
+#: cores and L3 domains are those of a guest cell's dedicated vCPUs.
+COST = (
+    'promised helper pools without a shared pCPU in reach',
+    'L3 domains over the fewest, where L3 locality is asked for',
+    'devices away: 1 in an unknown cell or beside (socket), 2 elsewhere',
+    'kinds of core (capacities) beyond one',
+    'L3 domains over the fewest that this hardware allows',
+    'packages beyond one',
+    'kinds of core, the fastest counting 1, the next 2, then 4',
+    'page sizes that were ranked better',
+    "emulator outside of the first guest cell's L3 domains",
+    'wished helper pools without a shared pCPU in reach',
+    'L3 domains that it does not take whole',
+    'cores that it uses',
+    'shared vCPUs per thousand shared pCPUs',
+    'free pCPUs of its host cell (packing), or the lack of them (spreading)',
+    'threads of its cores that it does not run on',
+    'free pCPUs of its L3 domains before it came',
+)
 
 
-@dataclass(frozen=True, slots=True)
-class CellPlacement:
-    """Where one guest cell goes."""
+def solve(demands: Iterable[Demand], site: Site) -> Placement:
+    """Return the best placement for all demands of one guest.
 
-    #: The guest cell and the host cell that holds it.
-    cell: int
-    host_cell: int
-    #: pCPU of each dedicated vCPU.
-    pins: Mapping[int, int] = field(default_factory=dict)
-    #: pCPUs over which the shared vCPUs float; empty when none is shared.
-    shared: frozenset[int] = frozenset()
-    #: pCPUs that are held beside the pins (``isolate``'s idle siblings).
-    reserved: frozenset[int] = frozenset()
-    #: Page size in KiB and how many pages; None: the base page, not counted.
-    page_kib: int | None = None
-    pages: int = 0
-    memory_kib: int = 0
+    Every guest cell has a host cell of its own, and spans the fewest L3
+    domains that can hold it there as the host cell is now, with the kinds of
+    core that it uses. Among those the placement with the lowest cost
+    (:data:`COST`) is taken, and of equals the one on the lowest cells and
+    pCPUs. Pure: equal demands and sites give equal placements.
 
-
-@dataclass(frozen=True, slots=True)
-class Unkept:
-    """A preference that could not be kept, and why."""
-
-    knob: str
-    wanted: str
-    found: str
-    reason: str
+    :raises Unsupported: this host could not do it with nobody else there.
+    :raises Exhausted: there is not enough left; it says what was free where.
+    """
+    wants = wants_.sort(demands)
+    grid = grids.of(site.inventory, site.policy)
+    _check(wants, site, grid)
+    if not wants.cells:
+        return _without_cells(wants, site, grid)
+    if wants.whole:
+        return _whole(wants, site, grid)
+    fitter = Fitter(wants, site, grid)
+    return _placement(fitter, seating.seat(fitter))
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """The answer to all demands of one guest."""
+def _check(wants: Wants, site: Site, grid: Grid) -> None:
+    """Raise what no ledger could change."""
+    dedicated = wants.emulator or any(cell.dedicated for cell in wants.cells)
+    if not dedicated:
+        return
+    if not grid.dedicated:
+        raise Unsupported(
+            'dedicated vCPUs need pCPUs that may be dedicated: set '
+            '[placement] dedicated_cpus'
+            + (' to online CPUs' if grid.dedicates else '')
+        )
+    if wants.threads is ThreadPolicy.REQUIRE and not grid.smt:
+        raise Unsupported(
+            'hw:cpu_thread_policy=require: this host has no thread siblings '
+            '(SMT is off or absent)'
+        )
+    if wants.strict and not grid.l3 and wants.locality is not None:
+        raise Unsupported(
+            f'{wants.locality.asked_by}: the kernel of this host shows no L3 '
+            f'cache, so L3 locality cannot be promised'
+        )
 
-    cells: tuple[CellPlacement, ...] = ()
-    #: pCPUs reserved for the emulator alone (``isolate``).
+
+def _placement(fitter: Fitter, seated: Seating) -> Placement:
+    """Make the placement of a seating."""
+    wants, site, grid = fitter.wants, fitter.site, fitter.grid
+    cells = []
+    reasons = []
+    unkept: list[Unkept] = []
     emulator: frozenset[int] = frozenset()
-    #: pCPUs by purpose: ``emulator``, ``iothread``, ``vhost``.
-    pools: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    #: Host cells of the guest's memory when it was asked for
-    #: (:class:`~kvm_tuning.core.demands.MemoryDemand`).
-    memory_cells: frozenset[int] = frozenset()
-    #: PCI addresses by the demand's key.
-    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: What compares alternatives, lower is better; see :func:`solve`.
-    cost: tuple[int, ...] = ()
-    #: One sentence each, for a person.
-    reasons: tuple[str, ...] = ()
-    unkept: tuple[Unkept, ...] = ()
+    for cell, fit in zip(wants.cells, seated.fits, strict=True):
+        ask = fitter.ask(cell)
+        pins = packing.pin(
+            fitter.stock, fit.packing, ask, fit.kinds.mask, fit.row
+        )
+        if pins.emulator is not None:
+            emulator = frozenset((pins.emulator,))
+        cells.append(_cell(fitter, cell, fit, pins))
+        reasons.append(_reason(cell, fit))
+        if wants.l3 and ask.vcpus:
+            unkept += _unkept_locality(fitter, cell, fit)
+    if seated.second is not None:
+        reasons.append(_runner_up(seated.cost, seated.second))
+    pins_ = frozenset(p for cell in cells for p in cell.pins.values())
+    host_cells = frozenset(cell.host_cell for cell in cells)
+    pools: dict[str, frozenset[int]] = {}
+    if wants.pools:
+        pools, more = sharing.pools(
+            wants.pools,
+            sharing.Reach(
+                grid,
+                site.ledger,
+                pins_,
+                frozenset().union(*(cell.shared for cell in cells)),
+                host_cells,
+            ),
+        )
+        unkept += more
+    return Placement(
+        tuple(cells),
+        emulator,
+        pools,
+        host_cells if wants.memory is not None else frozenset(),
+        seated.devices.devices,
+        seated.cost,
+        tuple(reasons),
+        tuple(unkept),
+    )
 
-    @property
-    def pins(self) -> dict[int, int]:
-        """pCPU of each dedicated vCPU of all cells."""
-        return {v: p for cell in self.cells for v, p in cell.pins.items()}
 
-    @property
-    def held(self) -> frozenset[int]:
-        """Every pCPU that nobody else may have."""
-        own: set[int] = set(self.emulator)
-        for cell in self.cells:
-            own.update(cell.pins.values(), cell.reserved)
-        return frozenset(own)
+def _cell(
+    fitter: Fitter, cell: CellDemand, fit: Fit, pins: Pins
+) -> CellPlacement:
+    shared: frozenset[int] = frozenset()
+    if fit.floats is not None:
+        shared = fit.floats.cpus
+        if cell.dedicated and fitter.wants.l3:
+            near = frozenset[int]().union(
+                *(p.domain.shared for p in fit.packing.domains)
+            )
+            shared = (near - fitter.site.ledger.pcpus) or shared
+    return CellPlacement(
+        cell.cell,
+        fit.row.cell,
+        dict(zip(sorted(cell.dedicated), pins.pcpus, strict=True)),
+        shared,
+        frozenset(pins.idle),
+        fit.pages.size_kib,
+        fit.pages.number,
+        cell.memory_kib,
+    )
+
+
+def _reason(cell: CellDemand, fit: Fit) -> str:
+    """Say where a guest cell went."""
+    head = f'guest cell {cell.cell} is on host cell {fit.row.cell}'
+    domains = fit.packing.domains
+    if not domains:
+        return head
+    names = ' and '.join(profile.domain.name for profile in domains)
+    free = sum(profile.free for profile in domains)
+    return f'{head}: {len(cell.dedicated)} of {free} free pCPUs in {names}'
+
+
+def _runner_up(cost: tuple[int, ...], second: Fit) -> str:
+    """Say what the next best host cell has against it."""
+    for what, one, other in zip(COST, cost, second.cost, strict=True):
+        if one != other:
+            return (
+                f'host cell {second.row.cell} is next: {other} {what}, '
+                f'against {one}'
+            )
+    return f'host cell {second.row.cell} is as good, and higher'
+
+
+def _unkept_locality(
+    fitter: Fitter, cell: CellDemand, fit: Fit
+) -> list[Unkept]:
+    """Return the L3 preference if this guest cell could not have it."""
+    locality = fitter.wants.locality
+    if locality is None or locality.strict:
+        return []
+    if not fitter.grid.l3:
+        return [
+            Unkept(
+                locality.asked_by,
+                'l3',
+                f'host cell {fit.row.cell}',
+                'the kernel of this host shows no L3 cache',
+            )
+        ]
+    spans = fit.packing.spans
+    if spans <= fit.fewest:
+        return []
+    return [
+        Unkept(
+            locality.asked_by,
+            _domains(fit.fewest),
+            _domains(spans),
+            f'guest cell {cell.cell} needs {len(cell.dedicated)} pCPUs; '
+            + refusal.what_is_free(fitter, cell),
+        )
+    ]
+
+
+def _domains(count: int) -> str:
+    return f'{count} L3 domain' + 's' * (count != 1)
+
+
+def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
+    """Place a guest that has no cells and no vCPU of its own."""
+    (cell,) = wants.cells
+    held = site.ledger.pcpus
+    level = wants.locality.level if wants.locality else Locality.ANY
+    if level is Locality.L3 and grid.l3:
+        sets = [domain.shared - held for domain in grid.domains]
+    elif level is Locality.ANY:
+        sets = [grid.shared - held]
+    else:
+        sets = [row.shared - held for row in grid.rows]
+    found = sharing.least_loaded(site.ledger, sets, len(cell.vcpus))
+    if found is None:
+        raise Exhausted(
+            f'guest cell {cell.cell} needs shared pCPUs for '
+            f'{len(cell.vcpus)} vCPUs: '
+            + (
+                'every one of this host is held by a guest'
+                if grid.shared
+                else 'this host has none, as [placement] dedicated_cpus and '
+                'shared_cpus leave it none'
+            )
+        )
+    host_cells = frozenset(grid.domain_of[cpu].cell for cpu in found.cpus)
+    if wants.memory_is_bound:
+        _check_memory(cell, host_cells, site)
+    offered = devices.offers(wants.devices, site)
+    chosen = devices.choose(offered, None, site.inventory)
+    if chosen is None:
+        raise refusal.no_devices(offered)
+    unkept = []
+    if level is Locality.L3 and not grid.l3 and wants.locality is not None:
+        unkept.append(
+            Unkept(
+                wants.locality.asked_by,
+                'l3',
+                f'host cell {min(host_cells)}',
+                'the kernel of this host shows no L3 cache',
+            )
+        )
+    pools, more = sharing.pools(
+        wants.pools,
+        sharing.Reach(grid, site.ledger, frozenset(), found.cpus, host_cells),
+    )
+    cost = [0] * len(COST)
+    cost[12] = found.load
+    return Placement(
+        (
+            CellPlacement(
+                cell.cell,
+                min(host_cells),
+                shared=found.cpus,
+                memory_kib=cell.memory_kib,
+            ),
+        ),
+        frozenset(),
+        pools,
+        host_cells if wants.memory is not None else frozenset(),
+        chosen.devices,
+        tuple(cost),
+        (
+            f'the guest floats over shared pCPUs '
+            f'{cpuset.format(found.cpus)}, the least loaded',
+        ),
+        (*unkept, *more),
+    )
+
+
+def _check_memory(
+    cell: CellDemand, host_cells: frozenset[int], site: Site
+) -> None:
+    """Raise when a guest's memory does not fit the cells it is bound to."""
+    free = sum(
+        max(0, pages.small_free_kib(site, site.inventory.cell[host_cell]))
+        for host_cell in host_cells
+    )
+    if cell.memory_kib > free:
+        names = cpuset.format(host_cells)
+        raise Exhausted(
+            f'the guest needs {cell.memory_kib // 1024} MiB of memory on '
+            f'host cells {names}, and {free // 1024} MiB are free there'
+        )
+
+
+def _without_cells(wants: Wants, site: Site, grid: Grid) -> Placement:
+    """Answer demands that are about no vCPU."""
+    offered = devices.offers(wants.devices, site)
+    chosen = devices.choose(offered, None, site.inventory)
+    if chosen is None:
+        raise refusal.no_devices(offered)
+    none: frozenset[int] = frozenset()
+    pools, unkept = sharing.pools(
+        wants.pools, sharing.Reach(grid, site.ledger, none, none, none)
+    )
+    return Placement(
+        pools=pools,
+        devices=chosen.devices,
+        cost=(0,) * len(COST),
+        unkept=tuple(unkept),
+    )

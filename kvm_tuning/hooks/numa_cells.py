@@ -70,6 +70,7 @@ class NumaCells(Hook):
                 frozenset(range(request.vcpus)),
                 frozenset(),
                 request.memory_mib * 1024,
+                whole=True,
             )
             return
         for cell in request.topology.cells:

@@ -1,0 +1,242 @@
+"""The host's pCPUs as the solver sees them: cores and L3 domains as bits.
+
+A grid is made once for an inventory and a policy, and kept with the
+inventory. It numbers the cores that have a pCPU to dedicate from 0, cell by
+cell, L3 domain by L3 domain, fast cores first. A set of pCPUs is one integer:
+thread *t* of core *c* is bit ``t * width + c``, so that counting the free
+threads of every core takes a few operations for the whole host.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.inventory import Cpu, Inventory
+from kvm_tuning.core.site import Policy
+
+# Cores whose capacity is within this share of the fastest one of their kind
+# are one kind: a favoured core's few percent of turbo are not another kind.
+SAME_KIND = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain:
+    """The part of an L3 domain that lies in one NUMA cell.
+
+    CPUs without L3 information make up one domain a cell.
+    """
+
+    #: Position among all domains of the grid.
+    index: int
+    #: Host cell, and the cell's position in the grid.
+    cell: int
+    row: int
+    #: Online CPUs.
+    cpus: frozenset[int]
+    #: How many of them may be dedicated, and on how many cores.
+    size: int
+    cores: int
+    #: The positions of those cores, as bits.
+    mask: int
+    #: The shared pCPUs.
+    shared: frozenset[int]
+    #: Whether the kernel shows an L3 cache.
+    known: bool
+
+    @property
+    def name(self) -> str:
+        what = 'L3' if self.known else 'cell'
+        return f'{what} of CPUs {cpuset.format(self.cpus)}'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A NUMA cell with CPUs."""
+
+    cell: int
+    domains: tuple[Domain, ...]
+    package: int
+    shared: frozenset[int]
+    #: All its threads that may be dedicated, as bits; how many; their cores.
+    bits: int
+    size: int
+    mask: int
+
+
+class Grid:
+    """See the module. Attributes are not to be changed."""
+
+    def __init__(self, inventory: Inventory, policy: Policy) -> None:
+        online = inventory.online
+        dedicated = (policy.dedicated_cpus or frozenset()) & online
+        shared = online if policy.shared_cpus is None else policy.shared_cpus
+        #: Whether any pCPU may be dedicated at all.
+        self.dedicates = policy.dedicated_cpus is not None
+        self.dedicated = dedicated
+        self.shared = (shared & online) - dedicated
+        self.smt = inventory.smt
+        self.l3 = bool(inventory.l3)
+        rank = _kinds(inventory.cpus)
+        groups = _groups(inventory.cpus)
+        cores: list[tuple[list[int], int, int, bool]] = []
+        domains: list[tuple[int, frozenset[int], bool, int, int, int]] = []
+        for (cell, known), group in groups:
+            start = len(cores)
+            own = _cores(group, dedicated, rank)
+            cores += own
+            domains.append(
+                (
+                    cell,
+                    frozenset(cpu.id for cpu in group),
+                    known,
+                    sum(len(threads) for threads, _, _, _ in own),
+                    len(own),
+                    start,
+                )
+            )
+        self.width = len(cores)
+        self.threads = max((len(core[0]) for core in cores), default=1)
+        self._place(cores)
+        self._divide(domains, inventory)
+
+    def _place(self, cores: list[tuple[list[int], int, int, bool]]) -> None:
+        """Give each pCPU its bit."""
+        #: The bit of each pCPU that may be dedicated; the pCPU of each bit.
+        self.bit: dict[int, int] = {}
+        self.cpu: dict[int, int] = {}
+        #: Cores all of whose online threads may be dedicated.
+        self.isolable = 0
+        #: Cores by how many threads may be dedicated, and by kind, the
+        #: fastest kind first.
+        self.sized = [0] * (self.threads + 1)
+        kinds: dict[int, int] = {}
+        for position, (threads, kind, _, isolable) in enumerate(cores):
+            core = 1 << position
+            self.sized[len(threads)] |= core
+            kinds[kind] = kinds.get(kind, 0) | core
+            if isolable:
+                self.isolable |= core
+            for number, cpu in enumerate(threads):
+                at = number * self.width + position
+                self.bit[cpu] = 1 << at
+                self.cpu[at] = cpu
+        self.kinds = [kinds[kind] for kind in sorted(kinds)]
+        self.ranks = sorted(kinds)
+        self.all = sum(self.bit.values())
+
+    def _divide(
+        self,
+        domains: list[tuple[int, frozenset[int], bool, int, int, int]],
+        inventory: Inventory,
+    ) -> None:
+        """Make the domains and the rows."""
+        packages = {p: i for i, p in enumerate(inventory.packages)}
+        ids = sorted({domain[0] for domain in domains})
+        rows = {cell: row for row, cell in enumerate(ids)}
+        self.domains = tuple(
+            Domain(
+                index=index,
+                cell=cell,
+                row=rows[cell],
+                cpus=cpus,
+                size=size,
+                cores=count,
+                mask=((1 << count) - 1) << start,
+                shared=cpus & self.shared,
+                known=known,
+            )
+            for index, (cell, cpus, known, size, count, start) in enumerate(
+                domains
+            )
+        )
+        made = []
+        for cell in ids:
+            own = tuple(d for d in self.domains if d.cell == cell)
+            cpus = frozenset[int]().union(*(d.cpus for d in own))
+            made.append(
+                Row(
+                    cell=cell,
+                    domains=own,
+                    package=packages[inventory.cpu[min(cpus)].package],
+                    shared=cpus & self.shared,
+                    bits=sum(self.bit.get(cpu, 0) for cpu in cpus),
+                    size=sum(domain.size for domain in own),
+                    mask=sum(domain.mask for domain in own),
+                )
+            )
+        self.rows = tuple(made)
+        #: The domain of each online CPU, by position.
+        self.domain_of = {
+            cpu: domain for domain in self.domains for cpu in domain.cpus
+        }
+        #: What others derived from the grid, by a key of theirs.
+        self.derived: dict[object, object] = {}
+
+    def held(self, cpus: Iterable[int]) -> int:
+        """Return the bits of those of ``cpus`` that may be dedicated."""
+        get = self.bit.get
+        bits = 0
+        for cpu in cpus:
+            bits |= get(cpu, 0)
+        return bits
+
+
+def of(inventory: Inventory, policy: Policy) -> Grid:
+    """Return the grid of a host under a policy, made once."""
+    key = ('grid', policy.dedicated_cpus, policy.shared_cpus)
+    grid = inventory.derived.get(key)
+    if grid is None:
+        grid = inventory.derived[key] = Grid(inventory, policy)
+    return grid  # type: ignore[return-value]
+
+
+def _kinds(cpus: Iterable[Cpu]) -> dict[int | None, int]:
+    """Return the kind, 0 the fastest, of each capacity."""
+    kinds: dict[int | None, int] = {None: 0}
+    fastest = None
+    kind = -1
+    values = {cpu.capacity for cpu in cpus if cpu.capacity is not None}
+    for value in sorted(values, reverse=True):
+        if fastest is None or value < fastest * SAME_KIND:
+            fastest = value
+            kind += 1
+        kinds[value] = kind
+    return kinds
+
+
+def _groups(
+    cpus: Iterable[Cpu],
+) -> list[tuple[tuple[int, bool], list[Cpu]]]:
+    """Return the CPUs of each L3 domain of each cell, in order."""
+    groups: dict[tuple[int, frozenset[int] | None], list[Cpu]] = {}
+    for cpu in sorted(cpus, key=lambda cpu: cpu.id):
+        groups.setdefault((cpu.cell, cpu.l3), []).append(cpu)
+    return [
+        ((cell, l3 is not None), group)
+        for (cell, l3), group in sorted(
+            groups.items(), key=lambda item: (item[0][0], item[1][0].id)
+        )
+    ]
+
+
+def _cores(
+    group: list[Cpu], dedicated: frozenset[int], rank: dict[int | None, int]
+) -> list[tuple[list[int], int, int, bool]]:
+    """Return threads, kind, lowest CPU and isolability of each core.
+
+    A core that spans domains, which no known hardware has, counts as one in
+    each, and cannot be isolated.
+    """
+    members = {cpu.id: cpu for cpu in group}
+    seen: set[int] = set()
+    cores = []
+    for cpu in group:
+        if cpu.id in seen:
+            continue
+        own = sorted((cpu.core & members.keys()) | {cpu.id})
+        seen.update(own)
+        threads = [one for one in own if one in dedicated]
+        if threads:
+            isolable = cpu.core <= dedicated
+            cores.append((threads, rank[cpu.capacity], own[0], isolable))
+    return sorted(cores, key=lambda core: (core[1], core[2]))

@@ -1,0 +1,392 @@
+"""The dedicated vCPUs of one guest cell on the L3 domains of one host cell.
+
+A packing spans the fewest domains that can hold the vCPUs as the host cell is
+now. Of those it takes the cheapest by :class:`Cost`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import comb
+from typing import NamedTuple
+
+from kvm_tuning.core import cores
+from kvm_tuning.core.demands import ThreadPolicy
+from kvm_tuning.core.grid import Row
+from kvm_tuning.core.stock import Profile, Stock
+
+#: Alternatives that are looked at one by one before a rule of thumb decides:
+#: it bounds the time on large and fragmented hosts. Hosts with up to eight
+#: domains a cell never come near it.
+MOST_CHOICES = 300
+
+Fill = Callable[[Sequence[int], int], tuple[int, int]]
+
+
+class Ask(NamedTuple):
+    """What a packing must hold."""
+
+    vcpus: int
+    policy: ThreadPolicy
+    #: One more pCPU for the emulator, in the same domains if possible.
+    emulator: bool = False
+    #: Whether a domain with shared pCPUs is promised, or wished for.
+    promised: bool = False
+    wished: bool = False
+
+
+class Cost(NamedTuple):
+    """What compares the packings of one guest cell on one host cell."""
+
+    #: 1: a domain with shared pCPUs was promised, and there is none.
+    promise: int
+    #: 1: the emulator finds no room in the vCPUs' domains.
+    emulator: int
+    #: 1: a domain with shared pCPUs was wished for, and there is none.
+    wish: int
+    #: Domains that it does not take whole.
+    partial: int
+    #: Cores that it uses.
+    cores: int
+    #: Threads of those cores that it does not run on.
+    stranded: int
+    #: Free pCPUs of those domains before it comes.
+    free: int
+
+
+class Packing(NamedTuple):
+    """Which domains: all of ``full``, and ``rest`` vCPUs in ``part``."""
+
+    #: Of the dedicated vCPUs alone.
+    cost: Cost
+    full: tuple[Profile, ...]
+    part: tuple[Profile, ...]
+    rest: int
+
+    @property
+    def domains(self) -> tuple[Profile, ...]:
+        return self.full + self.part
+
+    @property
+    def spans(self) -> int:
+        return len(self.full) + len(self.part)
+
+
+def fewest(profiles: Sequence[Profile], ask: Ask) -> int | None:
+    """Return the fewest domains that hold the vCPUs; None: all do not."""
+    slots = 0
+    for count, profile in enumerate(
+        sorted(profiles, key=lambda profile: -profile.slots), 1
+    ):
+        slots += profile.slots
+        if slots >= ask.vcpus:
+            return count
+    return None
+
+
+def fewest_with_emulator(profiles: Sequence[Profile], ask: Ask) -> int | None:
+    """As :func:`fewest`, and the emulator's pCPU is in one of them, too."""
+    if not ask.vcpus:
+        return 0
+    count = fewest(profiles, ask)
+    if count is None or not ask.emulator:
+        return count
+    rooms = sorted((profile.room for profile in profiles), reverse=True)
+    while count < len(rooms) and sum(rooms[:count]) <= ask.vcpus:
+        count += 1
+    return count
+
+
+def pack(profiles: Sequence[Profile], ask: Ask) -> Packing | None:
+    """Return the cheapest packing, or None when nothing fits.
+
+    Whether the emulator finds room elsewhere in the cell is not asked here.
+    """
+    vcpus = ask.vcpus
+    if not vcpus:
+        return Packing(Cost(0, 0, 0, 0, 0, 0, 0), (), (), 0)
+    count = fewest(profiles, ask)
+    if count is None:
+        return None
+    fill = (
+        cores.fill_isolated
+        if ask.policy is ThreadPolicy.ISOLATE
+        else cores.fill
+    )
+    if count == 1:
+        return min(_singles(profiles, ask, fill), key=_cost)
+    return min(_several(profiles, ask, fill, count), key=_cost)
+
+
+def _cost(packing: Packing) -> Cost:
+    return packing.cost
+
+
+def _singles(
+    profiles: Sequence[Profile], ask: Ask, fill: Fill
+) -> Iterator[Packing]:
+    for profile in profiles:
+        if profile.slots > ask.vcpus or (
+            profile.slots == ask.vcpus and not profile.whole
+        ):
+            yield _rated((), (profile,), ask.vcpus, ask, fill)
+        elif profile.slots == ask.vcpus:
+            yield _rated((profile,), (), 0, ask, fill)
+
+
+def _several(
+    profiles: Sequence[Profile], ask: Ask, fill: Fill, count: int
+) -> Iterator[Packing]:
+    """Yield the packings on ``count`` domains, the fewest there can be.
+
+    None of them is dispensable, so the whole ones among them can all be
+    filled; the fewer are left in part, the better, unless something that
+    ranks higher asks for others.
+    """
+    whole = [profile for profile in profiles if profile.whole]
+    free = ask.emulator or ask.promised or ask.wished
+    for parts in range(count + 1):
+        found = False
+        if count - parts > len(whole):
+            continue
+        for full in _choices(whole, count - parts):
+            rest = ask.vcpus - sum(profile.slots for profile in full)
+            if parts == 0:
+                if rest == 0:
+                    found = True
+                    yield _rated(full, (), 0, ask, fill)
+                continue
+            if rest <= 0:
+                continue
+            others = (
+                [p for p in profiles if p not in full] if full else profiles
+            )
+            for part in _parts(others, parts, rest):
+                found = True
+                yield _rated(full, part, rest, ask, fill)
+        if found and not free:
+            return
+
+
+def _parts(
+    profiles: Sequence[Profile], count: int, rest: int
+) -> Iterator[tuple[Profile, ...]]:
+    """Yield the ways to choose ``count`` domains that hold ``rest``."""
+    if comb(len(profiles), count) <= MOST_CHOICES:
+        for part in _choices(profiles, count):
+            if sum([profile.slots for profile in part]) >= rest:
+                yield part
+        return
+    # The largest ones, then each exchanged for the smallest that will do.
+    order = sorted(profiles, key=lambda profile: profile.slots)
+    chosen = order[-count:]
+    spare = order[:-count]
+    slack = sum(profile.slots for profile in chosen) - rest
+    if slack < 0:
+        return
+    for index, profile in enumerate(chosen):
+        for other in spare:
+            gain = profile.slots - other.slots
+            if 0 < gain <= slack:
+                chosen[index] = other
+                spare.remove(other)
+                slack -= gain
+                break
+    yield tuple(chosen)
+
+
+def _choices(
+    profiles: Sequence[Profile], count: int
+) -> Iterator[tuple[Profile, ...]]:
+    """Yield every choice of ``count`` profiles, equal ones only once."""
+    groups: dict[object, list[Profile]] = {}
+    for profile in profiles:
+        key = (*profile[:-1], bool(profile.domain.shared))
+        groups.setdefault(key, []).append(profile)
+    yield from _choose(list(groups.values()), count)
+
+
+def _choose(
+    groups: list[list[Profile]], count: int
+) -> Iterator[tuple[Profile, ...]]:
+    if not count:
+        yield ()
+        return
+    for index, group in enumerate(groups):
+        for number in range(min(len(group), count), 0, -1):
+            head = tuple(group[:number])
+            for tail in _choose(groups[index + 1 :], count - number):
+                yield head + tail
+
+
+def _rated(
+    full: tuple[Profile, ...],
+    part: tuple[Profile, ...],
+    rest: int,
+    ask: Ask,
+    fill: Fill,
+) -> Packing:
+    used = stranded = 0
+    for profile in full:
+        number, left = fill(profile.counts, profile.slots)
+        used += number
+        stranded += left
+    if part:
+        number, left = fill(_pool(part), rest)
+        used += number
+        stranded += left
+    domains = full + part
+    apart = 0
+    if ask.promised or ask.wished:
+        apart = not any(profile.domain.shared for profile in domains)
+    outside = 0
+    if ask.emulator:
+        outside = sum(profile.room for profile in domains) <= ask.vcpus
+    return Packing(
+        Cost(
+            int(ask.promised and apart),
+            int(outside),
+            int(ask.wished and apart),
+            len(part),
+            used,
+            stranded,
+            sum(profile.free for profile in domains),
+        ),
+        full,
+        part,
+        rest,
+    )
+
+
+def _pool(part: tuple[Profile, ...]) -> tuple[int, ...]:
+    if len(part) == 1:
+        return part[0].counts
+    return tuple(map(sum, zip(*(p.counts for p in part), strict=True)))
+
+
+class Pins(NamedTuple):
+    """The pCPUs of a packing, core by core, and what they hold idle."""
+
+    pcpus: list[int]
+    idle: list[int]
+    emulator: int | None
+
+
+def pin(
+    stock: Stock, packing: Packing, ask: Ask, kinds: int, row: Row
+) -> Pins:
+    """Return the pCPUs of a packing: the lowest that its cost allows.
+
+    :param kinds: the cores that may be used, as bits, as for the profiles.
+    """
+    isolate = ask.policy is ThreadPolicy.ISOLATE
+    pcpus: list[int] = []
+    idle: list[int] = []
+    for profile in packing.full:
+        _take(
+            stock,
+            profile.domain.mask & kinds,
+            _takes(isolate, profile.counts, profile.slots),
+            isolate,
+            pcpus,
+            idle,
+        )
+    if packing.part:
+        mask = 0
+        for profile in packing.part:
+            mask |= profile.domain.mask
+        _take(
+            stock,
+            mask & kinds,
+            _takes(isolate, _pool(packing.part), packing.rest),
+            isolate,
+            pcpus,
+            idle,
+        )
+    emulator = None
+    if ask.emulator:
+        emulator = _emulator(stock, packing, isolate, pcpus, idle, row)
+    return Pins(pcpus, idle, emulator)
+
+
+def _takes(
+    isolate: bool, counts: tuple[int, ...], vcpus: int
+) -> list[cores.Take]:
+    if isolate:
+        return cores.isolated(counts, vcpus)
+    return cores.takes(counts, vcpus)
+
+
+def _take(
+    stock: Stock,
+    mask: int,
+    takes: list[cores.Take],
+    isolate: bool,
+    pcpus: list[int],
+    idle: list[int],
+) -> None:
+    """Add the pCPUs of the lowest cores that ``takes`` names."""
+    grid = stock.grid
+    for size, used, number in takes:
+        if isolate:
+            found = stock.isolable & grid.sized[size] & mask
+        else:
+            found = stock.at_least[size] & mask
+            if size < grid.threads:
+                found &= ~stock.at_least[size + 1]
+        for _ in range(number):
+            core = found & -found
+            found ^= core
+            mask ^= core
+            threads = _threads(stock, core)
+            pcpus += threads[:used]
+            if isolate:
+                idle += threads[used:]
+
+
+def _threads(stock: Stock, core: int) -> list[int]:
+    """Return the free threads of a core, given as its bit."""
+    grid = stock.grid
+    position = core.bit_length() - 1
+    return [
+        grid.cpu[at]
+        for at in range(position, grid.width * grid.threads, grid.width)
+        if stock.free >> at & 1
+    ]
+
+
+def _emulator(
+    stock: Stock,
+    packing: Packing,
+    isolate: bool,
+    pcpus: list[int],
+    idle: list[int],
+    row: Row,
+) -> int:
+    """Return a pCPU for the emulator: the least useful one for others.
+
+    Beside the vCPUs if there is one, on the core with the fewest free
+    threads. With ``isolate`` it is on a core of its own, held idle.
+    """
+    grid = stock.grid
+    own = [p.domain for p in packing.full + packing.part]
+    rest = Stock(grid, grid.all & ~stock.free | grid.held(pcpus + idle))
+    far = [d for d in row.domains if d not in own]
+    for domains in (own, far):
+        mask = 0
+        for domain in domains:
+            mask |= domain.mask
+        if isolate:
+            found = rest.isolable & mask
+            for size in range(1, grid.threads + 1):
+                cores_ = found & grid.sized[size]
+                if cores_:
+                    threads = _threads(rest, cores_ & -cores_)
+                    idle += threads[1:]
+                    return threads[0]
+            continue
+        for size in range(1, grid.threads + 1):
+            found = rest.at_least[size] & mask
+            if size < grid.threads:
+                found &= ~rest.at_least[size + 1]
+            if found:
+                return _threads(rest, found & -found)[0]
+    raise ValueError('no room for the emulator')

@@ -1,0 +1,117 @@
+"""Memory of a host cell: huge pages and small ones that are left."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from kvm_tuning.core.inventory import Cell, PagePool
+from kvm_tuning.core.ledger import Ledger
+from kvm_tuning.core.site import Site
+
+
+class Pages(NamedTuple):
+    """The pages of one guest cell on one host cell."""
+
+    #: How many sizes would have been better, as the demand ranks them.
+    rank: int
+    #: None: small pages, not counted.
+    size_kib: int | None
+    number: int
+
+
+SMALL = Pages(0, None, 0)
+
+
+class Sums(NamedTuple):
+    """What the claims of a ledger add up to."""
+
+    #: Huge pages by (cell, size in KiB): of all, and of those guests whose
+    #: pages are still in the pool.
+    promised: Counter[tuple[int, int]]
+    pending: Counter[tuple[int, int]]
+    #: Small pages' memory in KiB by cell.
+    memory: Counter[int]
+
+
+def sums(ledger: Ledger) -> Sums:
+    """Return the sums of a ledger, made once."""
+    found = ledger.derived.get('pages')
+    if found is None:
+        made = Sums(Counter(), Counter(), Counter())
+        for claim in ledger.claims:
+            for key, count in claim.pages.items():
+                made.promised[key] += count
+                if not claim.pages_in_use:
+                    made.pending[key] += count
+            for cell, kib in claim.memory_kib.items():
+                made.memory[cell] += kib
+        found = ledger.derived['pages'] = made
+    return found  # type: ignore[return-value]
+
+
+def free_pages(site: Site, cell: int, pool: PagePool) -> int:
+    """Return how many pages of a pool are nobody's.
+
+    The pool's own count knows who runs, the ledger who is defined; what the
+    operator reserves may be in use already, and then is not to be taken off
+    twice.
+    """
+    of_all = sums(site.ledger)
+    key = cell, pool.size_kib
+    reserved = site.policy.reserved_pages.get(key, 0)
+    return min(
+        pool.free - of_all.pending[key],
+        pool.total - reserved - of_all.promised[key],
+    )
+
+
+def small_total_kib(site: Site, cell: Cell) -> int:
+    """Return the memory of a cell outside of its huge pages."""
+    huge = sum(pool.size_kib * pool.total for pool in cell.pages)
+    return cell.memory_bytes // 1024 - huge
+
+
+def small_free_kib(site: Site, cell: Cell) -> int:
+    """Return the memory of a cell in small pages that is nobody's."""
+    return (
+        small_total_kib(site, cell)
+        - site.policy.reserved_memory_kib
+        - sums(site.ledger).memory[cell.id]
+    )
+
+
+def choose(
+    site: Site,
+    cell: Cell,
+    memory_kib: int,
+    sizes_kib: Iterable[int] | None,
+    overcommit: bool = False,
+) -> Pages | None:
+    """Return the best pages that a host cell has for a guest cell's memory.
+
+    As Nova does: the pages must divide the memory exactly, and shared vCPUs
+    may overcommit small pages, though not the cell's own total.
+
+    :param sizes_kib: sizes that will do, the best first; None: not asked.
+    """
+    base = site.inventory.page_size_kib
+    if sizes_kib is None:
+        left = (
+            small_total_kib(site, cell)
+            if overcommit
+            else small_free_kib(site, cell)
+        )
+        return SMALL if memory_kib <= left else None
+    for rank, size in enumerate(sizes_kib):
+        if memory_kib % size:
+            continue
+        if size == base:
+            if memory_kib <= small_free_kib(site, cell):
+                return Pages(rank, None, 0)
+            continue
+        for pool in cell.pages:
+            if pool.size_kib == size:
+                count = memory_kib // size
+                if count <= free_pages(site, cell.id, pool):
+                    return Pages(rank, size, count)
+    return None
