@@ -1,15 +1,25 @@
 """Compare what was promised to a guest with what it really has.
 
 Findings are data, not errors: one for every promise of the receipt, kept or
-not, and one for everything else that is wrong.
+not, and one for everything else that is wrong. A promise is compared with the
+live document first and then, by the rule of its address
+(:mod:`kvm_tuning.core.audit_rules`), with what the kernel and QEMU show: a
+document in which a promise stands is no proof that it holds.
 """
 
+from collections.abc import Iterator
+
+from kvm_tuning.core import drift
+from kvm_tuning.core.audit_rules import general, settings
+from kvm_tuning.core.audit_rules.rule import Case, Verdict
+from kvm_tuning.core.audit_rules.table import FALLBACK, RULES
 from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.drift import Point
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
-from kvm_tuning.core.observed import Observed
+from kvm_tuning.core.observed import Observed, Unknown
 from kvm_tuning.core.receipt import Receipt
 
 __all__ = ['Finding', 'Severity', 'compare', 'unreadable']
@@ -29,7 +39,7 @@ def compare(
     the definition: a guest that was tuned while it ran shows what is still
     to come. ``others`` holds the claims of all other guests.
     """
-    raise NotImplementedError
+    return tuple(_compare(domain, receipt, observed, inventory, others))
 
 
 def unreadable(error: KvmTuningError) -> Finding:
@@ -41,4 +51,101 @@ def unreadable(error: KvmTuningError) -> Finding:
         str(error),
         'what was promised to this guest is not known',
         'receipt-unreadable',
+    )
+
+
+def _compare(
+    domain: Domain,
+    receipt: Receipt | None,
+    observed: Observed | None,
+    inventory: Inventory,
+    others: Ledger,
+) -> Iterator[Finding]:
+    if receipt is None:
+        yield Finding(
+            Severity.INFO,
+            'metadata/receipt',
+            '',
+            'absent',
+            'nothing was promised to this guest',
+            'no-receipt',
+        )
+    else:
+        for promise in receipt.promises:
+            live = observed is not None
+            for point in drift.points(domain.root, promise, live):
+                if observed is None:
+                    yield _defined(point)
+                else:
+                    yield _running(Case(point, domain, observed, inventory))
+        yield from settings.findings(receipt.settings, observed, inventory)
+    yield from general.preferences(receipt)
+    yield from general.claims(receipt, others)
+    yield from general.idle_iothreads(domain)
+    if observed is not None:
+        yield from general.intrusion(observed, others)
+        yield from general.transparent_huge_pages(observed, inventory)
+        yield from general.merged_pages(observed, inventory)
+
+
+def _defined(point: Point) -> Finding:
+    """The finding of a stopped guest: only its definition can be compared."""
+    if point.same:
+        return Finding(
+            Severity.INFO,
+            point.address,
+            point.wanted,
+            point.found,
+            'not running: only the definition was compared',
+            'not-running',
+        )
+    return Finding(
+        Severity.ERROR,
+        point.address,
+        point.wanted,
+        point.found,
+        'not running; the definition was changed since it was tuned, and '
+        'the next start will not keep the promise',
+        'drift',
+    )
+
+
+def _running(case: Case) -> Finding:
+    """The finding of a running guest: the kernel's word is the last."""
+    point = case.point
+    rule = RULES.get(point.pattern, FALLBACK)
+    verdict = rule.check(case)
+    if not point.same and verdict.kept is not False:
+        return _drifted(point, verdict)
+    severity, why, code = Severity.ERROR, rule.why, rule.code
+    if isinstance(verdict.kept, Unknown):
+        severity, why = Severity.UNKNOWN, str(verdict.kept)
+    elif verdict.kept:
+        severity = Severity.OK
+    found = verdict.found
+    if not point.same and found != point.found:
+        found += f' (the live XML: {point.found})'
+    if not point.same:
+        why += '; it was changed since, or takes a restart of the guest'
+    return Finding(severity, point.address, point.wanted, found, why, code)
+
+
+def _drifted(point: Point, verdict: Verdict) -> Finding:
+    """The finding of a live document that says otherwise, while the kernel
+    does not: it holds by accident, or it cannot be told.
+    """
+    if verdict.kept is True and verdict.found != point.found:
+        found = f'{verdict.found} (the live XML: {point.found})'
+        severity = Severity.WARNING
+    else:
+        found = point.found
+        severity = Severity.ERROR
+    return Finding(
+        severity,
+        point.address,
+        point.wanted,
+        found,
+        'the live XML was changed since the guest was tuned, or the guest '
+        'was tuned since it was started: it takes a restart',
+        'drift',
     )

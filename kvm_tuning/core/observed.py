@@ -35,6 +35,9 @@ class Kind(enum.Enum):
     EMULATOR = 'emulator'
     #: QEMU's pool for blocking I/O: comes and goes.
     WORKER = 'worker'
+    #: Nobody's promise: the kernel's own (``kvm-nx-lpage-re``), or QEMU's
+    #: for the preallocation of memory.
+    OTHER = 'other'
     #: QEMU runs without ``debug-threads``: the name tells nothing.
     UNTOLD = 'untold'
 
@@ -137,6 +140,18 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Controller:
+    """A SCSI controller of the guest."""
+
+    index: int
+    #: QEMU's device, such as ``virtio-scsi-pci``.
+    model: str | Unknown
+    #: As :class:`Disk` has them.
+    iothreads: Mapping[int, tuple[int, ...]] | Unknown
+    queues: int | Unknown
+
+
+@dataclass(frozen=True, slots=True)
 class Arguments:
     """QEMU's command line, parsed: what it was *started* with."""
 
@@ -162,4 +177,6 @@ class Observed:
     nics: Mapping[str, Nic] = field(default_factory=dict)
     #: By target; the disks of the live XML.
     disks: Mapping[str, Disk] = field(default_factory=dict)
+    #: SCSI controllers by index.
+    controllers: Mapping[int, Controller] = field(default_factory=dict)
     arguments: Arguments | Unknown = Arguments()

@@ -1,0 +1,1 @@
+"""The rules of the audit, one concern a file; ``table`` joins them."""

@@ -1,0 +1,45 @@
+"""Addresses that only libvirt acts on: the document is the whole truth."""
+
+from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict
+from kvm_tuning.core.observed import Unknown
+
+
+def _document(case: Case) -> Verdict:
+    return Verdict(case.point.same, case.point.found)
+
+
+def unaudited(case: Case) -> Verdict:
+    """The verdict where no rule knows the address."""
+    return Verdict(
+        Unknown('the document says so, and no rule asks the kernel'),
+        case.point.found,
+    )
+
+
+def _memory(case: Case) -> Verdict:
+    """``<memory>`` is the size of all RAM that QEMU has mapped."""
+    ram = case.observed.memory.ram
+    if isinstance(ram, Unknown):
+        return Verdict.unknown(ram)
+    kib = sum(r.size_kib for r in ram)
+    wanted = case.wanted.split()
+    if wanted[1:] not in ([], ['KiB']) or not wanted[0].isdigit():
+        return Verdict(case.point.same, case.point.found)
+    return Verdict(kib == int(wanted[0]), f'{kib} KiB')
+
+
+_DOCUMENT = Rule(_document, 'drift', 'the definition was changed')
+
+RULES: Rules = {
+    ('memory', '#text'): Rule(
+        _memory, 'memory-size', 'the guest has other memory'
+    ),
+    # The balloon moves it while the guest runs.
+    ('currentMemory', '#text'): _DOCUMENT,
+    ('vcpu', 'placement'): _DOCUMENT,
+    ('vcpu', 'current'): _DOCUMENT,
+    ('cpu/numa/cell', ''): _DOCUMENT,
+    ('devices/disk/address', ''): _DOCUMENT,
+    ('devices/interface/address', ''): _DOCUMENT,
+    ('iothreadids/iothread', ''): _DOCUMENT,
+}

@@ -1,0 +1,23 @@
+"""The rule table: which rule audits which address."""
+
+from kvm_tuning.core.audit_rules import (
+    affinity,
+    definition,
+    disks,
+    machine,
+    memory,
+    nics,
+)
+from kvm_tuning.core.audit_rules.rule import Rule, Rules
+
+RULES: Rules = {
+    **affinity.RULES,
+    **memory.RULES,
+    **disks.RULES,
+    **nics.RULES,
+    **machine.RULES,
+    **definition.RULES,
+}
+
+#: For an address that no rule knows.
+FALLBACK = Rule(definition.unaudited, 'unaudited', '')
