@@ -48,6 +48,16 @@ class SeveralErrors(RequestError):
         self.errors = tuple(errors)
 
 
+def raise_all(errors: Sequence[RequestError]) -> None:
+    """Raise what is in ``errors``, each message once; nothing for none."""
+    if not errors:
+        return
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        raise distinct[0]
+    raise SeveralErrors(distinct)
+
+
 class Refused(KvmTuningError):
     """This host cannot keep the promise: another host, or its operator."""
 
