@@ -4,12 +4,26 @@
 ``nova.virt.hardware.numa_get_constraints``; a test holds the two equal.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Nova's MEMPAGES_SMALL, MEMPAGES_LARGE and MEMPAGES_ANY.
-SMALL = -1
-LARGE = -2
-ANY = -3
+from kvm_tuning.core import (
+    cpu_keys,
+    guest_cells,
+    image_properties,
+    locked_memory,
+    nova_keys,
+)
+from kvm_tuning.core.attempts import Attempts
+from kvm_tuning.core.cpuset import MAX_CPU
+from kvm_tuning.core.exceptions import InvalidValue
+from kvm_tuning.core.nova_keys import Sources
+from kvm_tuning.core.page_size import ANY, LARGE, SMALL
+from kvm_tuning.core.wording import invalid
+
+__all__ = ['ANY', 'LARGE', 'SMALL', 'GuestCell', 'Topology', 'read']
+
+_NO_IMAGE = image_properties.ImageProperties({}, None, None, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +55,76 @@ class Topology:
     cells: tuple[GuestCell, ...]
     #: ``share`` or ``isolate``; None when not asked.
     emulator_threads_policy: str | None = None
+
+
+def read(
+    vcpus: int,
+    memory_mib: int,
+    extra_specs: Mapping[str, str],
+    image_properties: Mapping[str, str],
+    *,
+    flavor: str = 'flavor extra spec',
+    image: str = 'image property',
+) -> Topology | None:
+    """Return the cells that a flavor and an image ask for.
+
+    Nova takes some sizes that no host has, such as ``hw:mem_page_size=0`` or
+    ``-2MB``; so does this, and the knob's own kind refuses them.
+
+    :param flavor: how messages name the flavor.
+    :param image: how messages name the image.
+    :returns: None when nothing asks for cells: neither dedicated vCPUs nor
+        NUMA nodes, a page size or persistent memory.
+    :raises InvalidValue: a value outside of its kind.
+    :raises ConflictingKnobs: two keys contradict each other.
+    :raises SeveralErrors: for more than one of these.
+    """
+    if not 0 < vcpus <= MAX_CPU + 1:
+        raise InvalidValue(f'{vcpus} vCPUs: want 1 to {MAX_CPU + 1}')
+    sources = _sources(extra_specs, image_properties, flavor, image)
+    attempts = Attempts()
+    each = cpu_keys.read(sources, vcpus, attempts)
+    nodes = attempts.of(nova_keys.numa_nodes, sources)
+    page_size = attempts.of(nova_keys.memory_page_size, sources)
+    attempts.of(locked_memory.check, sources)
+    attempts.raise_all()
+    cpus = cpu_keys.combine(sources, vcpus, each)
+    if not (
+        cpus.dedicated
+        or nodes
+        or page_size
+        or nova_keys.persistent_memory(sources)
+    ):
+        return None
+    shares = guest_cells.read(sources, vcpus, memory_mib, nodes)
+    if cpus.thread_policy == '':
+        key, want = 'hw:cpu_thread_policy', nova_keys.CPU_THREAD_POLICY
+        raise invalid(key, '', flavor, want.description)
+    dedicated = cpus.dedicated or frozenset()
+    return Topology(
+        tuple(
+            GuestCell(
+                id=number,
+                shared=share - dedicated,
+                dedicated=share & dedicated,
+                memory_mib=memory,
+                page_size=None if page_size is None else int(page_size),
+                cpu_policy=cpus.policy,
+                cpu_thread_policy=cpus.thread_policy,
+            )
+            for number, (share, memory) in enumerate(shares)
+        ),
+        cpus.emulator_threads_policy,
+    )
+
+
+def _sources(
+    extra_specs: Mapping[str, str],
+    properties: Mapping[str, str],
+    flavor: str,
+    image: str,
+) -> Sources:
+    typed = _NO_IMAGE
+    if properties:
+        typed = image_properties.read(properties, image)
+    return Sources(extra_specs, typed, properties, flavor, image)
