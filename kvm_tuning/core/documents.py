@@ -1,0 +1,239 @@
+"""Flavor and image documents.
+
+What ``openstack flavor show`` and ``openstack image show`` print with ``-f
+json`` or ``-f yaml``, by old and new clients alike: properties as a mapping
+or as the text ``hw:cpu_policy='dedicated', kvm:x='1'``, an image's also at
+the top level, and the document as a list of fields and values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import json
+import re
+from typing import NoReturn
+
+from kvm_tuning.core import plain_text
+from kvm_tuning.core.cpuset import MAX_CPU
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.image_properties import OLD_NAMES
+from kvm_tuning.core.plain_text import Tree
+from kvm_tuning.core.wording import short
+
+#: Nova's and Glance's columns of names and keys, and Nova's of extra specs.
+MAX_NAME = 255
+#: Glance's column of property values (MySQL's TEXT).
+MAX_VALUE = 65_535
+#: Extra specs or properties of one document.
+MAX_PROPERTIES = 1024
+#: MiB and GiB: Nova's columns are 32 bits.
+MAX_SIZE = 2**31 - 1
+
+# What XML, and so a domain's metadata, cannot hold.
+_UNPRINTABLE = re.compile(
+    '[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]'
+)
+
+# ``key='value'``, the next one behind a comma. A value may have quotes and
+# commas in it: it ends where the next key begins.
+_PAIR = re.compile(r"([^=']+)='(.*?)'(?:, *(?=[^=']+=')|\s*\Z)", re.DOTALL)
+
+_IMAGE_PREFIXES = ('hw_', 'os_', 'img_', 'trait:')
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """A flavor: what an operator sells."""
+
+    name: str
+    id: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int = 0
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image's description: a tenant's input."""
+
+    name: str
+    id: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    min_ram_mib: int = 0
+    min_disk_gib: int = 0
+
+
+def flavor(text: str, origin: str) -> Flavor:
+    """Return the flavor that ``text`` describes.
+
+    :param origin: what to call the document in messages, such as its path.
+    :raises InvalidDocument: what is wrong, with the field and its value.
+    """
+    document = _Document(text, origin, 'flavor')
+    return Flavor(
+        name=document.name('name'),
+        id=document.name('id', ''),
+        vcpus=document.number('vcpus', 1, MAX_CPU + 1),
+        ram_mib=document.number('ram', 1, MAX_SIZE),
+        disk_gib=document.number('disk', 0, MAX_SIZE, 0),
+        extra_specs=document.properties(MAX_NAME),
+    )
+
+
+def image(text: str, origin: str) -> Image:
+    """Return the image that ``text`` describes.
+
+    :param origin: what to call the document in messages, such as its path.
+    :raises InvalidDocument: what is wrong, with the field and its value.
+    """
+    document = _Document(text, origin, 'image')
+    if 'vcpus' in document.fields:
+        document.refuse('it has vcpus, which a flavor has: want an image')
+    id_ = document.name('id', '')
+    return Image(
+        # An image may have no name.
+        name=document.name('name', id_ or None),
+        id=id_,
+        properties={
+            **document.properties_at_top(),
+            **document.properties(MAX_VALUE),
+        },
+        min_ram_mib=document.number('min_ram', 0, MAX_SIZE, 0),
+        min_disk_gib=document.number('min_disk', 0, MAX_SIZE, 0),
+    )
+
+
+class _Document:
+    """The fields of one document, read one by one."""
+
+    def __init__(self, text: str, origin: str, kind: str) -> None:
+        self.origin = origin
+        self.kind = kind
+        try:
+            tree = plain_text.read(text)
+        except ValueError as exc:
+            self.refuse(str(exc))
+        if isinstance(tree, list):
+            tree = _from_rows(tree)
+        if not isinstance(tree, dict):
+            self.refuse(f'want one {kind}, as openstack {kind} show prints it')
+        self.fields: Mapping[str, Tree] = tree
+
+    def refuse(self, why: str) -> NoReturn:
+        raise InvalidDocument(f'{self.kind} of {self.origin}: {why}')
+
+    def name(self, name: str, default: str | None = None) -> str:
+        """Return a text; ``default`` where it is missing, unless None."""
+        value = self.fields.get(name)
+        if value is None or value == '':
+            if default is None:
+                self.refuse(f'it has no {name}')
+            return default
+        if not isinstance(value, str):
+            self.refuse(f'{name}={_said(value)}: want a text')
+        return self._checked(name, value, MAX_NAME)
+
+    def number(
+        self, name: str, least: int, most: int, default: int | None = None
+    ) -> int:
+        """Return a whole number; ``default`` where it is missing."""
+        value = self.fields.get(name)
+        if value is None:
+            if default is None:
+                self.refuse(f'it has no {name}')
+            return default
+        if isinstance(value, str) and re.fullmatch('[0-9]{1,10}', value):
+            number = int(value)
+            if least <= number <= most:
+                return number
+        self.refuse(
+            f'{name}={_said(value)}: want a whole number from {least} to '
+            f'{most}'
+        )
+
+    def properties(self, longest: int) -> dict[str, str]:
+        """Return the field ``properties``, what is null left out."""
+        value = self.fields.get('properties')
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            value = self._pairs(value)
+        if not isinstance(value, dict):
+            self.refuse(f'properties={_said(value)}: want a mapping')
+        return self._texts(value, longest)
+
+    def properties_at_top(self) -> dict[str, str]:
+        """Return properties that an old client printed among the fields."""
+        return self._texts(
+            {
+                name: value
+                for name, value in self.fields.items()
+                if name.startswith(_IMAGE_PREFIXES) or name in OLD_NAMES
+            },
+            MAX_VALUE,
+        )
+
+    def _pairs(self, text: str) -> dict[str, Tree]:
+        """Return the properties of ``key='value', ...``."""
+        found: dict[str, Tree] = {}
+        text = text.strip()
+        place = 0
+        while place < len(text):
+            match = _PAIR.match(text, place)
+            if match is None:
+                self.refuse(
+                    f'properties={short(text[place:])}: want a mapping, or '
+                    f"key='value' and commas between"
+                )
+            key = match[1].strip()
+            if key in found:
+                self.refuse(f'the property {short(key)} twice: want it once')
+            found[key] = match[2]
+            place = match.end()
+        return found
+
+    def _texts(
+        self, values: Mapping[str, Tree], longest: int
+    ) -> dict[str, str]:
+        if len(values) > MAX_PROPERTIES:
+            self.refuse(
+                f'{len(values)} properties: want at most {MAX_PROPERTIES}'
+            )
+        texts = {}
+        for name, value in values.items():
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                if self.kind == 'flavor':
+                    self.refuse(f'{short(name)}={_said(value)}: want a text')
+                # Glance keeps such things as JSON texts.
+                value = json.dumps(value)
+            self._checked('the key', name, MAX_NAME)
+            texts[name] = self._checked(short(name), value, longest)
+        return texts
+
+    def _checked(self, name: str, text: str, longest: int) -> str:
+        if len(text) > longest:
+            self.refuse(
+                f'{name}={short(text)}: want at most {longest} characters'
+            )
+        if _UNPRINTABLE.search(text):
+            self.refuse(f'{name}={short(text)}: want no control characters')
+        return text
+
+
+def _from_rows(rows: list[Tree]) -> Tree:
+    """Return the fields of a list of ``{"Field": ..., "Value": ...}``."""
+    fields: dict[str, Tree] = {}
+    for row in rows:
+        if not isinstance(row, dict) or row.keys() != {'Field', 'Value'}:
+            return None
+        name = row['Field']
+        if not isinstance(name, str) or name in fields:
+            return None
+        fields[name] = row['Value']
+    return fields or None
+
+
+def _said(value: Tree) -> str:
+    return short(value if isinstance(value, str) else json.dumps(value))
