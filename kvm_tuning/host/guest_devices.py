@@ -1,0 +1,91 @@
+"""What the readers of disks and NICs share: a guest's process and QEMU."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from kvm_tuning.core.observed import Arguments, Unknown
+from kvm_tuning.host import qemu_args
+from kvm_tuning.host.guest_threads import Monitor
+from kvm_tuning.host.proc import Process
+
+_PLUGGED = Unknown(
+    'it was plugged while the guest ran, and is not in the arguments of QEMU',
+    '--monitor',
+)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A running guest: its process, its QEMU, its descriptors."""
+
+    process: Process
+    arguments: Arguments | Unknown
+    #: Where each open descriptor leads.
+    links: Mapping[int, str] | Unknown
+    monitor: Monitor | None = None
+
+    def device(self, alias: str) -> qemu_args.Options | Unknown:
+        """Return QEMU's ``-device`` of libvirt's alias."""
+        if isinstance(self.arguments, Unknown):
+            return self.arguments
+        # User-chosen aliases (ua-...) are ids as they are.
+        return qemu_args.by_id(self.arguments, 'device', alias) or _PLUGGED
+
+    def property(self, alias: str, name: str) -> object | Unknown:
+        """Return a property of a device: as it was started, or as the
+        monitor says. ``None``: the device was started without it.
+        """
+        device = self.device(alias)
+        if not isinstance(device, Unknown):
+            return device.get(name)
+        if self.monitor is None:
+            return device
+        answer = self.monitor(_qom_get(alias, name))
+        if 'return' in answer:
+            found: object = answer['return']
+            return found
+        return Unknown(f'the monitor knows no {name} of {alias}')
+
+    def number(
+        self, alias: str, name: str, default: int | Unknown
+    ) -> int | Unknown:
+        """Return a numeric property, ``default`` where none was given."""
+        value = self.property(alias, name)
+        if isinstance(value, Unknown):
+            return value
+        if value is None:
+            return default
+        found = qemu_args.number(value)
+        return Unknown(f'{name}={value!r}') if found is None else found
+
+    def model(self, alias: str) -> str | Unknown:
+        """Return the name of QEMU's device."""
+        device = self.device(alias)
+        if not isinstance(device, Unknown):
+            return str(device.get('driver') or device.get(''))
+        if self.monitor is None:
+            return device
+        answer = self.monitor(_qom_get(alias, 'type'))
+        return str(answer['return']) if 'return' in answer else device
+
+    def fdinfo(self, descriptor: int) -> Mapping[str, str] | Unknown:
+        return self.process.fields(f'fdinfo/{descriptor}')
+
+
+def alias(element: etree._Element) -> str:
+    """Return libvirt's name of a device of a live document."""
+    found = element.find('alias')
+    return '' if found is None else found.get('name', '')
+
+
+def _qom_get(alias: str, name: str) -> dict[str, Any]:
+    return {
+        'execute': 'qom-get',
+        'arguments': {
+            'path': f'/machine/peripheral/{alias}',
+            'property': name,
+        },
+    }

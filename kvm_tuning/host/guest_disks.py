@@ -1,0 +1,247 @@
+"""How QEMU serves the disks of a running guest."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+import os
+import re
+
+from lxml import etree
+
+from kvm_tuning.core.observed import Controller, Disk, Unknown
+from kvm_tuning.host import qemu_args
+from kvm_tuning.host.guest_devices import Guest, alias
+
+_IOTHREAD = re.compile(r'(?:\A|/)iothread(\d+)\Z')
+#: What the kernel calls the ring of io_setup(2) among the mappings, and an
+#: io_uring among the descriptors.
+_AIO_RING = '/[aio]'
+_IO_URING = 'anon_inode:[io_uring]'
+_THREADS = 'threads'
+_DEFAULT_QUEUES = Unknown(
+    'no queues in the arguments of QEMU: the default of the machine type'
+)
+
+_Served = Mapping[int, tuple[int, ...]] | Unknown
+
+
+def disks(guest: Guest, root: etree._Element) -> dict[str, Disk]:
+    """Return the disks of the live document, by target."""
+    found = [_disk(guest, each) for each in root.iterfind('devices/disk')]
+    on_scsi = controllers(guest, root)
+    scsi = _scsi(root)
+    served = {
+        d.target: on_scsi[scsi[d.target]]
+        for d in found
+        if scsi.get(d.target) in on_scsi
+    }
+    found = [_of_controller(d, served.get(d.target)) for d in found]
+    engines = _engines(guest, found)
+    return {d.target: _with_engine(d, engines) for d in found}
+
+
+def controllers(guest: Guest, root: etree._Element) -> dict[int, Controller]:
+    """Return the SCSI controllers of the live document, by index."""
+    found = {}
+    for element in root.iterfind("devices/controller[@type='scsi']"):
+        index = int(element.get('index', '0'))
+        name = alias(element)
+        found[index] = Controller(
+            index,
+            guest.model(name),
+            _iothreads(guest, name),
+            guest.number(name, 'num_queues', _DEFAULT_QUEUES),
+        )
+    return found
+
+
+def _scsi(root: etree._Element) -> dict[str, int]:
+    """Return the controller of each disk on the SCSI bus."""
+    found = {}
+    for element in root.iterfind('devices/disk'):
+        target, address = element.find('target'), element.find('address')
+        if target is not None and target.get('bus') == 'scsi':
+            index = '0' if address is None else address.get('controller', '0')
+            found[target.get('dev', '')] = int(index)
+    return found
+
+
+def _disk(guest: Guest, element: etree._Element) -> Disk:
+    target = element.find('target')
+    name = alias(element)
+    write_cache = guest.property(name, 'write-cache')
+    return Disk(
+        target='' if target is None else target.get('dev', ''),
+        model=guest.model(name),
+        direct=_direct(guest, element),
+        write_cache=_switch('write-cache', write_cache),
+        no_flush=_no_flush(guest, name, element),
+        engine=_asked_engine(guest, name, element),
+        iothreads=_iothreads(guest, name),
+        queues=guest.number(name, 'num-queues', _DEFAULT_QUEUES),
+    )
+
+
+def _switch(name: str, value: object | Unknown) -> bool | Unknown:
+    if isinstance(value, Unknown):
+        return value
+    found = qemu_args.flag(value)
+    if found is None:
+        return Unknown(f'QEMU was started without a {name} for it')
+    return found
+
+
+def _direct(guest: Guest, element: etree._Element) -> bool | Unknown:
+    """Return whether every descriptor of the image is open with O_DIRECT."""
+    if isinstance(guest.links, Unknown):
+        return guest.links
+    source = element.find('source')
+    path = None
+    if source is not None:
+        path = source.get('file') or source.get('dev')
+    if path is None:
+        return Unknown('it has no file or device that could be asked')
+    names = {path, _real(guest.process.root, path)}
+    flags = []
+    for number, link in guest.links.items():
+        if link.removesuffix(' (deleted)') in names:
+            info = guest.fdinfo(number)
+            if isinstance(info, Unknown):
+                return info
+            flags.append(int(info.get('flags', '0'), 8))
+    if not flags:
+        return Unknown(f'QEMU has no descriptor of {path}')
+    return all(flag & os.O_DIRECT for flag in flags)
+
+
+def _real(root: str, path: str) -> str:
+    """Return where ``path`` leads: /dev/mapper/x is a link to /dev/dm-0. A
+    recorded /proc has no such files, and names stay as they are.
+    """
+    return os.path.realpath(path) if root == '/' else path
+
+
+def _nodes(guest: Guest, name: str) -> Iterator[qemu_args.Options]:
+    """Yield the block nodes below a device, or an old ``-drive``."""
+    device = guest.device(name)
+    if isinstance(device, Unknown) or isinstance(guest.arguments, Unknown):
+        return
+    drive = str(device.get('drive'))
+    yield from qemu_args.block_nodes(guest.arguments, drive)
+    old = qemu_args.by_id(guest.arguments, 'drive', drive)
+    if old is not None:
+        yield old
+
+
+def _no_flush(
+    guest: Guest, name: str, element: etree._Element
+) -> bool | Unknown:
+    device = guest.device(name)
+    for node in _nodes(guest, name):
+        cache = node.get('cache')
+        if isinstance(cache, Mapping):
+            return cache.get('no-flush') is True
+        if isinstance(cache, str):
+            return cache == 'unsafe'
+    if not isinstance(device, Unknown):
+        return Unknown('QEMU was started without a cache mode for it')
+    # libvirt gives a disk that is plugged later what its document says.
+    driver = element.find('driver')
+    return driver is not None and driver.get('cache') == 'unsafe'
+
+
+def _asked_engine(
+    guest: Guest, name: str, element: etree._Element
+) -> str | Unknown:
+    """Return the engine that QEMU was asked for; ``_engines`` says whether
+    it is there.
+    """
+    for node in _nodes(guest, name):
+        if 'aio' in node:
+            return str(node['aio'])
+    if not isinstance(guest.device(name), Unknown):
+        return _THREADS
+    driver = element.find('driver')
+    return _THREADS if driver is None else driver.get('io', _THREADS)
+
+
+def _engines(guest: Guest, found: list[Disk]) -> Mapping[str, Unknown | None]:
+    """Return by engine why it may not be in use; None: it is.
+
+    QEMU falls back to threads with no more than a line in its log (its
+    block/file-posix.c). Native AIO has one ring for each thread that serves
+    such disks, io_uring a descriptor.
+    """
+    uring: Unknown | None = None
+    if isinstance(guest.links, Unknown):
+        uring = guest.links
+    elif _IO_URING not in guest.links.values():
+        uring = Unknown('QEMU has no io_uring: it may have fallen back')
+    return {
+        'io_uring': uring,
+        'native': _native(guest, found),
+        _THREADS: None,
+    }
+
+
+def _native(guest: Guest, found: list[Disk]) -> Unknown | None:
+    servers: set[int | None] = set()
+    for disk in found:
+        if disk.engine == 'native':
+            if isinstance(disk.iothreads, Unknown):
+                servers.add(None)
+            else:
+                servers |= set(disk.iothreads) or {None}
+    if not servers:
+        return None
+    maps = guest.process.text('maps')
+    if isinstance(maps, Unknown):
+        return maps
+    rings = maps.count(_AIO_RING)
+    if rings >= len(servers):
+        return None
+    return Unknown(
+        f'QEMU has {rings} native AIO rings for {len(servers)} threads that '
+        f'serve such disks: a new QEMU makes one at the first request, or '
+        f'it has fallen back to threads'
+    )
+
+
+def _with_engine(disk: Disk, engines: Mapping[str, Unknown | None]) -> Disk:
+    if isinstance(disk.engine, Unknown):
+        return disk
+    doubt = engines.get(disk.engine)
+    return disk if doubt is None else replace(disk, engine=doubt)
+
+
+def _of_controller(disk: Disk, controller: Controller | None) -> Disk:
+    """A SCSI disk has the iothreads and queues of its controller."""
+    if controller is None:
+        return disk
+    return replace(
+        disk, iothreads=controller.iothreads, queues=controller.queues
+    )
+
+
+def _iothreads(guest: Guest, name: str) -> _Served:
+    """Return the iothreads of a device: one for all, or a queue map."""
+    mapped = guest.property(name, 'iothread-vq-mapping')
+    if isinstance(mapped, list):
+        return {
+            number: tuple(each.get('vqs') or ())
+            for each in mapped
+            if (number := _number(each.get('iothread'))) is not None
+        }
+    one = guest.property(name, 'iothread')
+    if isinstance(one, Unknown):
+        return one
+    if not one:
+        return {}
+    found = _number(one)
+    if found is None:
+        return Unknown(f'the iothread is called {one}')
+    return {found: ()}
+
+
+def _number(name: object) -> int | None:
+    match = _IOTHREAD.search(str(name))
+    return int(match[1]) if match else None

@@ -1,0 +1,288 @@
+"""The RAM of a running guest, as smaps and numa_maps show it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+import re
+
+from kvm_tuning.core.observed import Arguments, Ksm, Memory, Ram, Unknown
+from kvm_tuning.host.proc import Process
+from kvm_tuning.host.qemu_args import number
+
+_HEAD = re.compile(r'([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ *(.*)')
+_NODE = re.compile(r'N(\d+)=(\d+)\Z')
+_BYTES = {'': 1 << 20, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
+_SIZE = re.compile(r'(\d+)([kmgt]?)(?:i?b)?\Z', re.IGNORECASE)
+#: QEMU keeps guest RAM from its children (MADV_DONTFORK), ROMs and video
+#: memory as well, and nothing else of this size.
+_DONTFORK = 'dc'
+_MERGEABLE = 'mg'
+
+
+@dataclass(slots=True)
+class _Mapping:
+    """One mapping of the process: sizes in KiB."""
+
+    start: int
+    end: int
+    name: str
+    sizes: dict[str, int] = field(default_factory=dict)
+    flags: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What numa_maps says of one mapping."""
+
+    policy: str
+    nodes_kib: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Backend:
+    """A memory backend of QEMU: guest RAM."""
+
+    id: str
+    size_kib: int
+    cell: int | None
+    nodes: tuple[int, ...]
+
+
+def read(process: Process, arguments: Arguments | Unknown) -> Memory:
+    """Return the memory of a guest."""
+    return Memory(_ram(process, arguments), _ksm(process))
+
+
+def _ksm(process: Process) -> Ksm | Unknown:
+    stat = process.fields('ksm_stat')
+    if isinstance(stat, Unknown):
+        return stat
+    try:
+        # ksm_merging_pages is of Linux 6.1, ksm_rmap_items of 5.19.
+        return Ksm(int(stat['ksm_merging_pages']), int(stat['ksm_rmap_items']))
+    except (KeyError, ValueError):
+        return Unknown(f'/proc/{process.pid}/ksm_stat has no merging pages')
+
+
+def _ram(
+    process: Process, arguments: Arguments | Unknown
+) -> tuple[Ram, ...] | Unknown:
+    if isinstance(arguments, Unknown):
+        return arguments
+    text = process.text('smaps')
+    if isinstance(text, Unknown):
+        return text
+    blocks = _joined(_guest_mappings(text))
+    placed = _numa_maps(process)
+    backends = list(_backends(arguments))
+    found = []
+    for backend in backends:
+        block = _take(backend, blocks, placed)
+        if block is None:
+            return Unknown(
+                f'no mapping of QEMU has the {backend.size_kib} KiB of its '
+                f'memory backend {backend.id}'
+            )
+        found.append(_block(backend, block, placed))
+    return tuple(found) or Unknown('QEMU was started without a memory size')
+
+
+def _guest_mappings(smaps: str) -> Iterator[_Mapping]:
+    """Yield the mappings that are kept from children."""
+    now: _Mapping | None = None
+    for line in smaps.splitlines():
+        match = _HEAD.match(line)
+        if match:
+            now = _Mapping(int(match[1], 16), int(match[2], 16), match[3])
+            continue
+        if now is None:
+            continue
+        key, _colon, value = line.partition(':')
+        if key == 'VmFlags':
+            now.flags = frozenset(value.split())
+            if _DONTFORK in now.flags:
+                yield now
+            now = None
+        elif value.endswith(' kB'):
+            now.sizes[key] = int(value[:-3])
+
+
+def _joined(mappings: Iterator[_Mapping]) -> list[list[_Mapping]]:
+    """Return runs of mappings without a gap: the kernel splits a block where
+    a part of it has other flags or another policy.
+    """
+    runs: list[list[_Mapping]] = []
+    for each in mappings:
+        last = runs[-1][-1] if runs else None
+        if last and last.end == each.start and last.name == each.name:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return runs
+
+
+def _backends(arguments: Arguments) -> Iterator[_Backend]:
+    cells = {
+        str(numa['memdev']): number(numa.get('nodeid'))
+        for numa in arguments.of('numa')
+        if 'memdev' in numa
+    }
+    count = 0
+    used = _used(arguments) | set(cells)
+    for each in arguments.of('object'):
+        id, size = str(each.get('id')), _kib(each.get('size'))
+        # Shared memory and NVDIMMs have backends, too, and are no RAM.
+        if id in used and size:
+            count += 1
+            nodes = _nodes(each.get('host-nodes'))
+            yield _Backend(id, size, cells.get(id), nodes)
+    if not count:
+        # QEMU then makes a backend of its own of the whole of -m.
+        for memory in arguments.of('m'):
+            size = _kib(memory.get('size') or memory.get(''), '')
+            if size:
+                yield _Backend('ram', size, None, ())
+
+
+def _used(arguments: Arguments) -> set[str]:
+    """Return the backends of the machine itself and of its DIMMs."""
+    return {
+        str(machine['memory-backend'])
+        for machine in arguments.of('machine')
+        if 'memory-backend' in machine
+    } | {
+        str(device.get('memdev'))
+        for device in arguments.of('device')
+        if 'pc-dimm' in (device.get('driver'), device.get(''))
+    }
+
+
+def _nodes(value: object) -> tuple[int, ...]:
+    """Return JSON's [0, 1], or keyval's "0-1" (or a list of such)."""
+    found: list[int] = []
+    for each in value if isinstance(value, list) else [value]:
+        first, _dash, last = str(each).partition('-')
+        if first.isdigit():
+            stop = int(last) if last.isdigit() else int(first)
+            found += range(int(first), min(stop, int(first) + 1024) + 1)
+    return tuple(found)
+
+
+def _kib(value: object, default: str = 'b') -> int | None:
+    """Return a size of QEMU in KiB: bytes, of -m MiB, or with a suffix."""
+    match = _SIZE.match(str(value))
+    if match is None:
+        return None
+    unit = match[2].lower()
+    factor = 1 if not unit and default == 'b' else _BYTES[unit]
+    return int(match[1]) * factor >> 10
+
+
+def _take(
+    backend: _Backend,
+    blocks: list[list[_Mapping]],
+    placed: Mapping[int, _Placed] | Unknown,
+) -> list[_Mapping] | None:
+    """Take the block of ``backend`` out of ``blocks``: by the backend's name
+    in that of its file, else by size, then by the nodes of its policy. QEMU
+    maps downwards in the order of its arguments, so the last is the first.
+    """
+    same = [b for b in blocks if _extent(b) == backend.size_kib]
+    for block in same:
+        # qemu_back_mem.ram-node0.XXXXXX, or ..._objects_ram-node0.XXXXXX
+        if re.search(
+            rf'[._]{re.escape(backend.id)}\.\w+( |\Z)', block[0].name
+        ):
+            blocks.remove(block)
+            return block
+    bound = [b for b in same if _bound(b, backend, placed)]
+    for block in (bound or same)[::-1]:
+        blocks.remove(block)
+        return block
+    return None
+
+
+def _bound(
+    block: list[_Mapping],
+    backend: _Backend,
+    placed: Mapping[int, _Placed] | Unknown,
+) -> bool:
+    if isinstance(placed, Unknown):
+        return False
+    there = placed.get(block[0].start)
+    nodes = set(_nodes((there.policy if there else '').partition(':')[2]))
+    return nodes == set(backend.nodes)
+
+
+def _extent(block: list[_Mapping]) -> int:
+    return (block[-1].end - block[0].start) >> 10
+
+
+def _block(
+    backend: _Backend,
+    block: list[_Mapping],
+    placed: Mapping[int, _Placed] | Unknown,
+) -> Ram:
+    def total(*keys: str) -> int:
+        return sum(m.sizes.get(key, 0) for m in block for key in keys)
+
+    return Ram(
+        backend=backend.id,
+        cell=backend.cell,
+        size_kib=backend.size_kib,
+        page_kib=min(m.sizes.get('KernelPageSize', 0) for m in block),
+        # Rss leaves out hugetlbfs (kernel's filesystems/proc, "smaps").
+        resident_kib=total('Rss', 'Shared_Hugetlb', 'Private_Hugetlb'),
+        anon_huge_kib=total('AnonHugePages', 'ShmemPmdMapped'),
+        locked_kib=total('Locked'),
+        mergeable=any(_MERGEABLE in (m.flags or ()) for m in block),
+        policy=_policy(block, placed),
+        nodes_kib=_nodes_kib(block, placed),
+    )
+
+
+def _policy(
+    block: list[_Mapping], placed: Mapping[int, _Placed] | Unknown
+) -> str | Unknown:
+    if isinstance(placed, Unknown):
+        return placed
+    policies = {placed[m.start].policy for m in block if m.start in placed}
+    if len(policies) == 1:
+        return policies.pop()
+    return Unknown(f'numa_maps shows {len(policies)} policies for one block')
+
+
+def _nodes_kib(
+    block: list[_Mapping], placed: Mapping[int, _Placed] | Unknown
+) -> Mapping[int, int] | Unknown:
+    if isinstance(placed, Unknown):
+        return placed
+    total: dict[int, int] = {}
+    for mapping in block:
+        there = placed.get(mapping.start)
+        for node, kib in there.nodes_kib.items() if there else ():
+            total[node] = total.get(node, 0) + kib
+    return total
+
+
+def _numa_maps(process: Process) -> Mapping[int, _Placed] | Unknown:
+    """Return numa_maps by the start of each mapping (numa(7))."""
+    text = process.text('numa_maps')
+    if isinstance(text, Unknown):
+        return text
+    found = {}
+    for line in text.splitlines():
+        start, _space, rest = line.partition(' ')
+        # A policy may have a blank: "prefer (many):0".
+        policy = re.match(r'(?:prefer \(many\)|weighted interleave)?\S*', rest)
+        pages = {}
+        page_kib = 0
+        for word in rest.split():
+            if match := _NODE.match(word):
+                pages[int(match[1])] = int(match[2])
+            elif word.startswith('kernelpagesize_kB='):
+                page_kib = int(word.partition('=')[2])
+        found[int(start, 16)] = _Placed(
+            policy[0] if policy else '',
+            {node: count * page_kib for node, count in pages.items()},
+        )
+    return found

@@ -1,0 +1,115 @@
+"""The threads of a running guest, and the kernel's own for it."""
+
+from collections.abc import Callable, Iterator, Mapping
+import re
+from typing import Any
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.core.observed import Arguments, Kind, Thread, Unknown
+from kvm_tuning.host.proc import Process, processes
+
+#: A call of QEMU's monitor: a QMP command to its answer.
+Monitor = Callable[[dict[str, Any]], dict[str, Any]]
+
+# QEMU's names under debug-threads=on, which libvirt always sets; the kernel
+# cuts names at 15 characters.
+_VCPU = re.compile(r'\A(?:CPU (\d+)|ALL CPUs)/\w+')
+_IOTHREAD = re.compile(r'\AIO iothread(\d+)\Z')
+#: Neither libvirt's emulatorpin nor anybody else moves these: KVM's own
+#: threads, and QEMU's thread contexts, which preallocate memory.
+_OTHER = ('kvm-nx-lpage', 'kvm-pit', 'TC ')
+_IOTHREAD_ID = re.compile(r'\Aiothread(\d+)\Z')
+
+
+def read(
+    process: Process,
+    arguments: Arguments | Unknown,
+    monitor: Monitor | None = None,
+) -> tuple[Thread, ...] | Unknown:
+    """Return the guest's threads, by thread id.
+
+    vhost threads are in QEMU's process since Linux 6.4; before, they are
+    kernel threads called ``vhost-PID``.
+    """
+    tids = process.names('task')
+    if isinstance(tids, Unknown):
+        return tids
+    told = _told(monitor) if monitor is not None else {}
+    named = bool(told) or _named(arguments)
+    found = []
+    for tid in tids:
+        name = process.text(f'task/{tid}/comm')
+        if isinstance(name, Unknown):
+            # It has ended since, or hides nothing but itself.
+            continue
+        name = name.rstrip('\n')
+        kind, index = told.get(tid) or _kind(name, tid == process.pid, named)
+        cpus = _cpus(process, f'task/{tid}/status')
+        found.append(Thread(tid, name, kind, index, cpus))
+    if not any(thread.kind is Kind.VHOST for thread in found):
+        found += _kernel_threads(process)
+    return tuple(found)
+
+
+def _named(arguments: Arguments | Unknown) -> bool:
+    if isinstance(arguments, Unknown):
+        return True
+    return any(
+        name.get('debug-threads') == 'on' for name in arguments.of('name')
+    )
+
+
+def _kind(name: str, main: bool, named: bool) -> tuple[Kind, int | None]:
+    if main:
+        return Kind.EMULATOR, None
+    if name.startswith('vhost-'):
+        return Kind.VHOST, None
+    if name.startswith(_OTHER):
+        return Kind.OTHER, None
+    if not named:
+        return Kind.UNTOLD, None
+    if match := _VCPU.match(name):
+        return Kind.VCPU, int(match[1]) if match[1] else None
+    if match := _IOTHREAD.match(name):
+        return Kind.IOTHREAD, int(match[1])
+    return (Kind.WORKER if name == 'worker' else Kind.EMULATOR), None
+
+
+def _cpus(process: Process, name: str) -> frozenset[int] | Unknown:
+    status = process.fields(name)
+    if isinstance(status, Unknown):
+        return status
+    try:
+        return cpuset.parse(status['Cpus_allowed_list'])
+    except (KeyError, ValueError):
+        return Unknown(f'/proc/{process.pid}/{name} has no Cpus_allowed_list')
+
+
+def _kernel_threads(process: Process) -> Iterator[Thread]:
+    wanted = f'vhost-{process.pid}'
+    for pid in processes(process.root):
+        try:
+            other = Process(pid, process.root)
+            name = other.text('comm')
+            if not isinstance(name, Unknown) and name.strip() == wanted:
+                cpus = _cpus(other, 'status')
+                yield Thread(pid, wanted, Kind.VHOST, None, cpus)
+        except InventoryUnreadable:
+            # It has ended since.
+            continue
+
+
+def _told(monitor: Monitor) -> Mapping[int, tuple[Kind, int | None]]:
+    """Return what QEMU itself says of its threads."""
+    found: dict[int, tuple[Kind, int | None]] = {}
+    for cpu in monitor({'execute': 'query-cpus-fast'}).get('return', []):
+        tid = int(cpu['thread-id'])
+        # One thread for all vCPUs (TCG) comes once for each of them.
+        index = None if tid in found else int(cpu['cpu-index'])
+        found[tid] = (Kind.VCPU, index)
+    for each in monitor({'execute': 'query-iothreads'}).get('return', []):
+        match = _IOTHREAD_ID.match(each['id'])
+        if match:
+            found[int(each['thread-id'])] = (Kind.IOTHREAD, int(match[1]))
+    return found

@@ -1,0 +1,104 @@
+"""What a running guest really has: /proc, QEMU's arguments, the live XML.
+
+Nothing is asked of QEMU itself: libvirt's monitor passthrough taints the
+domain. A caller who accepts that hands in ``monitor``.
+"""
+
+import os
+
+from kvm_tuning.core import domain as domain_
+from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.core.observed import Arguments, Observed, Unknown
+from kvm_tuning.host import (
+    guest_disks,
+    guest_memory,
+    guest_nics,
+    guest_threads,
+    qemu_args,
+)
+from kvm_tuning.host.guest_devices import Guest
+from kvm_tuning.host.guest_threads import Monitor
+from kvm_tuning.host.proc import Process, processes
+
+__all__ = ['Monitor', 'find', 'observe']
+
+_RUN = ('run/libvirt/qemu', 'var/run/libvirt/qemu')
+
+
+def observe(
+    pid: int,
+    live_xml: str,
+    root: str = '/',
+    monitor: Monitor | None = None,
+) -> Observed:
+    """Return what the guest of process ``pid`` really has.
+
+    :raises InvalidDocument: the live XML is none.
+    :raises InventoryUnreadable: there is no such process, it has ended
+        meanwhile, or it is another guest's.
+    """
+    document = domain_.read(live_xml)
+    process = Process(pid, root)
+    cmdline = process.raw('cmdline')
+    arguments: Arguments | Unknown
+    if isinstance(cmdline, Unknown):
+        arguments = cmdline
+    else:
+        arguments = qemu_args.parse(cmdline)
+        _check(pid, arguments, document.current.uuid)
+    guest = Guest(process, arguments, process.links(), monitor)
+    return Observed(
+        pid=pid,
+        threads=guest_threads.read(process, arguments, monitor),
+        memory=guest_memory.read(process, arguments),
+        nics=guest_nics.nics(guest, document.root),
+        disks=guest_disks.disks(guest, document.root),
+        controllers=guest_disks.controllers(guest, document.root),
+        arguments=arguments,
+    )
+
+
+def find(uuid: str, name: str = '', root: str = '/') -> int:
+    """Return the process of the guest with this UUID.
+
+    libvirt's pid file is tried first; its number counts only if that process
+    is the guest, which its arguments tell.
+
+    :raises InventoryUnreadable: no process is.
+    """
+    for folder in _RUN if name else ():
+        path = os.path.join(root, folder, f'{name}.pid')
+        try:
+            with open(path) as file:
+                pid = int(file.read(32))
+        except (OSError, ValueError):
+            continue
+        if _is(pid, uuid, root):
+            return pid
+    for pid in processes(root):
+        if _is(pid, uuid, root):
+            return pid
+    raise InventoryUnreadable(
+        f'no process below {os.path.join(root, "proc")} is the QEMU of '
+        f'guest {name or uuid}: it is not running, or runs in another PID '
+        f'namespace'
+    )
+
+
+def _is(pid: int, uuid: str, root: str) -> bool:
+    try:
+        cmdline = Process(pid, root).raw('cmdline')
+    except InventoryUnreadable:
+        return False
+    if isinstance(cmdline, Unknown):
+        return False
+    return f'\0-uuid\0{uuid}\0'.encode() in cmdline
+
+
+def _check(pid: int, arguments: Arguments, uuid: str | None) -> None:
+    """A pid from a file may have become another process's."""
+    for value in arguments.of('uuid'):
+        if uuid is not None and value.get('') != uuid:
+            raise InventoryUnreadable(
+                f'process {pid} is the guest {value.get("")}, not {uuid}'
+            )
