@@ -38,7 +38,7 @@ def read(
     if not len(cpus) == len(memory) == (nodes or 1):
         raise ConflictingKnobs(
             f'{_nodes_said(sources, nodes)}, with {len(cpus)} keys of '
-            f'numa_cpus.N and {len(memory)} of numa_mem.N: want both for '
+            f'hw:numa_cpus.N and {len(memory)} of hw:numa_mem.N: want both for '
             f'every cell, counted from 0'
         )
     return _listed(vcpus, memory_mib, cpus, memory)
@@ -75,24 +75,24 @@ def _listed(
         beyond = named.beyond(vcpus)
         if beyond is not None:
             raise ConflictingKnobs(
-                f'numa_cpus.{node} names vCPU {beyond}: the flavor has 0 to '
+                f'hw:numa_cpus.{node} names vCPU {beyond}: the flavor has 0 to '
                 f'{vcpus - 1}'
             )
         share = named.within(vcpus)
         if not share <= left:
             raise ConflictingKnobs(
-                f'numa_cpus.{node} names vCPU {min(share - left)}, which '
+                f'hw:numa_cpus.{node} names vCPU {min(share - left)}, which '
                 f'another cell has: want each vCPU once'
             )
         left -= share
         shares.append((share, memory[node]))
     if left:
         raise ConflictingKnobs(
-            f'numa_cpus.N leave out vCPU {min(left)}: want each vCPU once'
+            f'hw:numa_cpus.N leave out vCPU {min(left)}: want each vCPU once'
         )
     if sum(memory) != memory_mib:
         raise ConflictingKnobs(
-            f'numa_mem.N add up to {sum(memory)} MiB: the flavor has '
+            f'hw:numa_mem.N add up to {sum(memory)} MiB: the flavor has '
             f'{memory_mib} MiB'
         )
     return shares

@@ -1,0 +1,147 @@
+"""The rules of HACKING.rst that a machine can check."""
+
+import ast
+import configparser
+import inspect
+from pathlib import Path
+import re
+
+import testtools
+
+import kvm_tuning
+from kvm_tuning import loader
+
+PACKAGE = Path(kvm_tuning.__file__).parent
+ROOT = PACKAGE.parent
+
+#: What core/ and hooks/ may import: values, text and data structures.
+PURE = {
+    'abc', 'bisect', 'bz2', 'collections', 'copy', 'dataclasses', 'difflib',
+    'enum', 'functools', 'heapq', 'itertools', 'json', 'math', 'operator',
+    're', 'shlex', 'string', 'typing', 'types', 'unicodedata', 'lxml', 'yaml',
+}  # fmt: skip
+FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}
+
+#: Who may import whom, by the part of the package.
+MAY_IMPORT = {
+    'core': {'core'},
+    'hooks': {'core', 'hooks'},
+    'loader': {'core', 'hooks'},
+    'conf': {'core', 'conf'},
+    'host': {'core', 'host', 'conf'},
+    'adapters': {'core', 'host', 'conf', 'loader', 'adapters', 'hooks'},
+}
+BAD_NAMES = {'utils', 'util', 'common', 'manager', 'helper', 'helpers', 'misc'}
+
+
+def modules(*parts):
+    """Yield the path and the parsed source of each module below ``parts``."""
+    for part in parts:
+        where = PACKAGE / part
+        paths = where.rglob('*.py') if where.is_dir() else [where]
+        for path in sorted(paths):
+            yield path, ast.parse(path.read_text())
+
+
+def imports(tree):
+    """Yield the full name of everything that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield f'{node.module}.{alias.name}'
+
+
+class PurityTest(testtools.TestCase):
+    def test_core_and_hooks_touch_no_system(self):
+        for path, tree in modules('core', 'hooks'):
+            for name in imports(tree):
+                top = name.partition('.')[0]
+                self.assertIn(top, PURE | {'kvm_tuning'}, path)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(
+                    node.func, ast.Name
+                ):
+                    self.assertNotIn(node.func.id, FORBIDDEN_CALLS, path)
+
+    def test_imports_run_one_way(self):
+        for part, allowed in MAY_IMPORT.items():
+            where = part if (PACKAGE / part).is_dir() else f'{part}.py'
+            for path, tree in modules(where):
+                for name in imports(tree):
+                    if name.startswith('kvm_tuning.'):
+                        self.assertIn(name.split('.')[1], allowed, path)
+
+    def test_libvirt_is_imported_by_the_adapters_alone(self):
+        for path, tree in modules('.'):
+            if 'adapters' not in path.parts:
+                tops = {name.partition('.')[0] for name in imports(tree)}
+                self.assertNotIn('libvirt', tops, path)
+
+    def test_entry_points_are_the_loaders_alone(self):
+        for path, tree in modules('.'):
+            if path.name == 'loader.py' or 'cmd' in path.parts:
+                continue
+            tops = {name.partition('.')[0] for name in imports(tree)}
+            self.assertNotIn('stevedore', tops, path)
+
+
+class NamesTest(testtools.TestCase):
+    def test_modules_are_named_for_what_they_are(self):
+        for path, _tree in modules('.'):
+            self.assertNotIn(path.stem, BAD_NAMES)
+
+    def test_modules_and_public_things_have_docstrings(self):
+        for path, tree in modules('.'):
+            if path.stat().st_size:
+                self.assertIsNotNone(ast.get_docstring(tree), path)
+            for node in tree.body:
+                public = isinstance(
+                    node, ast.FunctionDef | ast.ClassDef
+                ) and not node.name.startswith('_')
+                if public:
+                    self.assertIsNotNone(
+                        ast.get_docstring(node), f'{path}: {node.name}'
+                    )
+
+
+class HooksTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        config = configparser.ConfigParser(delimiters='=')
+        config.read(ROOT / 'setup.cfg')
+        section = config['options.entry_points'][loader.NAMESPACE]
+        self.declared = dict(
+            re.split(r'\s*=\s*', line)
+            for line in section.strip().splitlines()
+            if not line.startswith('#')
+        )
+
+    def test_a_hooks_module_is_its_name(self):
+        for name, target in self.declared.items():
+            module, _, _class = target.partition(':')
+            self.assertEqual(f'kvm_tuning.hooks.{name}', module)
+
+    def test_every_hook_has_an_entry_point(self):
+        files = {
+            path.stem
+            for path in (PACKAGE / 'hooks').glob('*.py')
+            if path.stem not in ('__init__', 'base')
+        }
+        self.assertEqual(set(self.declared), files)
+
+    def test_every_hook_and_knob_says_what_it_is_for(self):
+        for hook in loader.load():
+            self.assertTrue(inspect.getdoc(type(hook)), hook.name)
+            for knob in hook.knobs:
+                self.assertTrue(knob.help.endswith('.'), knob.name)
+                self.assertTrue(knob.kind.description)
+                if knob.default is not None:
+                    knob.kind.parse(knob.default)
+
+    def test_our_knobs_live_in_our_namespace(self):
+        for name, knob in loader.knobs(loader.load()).items():
+            self.assertEqual(name.startswith('kvm:'), not knob.nova, name)
+            if not knob.nova:
+                self.assertIsNone(knob.image, 'never from an image')

@@ -1,0 +1,279 @@
+"""Every scenario of tests/scenarios, and that every knob has one."""
+
+import functools
+from pathlib import Path
+import unittest
+
+from lxml import etree
+import testtools
+import yaml
+
+from kvm_tuning import loader
+from kvm_tuning.core import cpuset, domain, paths, plan, request
+from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.core.ledger import Claim, Ledger
+from kvm_tuning.core.site import Capabilities, Policy, Probe, Site, Storage
+from tests.fixtures.fake_host import FakeHost
+
+HERE = Path(__file__).parent.parent / 'scenarios'
+GUESTS = HERE / 'guests'
+
+HOST = {
+    'cells': 2,
+    'l3_per_cell': 2,
+    'cores': 4,
+    'threads': 2,
+    'huge_pages': {2048: 4096},
+    'memory_gib': 64,
+}
+POLICY = {
+    'dedicated': '2-7,10-15,18-23,26-31',
+    'shared': '0-1,8-9,16-17,24-25',
+}
+PROFILES = {
+    'wishes': {
+        'kvm:vif_backend': 'vhost',
+        'kvm:disk_cache': 'none',
+        'kvm:disk_io': 'native',
+        'kvm:iothreads': '2',
+        'kvm:page_sharing': 'false',
+    },
+    'spread': {'kvm:iothreads': '2', 'kvm:disk_iothread_map': 'spread'},
+    'uring': {'kvm:disk_io': 'io_uring'},
+}
+
+YES = Probe(True, 'works')
+
+
+@functools.cache
+def scenarios():
+    """Return every scenario, each with the file that it is in."""
+    found = []
+    for path in sorted(HERE.glob('*.yaml')):
+        for each in yaml.safe_load(path.read_text()):
+            found.append({'file': path.stem, **each})
+    return found
+
+
+def capabilities(overrides):
+    """Return a host that can do everything but what is overridden: a probe
+    with a reason fails, a version is a list.
+    """
+    values = {
+        'kernel': (6, 12, 0),
+        'libvirt': (11, 0, 0),
+        'qemu': (10, 0, 0),
+        'kvm': YES,
+        'vhost_net': YES,
+        'io_uring': YES,
+        'tap_queues': 256,
+        'storage': {
+            '/images/root.raw': Storage('file', YES, YES),
+            '/dev/vg/data': Storage('block', YES, YES),
+        },
+    }
+    for key, value in (overrides or {}).items():
+        if key == 'storage':
+            values['storage'] = {
+                path: Storage(
+                    'block' if path.startswith('/dev') else 'file',
+                    *(
+                        Probe(False, each[k]) if k in each else YES
+                        for k in ('direct', 'allocated')
+                    ),
+                )
+                for path, each in value.items()
+            }
+        elif isinstance(value, str):
+            values[key] = Probe(False, value)
+        else:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    return Capabilities(**values)
+
+
+def site_of(scenario):
+    """Return the site of a scenario."""
+    limits = {**POLICY, **scenario.get('policy', {})}
+    claims = ()
+    if 'taken' in scenario:
+        taken = cpuset.parse(scenario['taken'])
+        claims = (Claim('others', 'others', taken),)
+    return Site(
+        FakeHost(**{**HOST, **scenario.get('host', {})}).inventory(),
+        Ledger(claims),
+        capabilities(scenario.get('capabilities')),
+        Policy(
+            *(
+                None if limits[key] is None else cpuset.parse(limits[key])
+                for key in ('dedicated', 'shared')
+            )
+        ),
+    )
+
+
+def plan_of(scenario, without=None):
+    """Return the domain and the plan of a scenario.
+
+    :param without: a knob that is not asked after all.
+    """
+    xml = (GUESTS / f'{scenario.get("guest", "plain")}.xml').read_text()
+    which = domain.read(xml)
+    specs = {k: str(v) for k, v in scenario.get('flavor', {}).items()}
+    properties = {k: str(v) for k, v in scenario.get('image', {}).items()}
+    hooks = loader.load()
+    knobs = loader.knobs(hooks)
+    if without is not None:
+        knob = knobs[without]
+        for key in list(specs):
+            if key == without or key.rpartition('.')[0] == without:
+                del specs[key]
+        properties.pop(knob.image, None)
+    asked = request.read(
+        Flavor(
+            'flavor',
+            '1',
+            scenario.get('vcpus', 4),
+            scenario.get('memory_mib', 2048),
+            0,
+            specs,
+        ),
+        Image('image', '1', properties),
+        knobs,
+        PROFILES,
+        scenario.get('defaults'),
+    )
+    return which, plan.make(hooks, asked, which.guest, site_of(scenario))
+
+
+def found(root, address):
+    """Return what stands at ``path/attribute`` or ``path/text``; None for
+    nothing, '' for an element that is merely there.
+    """
+    path, _, name = address.rpartition('/')
+    elements = paths.find(root, address)
+    if elements:
+        return ''
+    elements = paths.find(root, path) if path else []
+    if not elements:
+        return None
+    if name == 'text':
+        return elements[0].text
+    return elements[0].get(name)
+
+
+class ScenarioTest(testtools.TestCase):
+    """One scenario."""
+
+    def __init__(self, scenario):
+        super().__init__('runTest')
+        self.scenario = scenario
+
+    def id(self):
+        where = f'{type(self).__module__}.{self.scenario["file"]}'
+        return f'{where}.{self.scenario["name"].replace(" ", "_")}'
+
+    def runTest(self):
+        scenario = self.scenario
+        if 'error' in scenario:
+            self._refused()
+            return
+        which, made = plan_of(scenario)
+        tuned = domain.read(domain.tune(which, made))
+        for address, value in scenario.get('holds', {}).items():
+            value = None if value is None else str(value)
+            self.assertEqual(value, found(tuned.root, address), address)
+        self.assertEqual(
+            scenario.get('unkept', []),
+            [each.knob.partition('=')[0] for each in made.unkept],
+        )
+        codes = {each.code for each in made.consequences}
+        self.assertEqual(
+            set(), set(scenario.get('consequences', ())) - codes, codes
+        )
+        self._laws(which, made, tuned)
+
+    def _refused(self):
+        code, *words = self.scenario['error']
+        error = self.assertRaises(KvmTuningError, plan_of, self.scenario)
+        codes = [e.code for e in getattr(error, 'errors', [error])]
+        self.assertIn(code, codes, str(error))
+        for word in words:
+            self.assertIn(word, str(error))
+        self.assertNotIn('object at 0x', str(error))
+
+    def _laws(self, which, made, tuned):
+        """What holds of every plan of every hook."""
+        again = domain.tune(tuned, plan_of(self.scenario)[1])
+        self.assertEqual(tuned.xml, again, 'tuned twice')
+        self.assertEqual(which.xml, domain.undo(tuned), 'undone')
+        self.assertEqual(made, plan_of(self.scenario)[1], 'planned twice')
+        for promise in tuned.receipt.promises if tuned.receipt else ():
+            elements = paths.find(tuned.root, promise.path)
+            if hasattr(promise, 'removed'):
+                self.assertEqual([], elements, promise.path)
+                continue
+            for name, wanted in promise.wanted.items():
+                now = (
+                    elements[0].text
+                    if name == '#text'
+                    else elements[0].get(name)
+                )
+                self.assertEqual(wanted, now, promise.path)
+
+
+class CoverageTest(testtools.TestCase):
+    """Every knob has its scenarios."""
+
+    def test_names_are_unique(self):
+        names = [(each['file'], each['name']) for each in scenarios()]
+        self.assertEqual(len(set(names)), len(names))
+
+    def test_every_knob_is_kept_and_refused_somewhere(self):
+        knobs = loader.knobs(loader.load())
+        kept, refused = set(), set()
+        for each in scenarios():
+            self.assertIn(each['knob'], knobs, each['name'])
+            (refused if 'error' in each else kept).add(each['knob'])
+        self.assertEqual(set(), set(knobs) - kept, 'never kept')
+        self.assertEqual(set(), set(knobs) - refused, 'never refused')
+
+    def test_what_a_knob_does_is_gone_when_it_is_not_asked(self):
+        """The expectations of one kept scenario of each knob must fail
+        without the knob, or else they say nothing of it.
+        """
+        proven = set()
+        for each in scenarios():
+            if 'error' in each or each['knob'] in proven:
+                continue
+            try:
+                which, made = plan_of(each, without=each['knob'])
+            except KvmTuningError:
+                proven.add(each['knob'])
+                continue
+            root = etree.fromstring(domain.tune(which, made))
+            codes = {c.code for c in made.consequences}
+            if any(
+                (None if value is None else str(value)) != found(root, address)
+                for address, value in each.get('holds', {}).items()
+            ) or not codes.issuperset(each.get('consequences', ())):
+                proven.add(each['knob'])
+            if made.demands != plan_of(each)[1].demands:
+                proven.add(each['knob'])
+        self.assertEqual(set(), set(loader.knobs(loader.load())) - proven)
+
+    def test_nothing_asked_changes_nothing(self):
+        for path in GUESTS.glob('*.xml'):
+            xml = path.read_text()
+            which, made = plan_of({'guest': path.stem})
+            self.assertEqual((), made.effects)
+            self.assertIs(which.xml, domain.tune(which, made))
+            self.assertEqual(xml, which.xml)
+
+
+def load_tests(loader, tests, pattern):
+    suite = unittest.TestSuite(
+        loader.loadTestsFromTestCase(CoverageTest)._tests
+    )
+    suite.addTests(ScenarioTest(each) for each in scenarios())
+    return suite
