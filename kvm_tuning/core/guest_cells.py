@@ -38,10 +38,10 @@ def read(
     if not len(cpus) == len(memory) == (nodes or 1):
         raise ConflictingKnobs(
             f'{_nodes_said(sources, nodes)}, with {len(cpus)} keys of '
-            f'hw:numa_cpus.N and {len(memory)} of hw:numa_mem.N: want both for '
-            f'every cell, counted from 0'
+            f'hw:numa_cpus.N and {len(memory)} of hw:numa_mem.N: want both '
+            f'for every cell, counted from 0'
         )
-    return _listed(vcpus, memory_mib, cpus, memory)
+    return _listed(sources, vcpus, memory_mib, cpus, memory)
 
 
 def _even(
@@ -64,6 +64,7 @@ def _even(
 
 
 def _listed(
+    sources: Sources,
     vcpus: int,
     memory_mib: int,
     cpus: Sequence[VcpuList],
@@ -72,30 +73,39 @@ def _listed(
     left = set(range(vcpus))
     shares = []
     for node, named in enumerate(cpus):
+        key = f'numa_cpus.{node}'
         beyond = named.beyond(vcpus)
         if beyond is not None:
             raise ConflictingKnobs(
-                f'hw:numa_cpus.{node} names vCPU {beyond}: the flavor has 0 to '
-                f'{vcpus - 1}'
+                f'{_said(sources, key)} names vCPU {beyond}: the flavor has '
+                f'0 to {vcpus - 1}'
             )
         share = named.within(vcpus)
         if not share <= left:
             raise ConflictingKnobs(
-                f'hw:numa_cpus.{node} names vCPU {min(share - left)}, which '
-                f'another cell has: want each vCPU once'
+                f'{_said(sources, key)} names vCPU {min(share - left)}, '
+                f'which another cell has: want each vCPU once'
             )
         left -= share
         shares.append((share, memory[node]))
     if left:
         raise ConflictingKnobs(
-            f'hw:numa_cpus.N leave out vCPU {min(left)}: want each vCPU once'
+            f'{_said(sources, "numa_cpus.0")} and on leave out vCPU '
+            f'{min(left)}: want each vCPU once'
         )
     if sum(memory) != memory_mib:
         raise ConflictingKnobs(
-            f'hw:numa_mem.N add up to {sum(memory)} MiB: the flavor has '
-            f'{memory_mib} MiB'
+            f'{_said(sources, "numa_mem.0")} and on add up to {sum(memory)} '
+            f'MiB: the flavor has {memory_mib} MiB'
         )
     return shares
+
+
+def _said(sources: Sources, key: str) -> str:
+    """Return how a message names a key that one of the two has."""
+    if sources.flavor(key) is None:
+        return sources.in_image(key)
+    return sources.in_flavor(key)
 
 
 def _flavor_cpus(sources: Sources) -> tuple[VcpuList, ...] | None:

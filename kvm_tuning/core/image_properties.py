@@ -43,7 +43,7 @@ _ARCHITECTURES = (
 #: The words that a property takes; case matters.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     'hw_cdrom_bus': _DISK_BUSES,
-    'hw_cpu_policy': ('dedicated', 'shared', 'mixed'),
+    'hw_cpu_policy': ('shared', 'dedicated', 'mixed'),
     'hw_cpu_thread_policy': ('prefer', 'isolate', 'require'),
     'hw_disk_bus': _DISK_BUSES,
     'hw_ephemeral_encryption_format': ('plain', 'luks', 'luksv2'),

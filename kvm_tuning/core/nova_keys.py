@@ -15,7 +15,7 @@ from kvm_tuning.core.image_properties import ImageProperties, Value, flag
 from kvm_tuning.core.knobs import Choice
 from kvm_tuning.core.wording import asked, invalid
 
-CPU_POLICY = Choice(('dedicated', 'shared', 'mixed'))
+CPU_POLICY = Choice(('shared', 'dedicated', 'mixed'))
 CPU_THREAD_POLICY = Choice(('prefer', 'isolate', 'require'))
 EMULATOR_THREADS_POLICY = Choice(('share', 'isolate'))
 

@@ -105,7 +105,13 @@ def read(
     topology = None
     try:
         topology = topology_.read(
-            flavor.vcpus, flavor.ram_mib, flavor.extra_specs, properties
+            flavor.vcpus,
+            flavor.ram_mib,
+            flavor.extra_specs,
+            properties,
+            # As in the errors above, so that one mistake is said once.
+            flavor=flavor_origin,
+            image='no image' if image is None else f'image {image.name!r}',
         )
     except SeveralErrors as exc:
         errors.extend(exc.errors)

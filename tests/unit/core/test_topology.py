@@ -356,8 +356,9 @@ CONFLICTS = [
     (
         {'hw:numa_nodes': '2', 'hw:numa_cpus.0': '0-3'},
         {},
-        'hw:numa_nodes=2 (flavor extra spec), with 1 keys of numa_cpus.N and '
-        '0 of numa_mem.N: want both for every cell, counted from 0',
+        'hw:numa_nodes=2 (flavor extra spec), with 1 keys of '
+        'hw:numa_cpus.N and 0 of hw:numa_mem.N: want both for every cell, '
+        'counted from 0',
     ),
     (
         {**PINNED, 'hw:numa_mem.0': '2048', 'hw:numa_mem.1': '2048'},
@@ -372,12 +373,13 @@ CONFLICTS = [
     (
         {**PINNED, 'hw:numa_cpus.0': '0-4', 'hw:numa_mem.0': '4096'},
         {},
-        'numa_cpus.0 names vCPU 4: the flavor has 0 to 3',
+        'hw:numa_cpus.0=0-4 (flavor extra spec) names vCPU 4: the flavor '
+        'has 0 to 3',
     ),
     (
         {**PINNED, 'hw:numa_cpus.0': '0-2', 'hw:numa_mem.0': '4096'},
         {},
-        'numa_cpus.N leave out vCPU 3',
+        'hw:numa_cpus.0=0-2 (flavor extra spec) and on leave out vCPU 3',
     ),
     (
         {
@@ -388,12 +390,22 @@ CONFLICTS = [
             'hw:numa_mem.1': '2048',
         },
         {},
-        'numa_cpus.1 names vCPU 2, which another cell has',
+        'hw:numa_cpus.1=2-3 (flavor extra spec) names vCPU 2, which another',
     ),
     (
         {**PINNED, 'hw:numa_cpus.0': '0-3', 'hw:numa_mem.0': '4000'},
         {},
-        'numa_mem.N add up to 4000 MiB: the flavor has 4096 MiB',
+        'hw:numa_mem.0=4000 (flavor extra spec) and on add up to 4000 MiB: '
+        'the flavor has 4096 MiB',
+    ),
+    (
+        {},
+        {
+            'hw_numa_nodes': '1',
+            'hw_numa_cpus.0': '0-7',
+            'hw_numa_mem.0': '4096',
+        },
+        'hw_numa_cpus.0=0-7 (image property) names vCPU 4',
     ),
     (
         {},
@@ -456,13 +468,13 @@ INVALID = [
     (
         {'hw:cpu_policy': 'pinned'},
         {},
-        'hw:cpu_policy=pinned (flavor extra spec): want dedicated, shared '
-        'or mixed',
+        'hw:cpu_policy=pinned (flavor extra spec): want shared, '
+        'dedicated or mixed',
     ),
     (
         {},
         {'hw_cpu_policy': 'Dedicated'},
-        'hw_cpu_policy=Dedicated (image property): want dedicated, shared',
+        'hw_cpu_policy=Dedicated (image property): want shared, dedicated, ',
     ),
     (
         {'hw:cpu_thread_policy': 'share'},
