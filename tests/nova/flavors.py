@@ -141,7 +141,8 @@ def _mixed(rng: random.Random, made: Case) -> None:
 
 
 def _realtime(rng: random.Random, made: Case) -> None:
-    made.extra_specs['hw:cpu_policy'] = 'dedicated'
+    if rng.random() < 0.9:
+        made.extra_specs['hw:cpu_policy'] = 'dedicated'
     made.extra_specs['hw:cpu_realtime'] = rng.choice(('true', 'yes'))
     if rng.random() < 0.5:
         policy = rng.choice(('share', 'isolate'))
@@ -153,7 +154,8 @@ def _realtime(rng: random.Random, made: Case) -> None:
 
 
 def _pages(rng: random.Random, made: Case) -> None:
-    made.extra_specs['hw:mem_page_size'] = rng.choice(_PAGES[:12])
+    sizes = _PAGES[:12] if rng.random() < 0.9 else _PAGES
+    made.extra_specs['hw:mem_page_size'] = rng.choice(sizes)
     if rng.random() < 0.3:
         made.properties['hw_mem_page_size'] = rng.choice(_PAGES[:12])
     if rng.random() < 0.3:
@@ -177,6 +179,8 @@ def _encryption(rng: random.Random, made: Case) -> None:
     for name, text in wanted.items():
         if rng.random() < 0.9:
             made.properties[name] = text
+    if rng.random() < 0.2:
+        made.properties['hw_machine_type'] = rng.choice(_MACHINES)
 
 
 def _resources(rng: random.Random, made: Case) -> None:
@@ -296,6 +300,9 @@ def _disagree(rng: random.Random, made: Case) -> None:
     key, words = rng.choice(_ARGUED)
     made.extra_specs[f'hw:{key}'] = rng.choice(words)
     made.properties[f'hw_{key}'] = rng.choice(words)
+    if key == 'cpu_thread_policy' and rng.random() < 0.5:
+        # Else the thread policy is refused before the two are compared.
+        made.extra_specs['hw:cpu_policy'] = 'dedicated'
 
 
 def _bend_cells(rng: random.Random, made: Case) -> None:
@@ -322,7 +329,7 @@ Step = Callable[[random.Random, Case], None]
 
 _STARTS: Sequence[Step] = (
     _cells, _cells, _nodes, _dedicated, _dedicated, _mixed, _realtime, _pages,
-    _encryption, _resources, _vpmem, _plain, _plain, _plain,
+    _encryption, _encryption, _resources, _vpmem, _plain, _plain, _plain,
 )  # fmt: skip
 _CHANGES: Sequence[Step] = (
     _set_one, _set_one, _set_one, _set_mask, _set_property, _drop_one,
