@@ -64,6 +64,9 @@ class Editor:
         field(default_factory=dict)
     )
 
+    #: Elements by their path.
+    _known: dict[str, etree._Element] = field(default_factory=dict)
+
     def apply(self, effect: Element) -> Promise:
         """Make ``effect`` hold.
 
@@ -166,23 +169,27 @@ class Editor:
         for removed in reversed(removal.removed):
             _insert(parents[0], removed)
         self._index.clear()
+        self._known.clear()
         return []
 
     def _reach(self, path: str) -> tuple[etree._Element, int]:
         """Return the element at ``path`` and how many steps were made."""
-        element, made = self.root, 0
-        for depth, step in enumerate(paths.steps(path), 1):
-            child = self._child(element, step)
-            if child is None:
-                if any(key.child for key in step.keys):
-                    raise InvalidDocument(
-                        f'the domain has no {step.tag} with '
-                        + ' and '.join(f'{k[0]} {k[2]}' for k in step.keys)
-                    )
-                child = self._make(element, step, depth)
-                made += 1
-            element = child
-        return element, made
+        known = self._known.get(path)
+        if known is not None:
+            return known, 0
+        above, step = paths.split(path)
+        parent, made = self._reach(above) if above else (self.root, 0)
+        child = self._child(parent, step)
+        if child is None:
+            if any(key.child for key in step.keys):
+                raise InvalidDocument(
+                    f'the domain has no {step.tag} with '
+                    + ' and '.join(f'{k[0]} {k[2]}' for k in step.keys)
+                )
+            child = self._make(parent, step, len(paths.steps(path)))
+            made += 1
+        self._known[path] = child
+        return child, made
 
     def _child(
         self, parent: etree._Element, step: paths.Step
@@ -224,6 +231,7 @@ class Editor:
     def _cut(self, element: etree._Element) -> None:
         cut(element)
         self._index.clear()
+        self._known.clear()
 
 
 def append(parent: etree._Element, child: etree._Element, depth: int) -> None:

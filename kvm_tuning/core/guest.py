@@ -39,8 +39,6 @@ class Disk:
     source: str | None
     #: Attributes of ``<driver>``.
     driver: Mapping[str, str] = field(default_factory=dict)
-    #: Number of the controller it hangs on.
-    controller: int = 0
     shareable: bool = False
 
     @property
@@ -156,38 +154,53 @@ def read(root: etree._Element) -> Guest:
     """
     if root.tag != 'domain':
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
-    vcpu = root.find('vcpu')
+    part = {child.tag: child for child in reversed(root)}
+    system = _first(part.get('os'), 'type')
+    cpu = part.get('cpu')
+    tune = part.get('cputune')
+    devices = _by_tag(part.get('devices'))
+    topology = _first(cpu, 'topology')
+    metadata = part.get('metadata')
+    vcpu = part.get('vcpu')
     return Guest(
-        name=root.findtext('name', ''),
-        uuid=root.findtext('uuid'),
+        name=_text(part.get('name')) or '',
+        uuid=_text(part.get('uuid')),
         type=root.get('type', ''),
-        arch=_get(root.find('os/type'), 'arch'),
-        machine=_get(root.find('os/type'), 'machine'),
+        arch=_get(system, 'arch'),
+        machine=_get(system, 'machine'),
         vcpus=1 if vcpu is None else _number(vcpu.text, '<vcpu>'),
-        memory_kib=_memory(root),
-        disks=tuple(_disks(root)),
-        interfaces=tuple(_interfaces(root)),
+        memory_kib=_memory(part.get('memory')),
+        disks=tuple(map(_disk, devices.get('disk', ()))),
+        interfaces=tuple(map(_interface, devices.get('interface', ()))),
         scsi_controllers=tuple(
-            Controller(int(c.get('index', '0')), c.get('model'))
-            for c in root.iterfind("devices/controller[@type='scsi']")
+            Controller(
+                _number(c.get('index', '0'), '<controller index>'),
+                c.get('model'),
+            )
+            for c in devices.get('controller', ())
+            if c.get('type') == 'scsi'
         ),
-        cells=tuple(_cells(root)),
-        pins=_pins(root, 'vcpupin', 'vcpu'),
-        emulator_pin=_cpus(root.find('cputune/emulatorpin'), 'cpuset'),
-        iothread_pins=_pins(root, 'iothreadpin', 'iothread'),
-        iothreads=_iothreads(root),
-        host_devices=tuple(_host_devices(root)),
+        cells=tuple(_cells(_first(cpu, 'numa'))),
+        pins=_pins(tune, 'vcpupin', 'vcpu'),
+        emulator_pin=_cpus(_first(tune, 'emulatorpin'), 'cpuset'),
+        iothread_pins=_pins(tune, 'iothreadpin', 'iothread'),
+        iothreads=_iothreads(part.get('iothreads'), part.get('iothreadids')),
+        host_devices=tuple(
+            pci_address(address)
+            for tag in ('hostdev', 'interface')
+            for device in devices.get(tag, ())
+            if device.get('type') in ('pci', 'hostdev')
+            for address in device.iterfind('source/address')
+        ),
         huge_pages_kib=tuple(
             _scaled(page.get('size'), page.get('unit', 'KiB')) // 1024
-            for page in root.iterfind('memoryBacking/hugepages/page')
+            for page in _children(
+                _first(part.get('memoryBacking'), 'hugepages'), 'page'
+            )
         ),
-        memory_nodes=_cpus(root.find('numatune/memory'), 'nodeset'),
-        cpu_topology=tuple(
-            str(key)
-            for topology in root.iterfind('cpu/topology')
-            for key in topology.attrib
-        ),
-        nova=root.find('metadata/{*}instance') is not None,
+        memory_nodes=_cpus(_first(part.get('numatune'), 'memory'), 'nodeset'),
+        cpu_topology=() if topology is None else tuple(_attributes(topology)),
+        nova=metadata is not None and metadata.find('{*}instance') is not None,
     )
 
 
@@ -198,6 +211,27 @@ def pci_address(element: etree._Element) -> str:
         for key in ('domain', 'bus', 'slot', 'function')
     ]
     return '{:04x}:{:02x}:{:02x}.{:x}'.format(*parts)
+
+
+def _by_tag(
+    parent: etree._Element | None,
+) -> dict[str, list[etree._Element]]:
+    found: dict[str, list[etree._Element]] = {}
+    for child in () if parent is None else parent:
+        found.setdefault(str(child.tag), []).append(child)
+    return found
+
+
+def _first(parent: etree._Element | None, tag: str) -> etree._Element | None:
+    return None if parent is None else parent.find(tag)
+
+
+def _children(parent: etree._Element | None, tag: str) -> list[etree._Element]:
+    return [] if parent is None else list(parent.iterchildren(tag))
+
+
+def _text(element: etree._Element | None) -> str | None:
+    return None if element is None else element.text
 
 
 def _get(element: etree._Element | None, key: str) -> str | None:
@@ -220,8 +254,7 @@ def _scaled(text: str | None, unit: str) -> int:
     return _number(text, 'a size') * _BYTES[unit]
 
 
-def _memory(root: etree._Element) -> int:
-    memory = root.find('memory')
+def _memory(memory: etree._Element | None) -> int:
     if memory is None:
         return 0
     return _scaled(memory.text, memory.get('unit', 'KiB')) // 1024
@@ -238,24 +271,26 @@ def _cpus(element: etree._Element | None, key: str) -> frozenset[int] | None:
 
 
 def _pins(
-    root: etree._Element, tag: str, key: str
+    tune: etree._Element | None, tag: str, key: str
 ) -> dict[int, frozenset[int]]:
-    pins = {}
-    for element in root.iterfind(f'cputune/{tag}'):
-        number = _number(element.get(key), f'<{tag} {key}>')
-        pins[number] = _cpus(element, 'cpuset') or frozenset()
-    return pins
+    return {
+        _number(element.get(key), f'<{tag} {key}>'): _cpus(element, 'cpuset')
+        or frozenset()
+        for element in _children(tune, tag)
+    }
 
 
-def _iothreads(root: etree._Element) -> int:
-    text = root.findtext('iothreads')
-    listed = len(root.findall('iothreadids/iothread'))
+def _iothreads(
+    count: etree._Element | None, ids: etree._Element | None
+) -> int:
+    listed = len(_children(ids, 'iothread'))
+    text = _text(count)
     return max(listed, _number(text, '<iothreads>') if text else 0)
 
 
-def _cells(root: etree._Element) -> list[Numa]:
+def _cells(numa: etree._Element | None) -> list[Numa]:
     cells = []
-    for index, cell in enumerate(root.iterfind('cpu/numa/cell')):
+    for index, cell in enumerate(_children(numa, 'cell')):
         memory = _scaled(cell.get('memory', '0'), cell.get('unit', 'KiB'))
         number = _number(cell.get('id', str(index)), '<cell id>')
         cpus = _cpus(cell, 'cpus') or frozenset()
@@ -263,60 +298,39 @@ def _cells(root: etree._Element) -> list[Numa]:
     return cells
 
 
-def _disks(root: etree._Element) -> list[Disk]:
-    disks = []
-    for element in root.iterfind('devices/disk'):
-        target = element.find('target')
-        name = _get(target, 'dev')
-        if target is None or name is None:
-            raise InvalidDocument('a <disk> of the domain has no target')
-        address = element.find('address')
-        source = element.find('source')
-        driver = element.find('driver')
-        path = None
-        if source is not None:
-            path = source.get('file') or source.get('dev')
-        disks.append(
-            Disk(
-                target=name,
-                bus=target.get('bus', ''),
-                device=element.get('device', 'disk'),
-                type=element.get('type', 'file'),
-                source=path,
-                driver={} if driver is None else _attributes(driver),
-                controller=_number(
-                    _get(address, 'controller') or '0', '<address controller>'
-                ),
-                shareable=element.find('shareable') is not None,
-            )
-        )
-    return disks
+def _disk(element: etree._Element) -> Disk:
+    part = {child.tag: child for child in reversed(element)}
+    target = part.get('target')
+    name = _get(target, 'dev')
+    if target is None or name is None:
+        raise InvalidDocument('a <disk> of the domain has no target')
+    source = part.get('source')
+    path = None
+    if source is not None:
+        path = source.get('file') or source.get('dev')
+    return Disk(
+        target=name,
+        bus=target.get('bus', ''),
+        device=element.get('device', 'disk'),
+        type=element.get('type', 'file'),
+        source=path,
+        driver=_attributes(part.get('driver')),
+        shareable='shareable' in part,
+    )
 
 
-def _interfaces(root: etree._Element) -> list[Interface]:
-    interfaces = []
-    for element in root.iterfind('devices/interface'):
-        source = element.find('source')
-        driver = element.find('driver')
-        interfaces.append(
-            Interface(
-                mac=_get(element.find('mac'), 'address'),
-                type=element.get('type', ''),
-                model=_get(element.find('model'), 'type'),
-                source={} if source is None else _attributes(source),
-                driver={} if driver is None else _attributes(driver),
-            )
-        )
-    return interfaces
+def _interface(element: etree._Element) -> Interface:
+    part = {child.tag: child for child in reversed(element)}
+    return Interface(
+        mac=_get(part.get('mac'), 'address'),
+        type=element.get('type', ''),
+        model=_get(part.get('model'), 'type'),
+        source=_attributes(part.get('source')),
+        driver=_attributes(part.get('driver')),
+    )
 
 
-def _attributes(element: etree._Element) -> dict[str, str]:
+def _attributes(element: etree._Element | None) -> dict[str, str]:
+    if element is None:
+        return {}
     return {str(key): str(value) for key, value in element.attrib.items()}
-
-
-def _host_devices(root: etree._Element) -> list[str]:
-    addresses = [
-        *root.iterfind("devices/hostdev[@type='pci']/source/address"),
-        *root.iterfind("devices/interface[@type='hostdev']/source/address"),
-    ]
-    return [pci_address(a) for a in addresses if a.get('type') != 'usb']

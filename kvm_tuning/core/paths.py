@@ -60,6 +60,21 @@ def steps(path: str) -> tuple[Step, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=8192)
+def split(path: str) -> tuple[str, Step]:
+    """Return the path above and the last step; nothing is above the first.
+
+    :raises ValueError: it is not a path.
+    """
+    last = steps(path)[-1]
+    text = last.tag + ''.join(
+        f'[{key.child + "/" if key.child else ""}@{key.attribute}='
+        f"'{key.value}']"
+        for key in last.keys
+    )
+    return path[: -len(text)].rstrip('/'), last
+
+
 def matches(element: etree._Element, step: Step) -> bool:
     """Return whether ``element``, of the step's tag, has all its keys."""
     return all(value(element, key) == key.value for key in step.keys)

@@ -156,10 +156,10 @@ def _merge(
         must be absent.
     """
     wanted: dict[tuple[str, str], tuple[str | None, str]] = {}
-    elements: dict[str, Element] = {}
     merged: dict[object, Effect] = {}
+    absent: list[str] = []
     for effect, owner in zip(effects, owners, strict=True):
-        for address, value in addresses(effect):
+        for address, value in _addresses(effect):
             before = wanted.setdefault(address, (value, owner))
             if before[0] != value:
                 raise HookConflict(
@@ -167,42 +167,49 @@ def _merge(
                     f'and {value!r} at {"/".join(filter(None, address))}'
                 )
         if isinstance(effect, Element):
-            known = elements.get(effect.path)
-            if known is not None:
-                effect = Element(
-                    effect.path,
-                    {**known.attributes, **effect.attributes},
-                    known.text if effect.text is None else effect.text,
-                )
-            elements[effect.path] = merged[effect.path] = effect
+            merged[effect.path] = _joined(merged.get(effect.path), effect)
         else:
             merged[effect] = effect
-    result = tuple(merged.values())
-    absent = [e for e in result if isinstance(e, Absent)]
-    for effect in absent:
-        for path in elements:
-            if _below(path, effect.path):
+            if isinstance(effect, Absent):
+                absent.append(effect.path)
+    for outer in absent:
+        for inner in merged:
+            if isinstance(inner, str) and _below(inner, outer):
                 raise HookConflict(
-                    f'{effect.path} must be absent, and {path} must be there'
+                    f'{outer} must be absent, and {inner} must be there'
                 )
-    return result
+    return tuple(merged.values())
 
 
-def addresses(
+def _joined(known: Effect | None, effect: Element) -> Element:
+    if not isinstance(known, Element):
+        return effect
+    return Element(
+        effect.path,
+        {**known.attributes, **effect.attributes},
+        known.text if effect.text is None else effect.text,
+    )
+
+
+def _addresses(
     effect: Effect,
-) -> Iterable[tuple[tuple[str, str], str | None]]:
-    """Yield each address of an effect with the value it wants there."""
+) -> list[tuple[tuple[str, str], str | None]]:
+    """Return each address of an effect with the value it wants there."""
     if isinstance(effect, Element):
-        for name, value in effect.attributes.items():
-            yield (effect.path, name), value
+        path = effect.path
+        found = [((path, n), v) for n, v in effect.attributes.items()]
         if effect.text is not None:
-            yield (effect.path, ''), effect.text
-    elif isinstance(effect, Setting):
-        yield (effect.kind, effect.name), effect.value
+            found.append(((path, ''), effect.text))
+        return found
+    if isinstance(effect, Setting):
+        return [((effect.kind, effect.name), effect.value)]
+    return []
 
 
 def _below(path: str, above: str) -> bool:
     inner, outer = paths.steps(path), paths.steps(above)
+    if inner[0].tag != outer[0].tag:
+        return False
     return len(inner) >= len(outer) and all(
         i.tag == o.tag and set(o.keys) <= set(i.keys)
         for i, o in zip(inner, outer, strict=False)
