@@ -79,6 +79,15 @@ def read(xml: str) -> Domain:
     )
 
 
+def read_without_receipt(xml: str) -> Domain:
+    """Return the domain as if nobody had tuned it: for a receipt that cannot
+    be read.
+
+    :raises InvalidDocument: as :func:`read`.
+    """
+    return Domain(xml, _parse(xml), None)
+
+
 def tune(domain: Domain, plan: Plan) -> str:
     """Return the XML in which every effect of ``plan`` holds.
 

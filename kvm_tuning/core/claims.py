@@ -1,0 +1,241 @@
+"""Who holds what, read from the domains of a host.
+
+A claim comes from the receipts of all defined domains and from what every
+domain has in fact: the pins it was given by hand, the affinity of its
+threads, its host devices and its huge pages, receipt or not.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from kvm_tuning.core import domain
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.ledger import Claim, Ledger
+
+_Key = TypeVar('_Key')
+_Pages = Mapping[tuple[int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What libvirt says of one domain."""
+
+    name: str
+    uuid: str
+    #: The definition; None for a transient domain.
+    defined: str | None
+    #: What runs; None for a domain that does not.
+    live: str | None
+    #: Where the threads of a running domain may run in fact, by vCPU and by
+    #: iothread. Empty: not known.
+    vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+
+def read(
+    records: Iterable[Record],
+    online: frozenset[int],
+    dedicated: frozenset[int] | None,
+) -> Ledger:
+    """Return all claims of the domains in ``records``.
+
+    A pCPU is held by a domain without a receipt when it is one of
+    ``dedicated`` and something of the domain is pinned to it. What may run on
+    all online pCPUs, or on all dedicated ones and has more of them than vCPUs,
+    is not pinned: it floats, and holds nothing.
+
+    :param online: the host's pCPUs.
+    :param dedicated: those that may be dedicated; None: any.
+    """
+    within = online if dedicated is None else dedicated
+    claims: list[Claim] = []
+    for record in records:
+        claims += _claims(record, online, within)
+    return Ledger(tuple(claims))
+
+
+def promised(found: Domain, record: Record) -> Claim | None:
+    """Return the claim of a domain's receipt; None where it has none."""
+    if found.receipt is None or found.receipt.claim is None:
+        return None
+    return replace(found.receipt.claim, owner=record.uuid, name=record.name)
+
+
+def _claims(
+    record: Record, online: frozenset[int], within: frozenset[int]
+) -> Iterator[Claim]:
+    running: Claim | None = None
+    if record.live is not None:
+        running = _live_claim(record, _read(record.live), online, within)
+        yield running
+    if record.defined is not None:
+        claim = _defined_claim(record, _read(record.defined), online, within)
+        if running is not None:
+            claim = _beyond(claim, running)
+        if _holds(claim):
+            yield claim
+
+
+def _beyond(claim: Claim, running: Claim) -> Claim:
+    """Return what a definition holds beside what runs: it was tuned since
+    the start.
+    """
+    return replace(
+        claim,
+        pcpus=claim.pcpus - running.pcpus,
+        shared=frozenset(),
+        shared_vcpus=0,
+        pages=_more(claim.pages, running.pages),
+        memory_kib=_more(claim.memory_kib, running.memory_kib),
+        devices=claim.devices - running.devices,
+    )
+
+
+def _more(
+    wanted: Mapping[_Key, int], has: Mapping[_Key, int]
+) -> dict[_Key, int]:
+    return {
+        key: count - has.get(key, 0)
+        for key, count in wanted.items()
+        if count > has.get(key, 0)
+    }
+
+
+def _holds(claim: Claim) -> bool:
+    return bool(
+        claim.pcpus
+        or claim.shared
+        or claim.pages
+        or claim.memory_kib
+        or claim.devices
+    )
+
+
+def _read(xml: str) -> Domain:
+    """Return the domain, without its receipt where that cannot be read: its
+    pins are in the XML, and hold their pCPUs all the same.
+    """
+    try:
+        return domain.read(xml)
+    except InvalidDocument:
+        return domain.read_without_receipt(xml)
+
+
+def _defined_claim(
+    record: Record,
+    defined: Domain,
+    online: frozenset[int],
+    within: frozenset[int],
+) -> Claim:
+    claim = promised(defined, record)
+    if claim is not None:
+        return claim
+    pins = [*_pins(defined.current)]
+    return Claim(
+        owner=record.uuid,
+        name=record.name,
+        pcpus=_held(pins, defined.current.vcpus, online, within),
+    )
+
+
+def _live_claim(
+    record: Record,
+    live: Domain,
+    online: frozenset[int],
+    within: frozenset[int],
+) -> Claim:
+    guest = live.current
+    real = [*record.vcpus.values(), *record.iothreads.values()]
+    pins = [*_pins(guest), *real]
+    found = Claim(
+        owner=record.uuid,
+        name=record.name,
+        pcpus=_held(pins, guest.vcpus, online, within),
+        shared=_floating(record, guest, online, within),
+        shared_vcpus=sum(
+            not _pinned(cpus, guest.vcpus, online, within) or not cpus & within
+            for cpus in record.vcpus.values()
+        ),
+        pages=_pages(guest),
+        pages_in_use=True,
+        memory_kib=_memory(guest),
+        devices=frozenset(guest.host_devices),
+    )
+    claim = promised(live, record)
+    if claim is None:
+        return found
+    return replace(
+        claim,
+        pcpus=claim.pcpus | found.pcpus,
+        pages_in_use=True,
+        devices=claim.devices | found.devices,
+    )
+
+
+def _pins(guest: Guest) -> Iterator[frozenset[int]]:
+    """Yield every pin that the XML has."""
+    yield from guest.pins.values()
+    yield from guest.iothread_pins.values()
+    if guest.emulator_pin is not None:
+        yield guest.emulator_pin
+
+
+def _held(
+    pins: Iterable[frozenset[int]],
+    vcpus: int,
+    online: frozenset[int],
+    within: frozenset[int],
+) -> frozenset[int]:
+    held: set[int] = set()
+    for cpus in pins:
+        if _pinned(cpus, vcpus, online, within):
+            held |= cpus & within
+    return frozenset(held)
+
+
+def _pinned(
+    cpus: frozenset[int],
+    vcpus: int,
+    online: frozenset[int],
+    within: frozenset[int],
+) -> bool:
+    """Return whether a set of pCPUs is a pin, or else lets a thread float."""
+    if len(online) > 1 and cpus >= online:
+        return False
+    return not (cpus >= within and len(cpus) > vcpus)
+
+
+def _floating(
+    record: Record,
+    guest: Guest,
+    online: frozenset[int],
+    within: frozenset[int],
+) -> frozenset[int]:
+    """Return the pCPUs over which vCPUs float."""
+    floating: set[int] = set()
+    for cpus in record.vcpus.values():
+        if not _pinned(cpus, guest.vcpus, online, within):
+            floating |= cpus & online
+        elif not cpus & within:
+            floating |= cpus
+    return frozenset(floating)
+
+
+def _pages(guest: Guest) -> _Pages:
+    """Return the huge pages of a guest whose one size and cell are known:
+    those of others are missing from the host's free ones anyway.
+    """
+    sizes, nodes = guest.huge_pages_kib, guest.memory_nodes or frozenset()
+    if len(sizes) != 1 or len(nodes) != 1:
+        return {}
+    return {(min(nodes), sizes[0]): -(-guest.memory_kib // sizes[0])}
+
+
+def _memory(guest: Guest) -> Mapping[int, int]:
+    nodes = guest.memory_nodes or frozenset()
+    if guest.huge_pages_kib or len(nodes) != 1:
+        return {}
+    return {min(nodes): guest.memory_kib}
