@@ -45,7 +45,6 @@ OPTIONS = (
     cfg.MultiOpt(
         'knobs',
         item_type=KnobText(),
-        default=[],
         help="""
 What is preferred for every guest on this host, one knob a line, such as
 ``knobs = kvm:page_sharing=false``. Give the option several times for several
@@ -73,7 +72,7 @@ def knobs(conf: cfg.ConfigOpts) -> Mapping[str, str]:
     :raises ConfigInvalid: one knob has two values.
     """
     found: dict[str, str] = {}
-    for text in conf[GROUP].knobs:
+    for text in conf[GROUP].knobs or ():
         name, _, value = (part.strip() for part in text.partition('='))
         if found.setdefault(name, value) != value:
             raise ConfigInvalid(

@@ -1,6 +1,7 @@
 """``[placement]``: which pCPUs, pages and memory guests may have."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from oslo_config import cfg, types
 
@@ -11,6 +12,10 @@ from kvm_tuning.core.knobs import Size
 from kvm_tuning.core.site import Policy
 
 GROUP = 'placement'
+
+#: The options of a command line that go before the configuration.
+DEDICATED = '--dedicated-cpus'
+SHARED = '--shared-cpus'
 
 OPTIONS = (
     cfg.StrOpt(
@@ -35,7 +40,6 @@ dedicated.
     cfg.MultiOpt(
         'reserved_huge_pages',
         item_type=types.Dict(),
-        default=[],
         help="""
 Huge pages that guests may not have, for a cell and a page size, such as
 ``node:0,size:2048,count:64`` (sizes in KiB, or with a unit: ``1GB``). Give
@@ -66,12 +70,33 @@ packing_host_numa_cells_allocation_strategy``.
 )
 
 
-def policy(conf: cfg.ConfigOpts, inventory: Inventory) -> Policy:
+def policy(
+    conf: cfg.ConfigOpts,
+    inventory: Inventory,
+    cpusets: Mapping[str, str] | None = None,
+) -> Policy:
     """Return what the operator allows on the host of ``inventory``.
 
+    :param cpusets: CPU lists by ``--dedicated-cpus`` and ``--shared-cpus``;
+        they go before the configuration's. One alone takes its pCPUs out of
+        the configuration's other list.
     :raises ConfigInvalid: a list cannot be read, names a CPU that is not
         online, or the lists overlap.
     """
+    configured = _configured(conf, inventory)
+    if not cpusets:
+        return configured
+    dedicated = cpus(DEDICATED, cpusets.get(DEDICATED), inventory)
+    shared = cpus(SHARED, cpusets.get(SHARED), inventory)
+    apart(dedicated, shared, f'{DEDICATED} and {SHARED}')
+    if dedicated is None and configured.dedicated_cpus is not None:
+        dedicated = configured.dedicated_cpus - (shared or frozenset())
+    if shared is None and configured.shared_cpus is not None:
+        shared = configured.shared_cpus - (dedicated or frozenset())
+    return replace(configured, dedicated_cpus=dedicated, shared_cpus=shared)
+
+
+def _configured(conf: cfg.ConfigOpts, inventory: Inventory) -> Policy:
     group = conf[GROUP]
     dedicated = cpus(
         f'[{GROUP}] dedicated_cpus', group.dedicated_cpus, inventory
@@ -81,7 +106,7 @@ def policy(conf: cfg.ConfigOpts, inventory: Inventory) -> Policy:
     return Policy(
         dedicated_cpus=dedicated,
         shared_cpus=shared,
-        reserved_pages=_pages(group.reserved_huge_pages, inventory),
+        reserved_pages=_pages(group.reserved_huge_pages or [], inventory),
         reserved_memory_kib=group.reserved_memory_mb * 1024,
         pack_cells=group.pack_cells,
     )
