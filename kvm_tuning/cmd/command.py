@@ -3,7 +3,7 @@
 import abc
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import json
 import textwrap
 from typing import Any
@@ -131,11 +131,13 @@ class Output:
 
     #: ``-f json`` and ``-f yaml``.
     document: Any
-    #: ``-f table``: all of them. ``-f csv`` and ``-f value``, and any format
-    #: with ``-c``: the first.
+    #: ``-f table``: all of them.
     sections: tuple[Section, ...] = ()
+    #: ``-f csv`` and ``-f value``, and any format with ``-c``; None: the
+    #: first of the sections that is a table.
+    main: Section | None = None
     #: Printed as it is in every format: XML, a diff.
-    raw: str | None = field(default=None)
+    raw: str | None = None
 
 
 class Report(Lister, metaclass=abc.ABCMeta):
@@ -173,7 +175,9 @@ class Report(Lister, metaclass=abc.ABCMeta):
             for number, section in enumerate(output.sections):
                 self._write_section(parsed_args, section, number)
         else:
-            table = next(s for s in output.sections if s.columns)
+            table = output.main or next(
+                section for section in output.sections if section.columns
+            )
             super().produce_output(parsed_args, table.columns, table.rows)
         return 0
 
@@ -186,7 +190,11 @@ class Report(Lister, metaclass=abc.ABCMeta):
         if section.title:
             stdout.write(f'{section.title}\n')
         if section.columns:
-            super().produce_output(parsed_args, section.columns, section.rows)
+            rows = [
+                ['-' if each is None else each for each in row]
+                for row in section.rows
+            ]
+            super().produce_output(parsed_args, section.columns, rows)
         for line in section.lines:
             stdout.write(f'{line}\n')
 

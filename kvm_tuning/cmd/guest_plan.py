@@ -98,7 +98,8 @@ def _xml(parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts') -> str:
 
     uri = parsed_args.connect or conf.libvirt.uri
     with connection.open(uri, read_only=True) as libvirt:
-        return libvirt.find(parsed_args.domain).xml
+        record = libvirt.record(parsed_args.domain)
+    return record.defined or record.live or ''
 
 
 def _site(
@@ -113,8 +114,8 @@ def _site(
     cpusets = {
         name: text
         for name, text in (
-            ('dedicated', parsed_args.dedicated_cpus),
-            ('shared', parsed_args.shared_cpus),
+            ('--dedicated-cpus', parsed_args.dedicated_cpus),
+            ('--shared-cpus', parsed_args.shared_cpus),
         )
         if text is not None
     }
@@ -122,7 +123,13 @@ def _site(
         if parsed_args.root is not None:
             from kvm_tuning.adapters import offline
 
-            return offline.site(root, conf, cpusets, parsed_args.taken)
+            return offline.site(
+                root,
+                conf,
+                cpusets,
+                parsed_args.taken,
+                [disk.source for disk in guest.disks if disk.source],
+            )
         return _live_site(parsed_args, conf, guest, cpusets)
     except ConfigInvalid as error:
         if cpusets or parsed_args.taken is not None:
@@ -159,12 +166,13 @@ def _output(show: str, guest: 'Domain', made: 'Plan') -> Output:
         return Output(
             {'consequences': document['consequences']},
             (plan_report.consequences(made.consequences),),
+            main=plan_report.consequence_table(made.consequences),
         )
     sections = plan_report.sections(made)
     if show == 'plan':
         del document['consequences']
         sections = sections[:-1]
-    return Output(document, sections)
+    return Output(document, sections, main=plan_report.effects(made))
 
 
 def _diff(guest: 'Domain', tuned: str) -> str:

@@ -1,6 +1,9 @@
 """``kvm-tuning host``: what a host has."""
 
 import argparse
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import Output, Report, Section
@@ -53,3 +56,55 @@ class HostTopology(Report):
                 Section('', lines=(host_topology.describe(host),)),
             ),
         )
+
+
+class HostDevices(Report):
+    """Show PCI functions, network interfaces and block devices."""
+
+    examples = (
+        'kvm-tuning host devices --tree',
+        'kvm-tuning host devices -f json',
+        'kvm-tuning host devices -f value -c address -c cell',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_root(parser)
+        parser.add_argument(
+            '--tree',
+            action='store_true',
+            help='Show PCI functions below the bridges they hang on.',
+        )
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning.core import device_tree
+        from kvm_tuning.host import inventory
+
+        host = inventory.read(arguments.root(parsed_args))
+        pci = Section(
+            'PCI functions', device_tree.COLUMNS, device_tree.rows(host)
+        )
+        nics = Section(
+            'Network interfaces',
+            device_tree.NIC_COLUMNS,
+            device_tree.nic_rows(host),
+        )
+        disks = Section(
+            'Block devices',
+            device_tree.DISK_COLUMNS,
+            device_tree.disk_rows(host),
+        )
+        document = {
+            'devices': _plain(host.devices),
+            'nics': _plain(host.nics),
+            'disks': _plain(host.disks),
+        }
+        if parsed_args.tree:
+            lines = device_tree.device_tree(host)
+            return Output(document, (Section('', lines=lines),), main=pci)
+        return Output(document, (pci, nics, disks), main=pci)
+
+
+def _plain(devices: Sequence[Any]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(device) for device in devices]

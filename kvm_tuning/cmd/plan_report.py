@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import dataclasses
 import enum
+import textwrap
 from typing import Any
 
 from kvm_tuning.cmd.command import Section
@@ -63,20 +64,42 @@ def document(plan: Plan) -> dict[str, Any]:
 def sections(plan: Plan) -> tuple[Section, ...]:
     """Return the plan as tables."""
     return (
-        _effects(plan),
         _asked(plan),
         _demands(plan),
         *_placement(plan),
+        effects(plan),
         _claim(plan.claim),
         *_unkept(plan),
         consequences(plan.consequences),
     )
 
 
+def effects(plan: Plan) -> Section:
+    """Return what must hold, as a table."""
+    if not plan.effects:
+        return Section(
+            'Effects', EFFECTS, lines=('none: the domain stays as it is',)
+        )
+    rows = [row for each in plan.effects for row in effect_rows(each)]
+    return Section('Effects', EFFECTS, rows)
+
+
 def consequences(found: tuple[Consequence, ...]) -> Section:
+    """Return what is to know, one paragraph each."""
+    lines = [
+        textwrap.fill(
+            f'- for the {each.audience} ({each.code}): {each.text}',
+            width=79,
+            subsequent_indent='  ',
+            break_on_hyphens=False,
+        )
+        for each in found
+    ]
+    return Section('Consequences', lines=lines or ('none',))
+
+
+def consequence_table(found: tuple[Consequence, ...]) -> Section:
     """Return what is to know, as a table."""
-    if not found:
-        return Section('Consequences', lines=('none',))
     return Section(
         'Consequences',
         CONSEQUENCES,
@@ -103,13 +126,6 @@ def effect_rows(effect: Effect) -> list[tuple[str, str, str]]:
     if not rows:
         rows.append(('element', effect.path, '(there)'))
     return rows
-
-
-def _effects(plan: Plan) -> Section:
-    if not plan.effects:
-        return Section('Effects', lines=('none: the domain stays as it is',))
-    rows = [row for each in plan.effects for row in effect_rows(each)]
-    return Section('Effects', EFFECTS, rows)
 
 
 def _asked(plan: Plan) -> Section:

@@ -1,0 +1,313 @@
+"""``kvm-tuning guest``: tune, start, move and list guests of this host."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd.command import Command, Lister, Output, Report, Section
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from kvm_tuning.adapters.standalone import Change
+    from kvm_tuning.core.ledger import Claim
+    from kvm_tuning.core.restart import Pending
+
+_PENDING = ('address', 'running', 'defined')
+
+
+class _OnGuest(Command):
+    """A command that works on one guest of libvirt."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'name', metavar='NAME', help='Name or UUID of the domain.'
+        )
+        arguments.add_connect(parser)
+        arguments.add_detailed(parser)
+        return parser
+
+    def configured(
+        self, parsed_args: argparse.Namespace
+    ) -> 'tuple[cfg.ConfigOpts, str]':
+        """Return the configuration and the URI of libvirt."""
+        conf = arguments.configuration(self.app.options)
+        return conf, parsed_args.connect or conf.libvirt.uri
+
+
+class GuestTune(_OnGuest, Report):
+    """Plan a guest and rewrite its definition.
+
+    All or nothing: a promise that cannot be kept changes nothing. What a
+    running guest gets only by a restart is listed.
+    """
+
+    examples = (
+        'kvm-tuning guest tune web1 --flavor perf.json',
+        'kvm-tuning guest tune web1 --flavor perf.json --image debian.yaml '
+        '--detailed-exit-codes',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_request(parser)
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning import loader
+        from kvm_tuning.adapters import connection, standalone
+        from kvm_tuning.cmd import plan_report, requests
+
+        conf, uri = self.configured(parsed_args)
+        hooks = loader.load()
+        request = requests.read(parsed_args, hooks, conf)
+        with connection.open(uri) as libvirt:
+            change = standalone.tune(
+                libvirt, conf, hooks, request, parsed_args.name
+            )
+        assert change.plan is not None
+        if change.changed:
+            self.changed(parsed_args)
+        return Output(
+            _change_document(change)
+            | {'plan': plan_report.document(change.plan)},
+            (
+                *plan_report.sections(change.plan),
+                *_pending_sections(change.pending),
+                Section('', lines=(_verdict(change, 'tuned'),)),
+            ),
+            main=plan_report.effects(change.plan),
+        )
+
+
+class GuestUndo(_OnGuest, Report):
+    """Take the tuning of a guest's definition back.
+
+    What was there before is restored; what somebody else has changed since
+    stays, and is listed.
+    """
+
+    examples = ('kvm-tuning guest undo web1',)
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning.adapters import connection, standalone
+
+        conf, uri = self.configured(parsed_args)
+        with connection.open(uri) as libvirt:
+            change = standalone.undo(libvirt, conf, parsed_args.name)
+        if change.changed:
+            self.changed(parsed_args)
+        foreign = Section(
+            'Left as it is: somebody else has changed it since',
+            ('address',),
+            [(address,) for address in change.foreign],
+        )
+        return Output(
+            _change_document(change),
+            (
+                *([foreign] if change.foreign else []),
+                *_pending_sections(change.pending),
+                Section('', lines=(_verdict(change, 'untuned'),)),
+            ),
+            main=foreign,
+        )
+
+
+class GuestStart(_OnGuest):
+    """Start a guest, if nobody else has what was promised to it."""
+
+    examples = ('kvm-tuning guest start web1',)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        from kvm_tuning.adapters import connection, standalone
+
+        conf, uri = self.configured(parsed_args)
+        with connection.open(uri) as libvirt:
+            started = standalone.start(libvirt, conf, parsed_args.name)
+        if started:
+            self.changed(parsed_args)
+        word = 'started' if started else 'runs already'
+        self.app.stdout.write(f'{parsed_args.name}: {word}\n')
+        return self.status
+
+
+class GuestRepin(_OnGuest, Report):
+    """Move a running guest's threads to where they are best now.
+
+    Inside its NUMA cells it moves freely; to another cell only when its
+    memory can follow (no strict numatune, no huge pages). The definition and
+    the receipt are rewritten.
+    """
+
+    examples = (
+        'kvm-tuning guest repin web1',
+        'kvm-tuning guest repin web1 --cpus 8-15',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--cpus',
+            metavar='CPUSET',
+            help='Move its dedicated vCPUs to pCPUs of this list.',
+        )
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning import loader
+        from kvm_tuning.adapters import connection, repin
+        from kvm_tuning.core import cpuset
+
+        conf, uri = self.configured(parsed_args)
+        with connection.open(uri) as libvirt:
+            done = repin.repin(
+                libvirt,
+                conf,
+                loader.load(),
+                parsed_args.name,
+                parsed_args.cpus,
+            )
+        if done.changed:
+            self.changed(parsed_args)
+        moves = Section(
+            'Moved',
+            ('thread', 'from', 'to'),
+            [
+                (
+                    move.thread,
+                    cpuset.format(move.before),
+                    cpuset.format(move.after),
+                )
+                for move in done.moves
+            ],
+        )
+        verdict = f'{done.guest}: {len(done.moves)} threads moved'
+        if done.memory_left:
+            verdict += (
+                '; its memory follows only as far as the kernel moves it '
+                '(kernel.numa_balancing)'
+            )
+        return Output(
+            {
+                'guest': done.guest,
+                'changed': done.changed,
+                'moves': [
+                    dict(zip(moves.columns, row, strict=True))
+                    for row in moves.rows
+                ],
+                'memory_left': done.memory_left,
+                'pending': _pending_rows(done.pending),
+            },
+            (
+                *([moves] if done.moves else []),
+                *_pending_sections(done.pending),
+                Section('', lines=(verdict,)),
+            ),
+            main=moves,
+        )
+
+
+class GuestList(Lister):
+    """List who holds what of this host."""
+
+    examples = (
+        'kvm-tuning guest list',
+        'kvm-tuning guest list -f value -c guest -c pCPUs',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_connect(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+        from kvm_tuning.adapters import connection, standalone
+
+        conf = arguments.configuration(self.app.options)
+        uri = parsed_args.connect or conf.libvirt.uri
+        with connection.open(uri, read_only=True) as libvirt:
+            holders = standalone.holders(libvirt, conf)
+        columns = (
+            'guest',
+            'state',
+            'flavor',
+            'pCPUs',
+            'shared',
+            'pages',
+            'memory',
+            'devices',
+        )
+        return columns, [
+            (
+                holder.name,
+                'running' if holder.running else 'defined',
+                holder.flavor,
+                *_held(holder.claims),
+            )
+            for holder in holders
+        ]
+
+
+def _held(claims: Sequence['Claim']) -> tuple[str, str, str, str, str]:
+    from kvm_tuning.core import cpuset
+
+    pages: dict[tuple[int, int], int] = {}
+    memory: dict[int, int] = {}
+    for claim in claims:
+        for key, count in claim.pages.items():
+            pages[key] = pages.get(key, 0) + count
+        for cell, kib in claim.memory_kib.items():
+            memory[cell] = memory.get(cell, 0) + kib
+    return (
+        cpuset.format({cpu for claim in claims for cpu in claim.pcpus}),
+        cpuset.format({cpu for claim in claims for cpu in claim.shared}),
+        ', '.join(
+            f'{count} of {size} KiB on cell {cell}'
+            for (cell, size), count in sorted(pages.items())
+        ),
+        ', '.join(
+            f'{kib >> 10} MiB on cell {cell}'
+            for cell, kib in sorted(memory.items())
+        ),
+        ', '.join(sorted({a for claim in claims for a in claim.devices})),
+    )
+
+
+def _change_document(change: 'Change') -> dict[str, Any]:
+    return {
+        'guest': change.guest,
+        'changed': change.changed,
+        'running': change.running,
+        'foreign': list(change.foreign),
+        'pending': _pending_rows(change.pending),
+    }
+
+
+def _pending_rows(pending: Sequence['Pending']) -> list[dict[str, str]]:
+    return [
+        dict(zip(_PENDING, (p.address, p.running, p.defined), strict=True))
+        for p in pending
+    ]
+
+
+def _pending_sections(pending: Sequence['Pending']) -> list[Section]:
+    if not pending:
+        return []
+    return [
+        Section(
+            'Needs a restart: the running guest has it otherwise',
+            _PENDING,
+            [(p.address, p.running, p.defined) for p in pending],
+        )
+    ]
+
+
+def _verdict(change: 'Change', done: str) -> str:
+    if not change.changed:
+        return f'{change.guest}: nothing to change'
+    restart = ', restart it' if change.pending else ''
+    return f'{change.guest}: {done}{restart}'

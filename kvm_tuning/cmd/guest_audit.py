@@ -1,0 +1,139 @@
+"""``kvm-tuning guest audit``: what was promised, and what is."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd.command import FOUND, Output, Report, Section
+
+if TYPE_CHECKING:
+    from kvm_tuning.adapters.audit import Audited
+    from kvm_tuning.core.finding import Finding
+
+COLUMNS = ('guest', 'verdict', 'address', 'promised', 'found', 'why')
+
+
+class GuestAudit(Report):
+    """Compare what was promised to guests with what they really have.
+
+    Without a name: all guests that were tuned. Exits with 1 when there is a
+    finding as bad as --fail-on says. What could not be known is "unknown",
+    never fine; most of it needs root rights.
+    """
+
+    examples = (
+        'kvm-tuning guest audit',
+        'kvm-tuning guest audit web1 --fail-on warning -f json',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'names',
+            metavar='NAME',
+            nargs='*',
+            help='Name or UUID of a domain; several are possible.',
+        )
+        parser.add_argument(
+            '--fail-on',
+            choices=('warning', 'error'),
+            default='error',
+            help='Exit with 1 from here on (default: error).',
+        )
+        parser.add_argument(
+            '--monitor',
+            action='store_true',
+            help=(
+                "Ask QEMU itself, too, by libvirt's monitor passthrough: "
+                'libvirt marks the running guest as tainted for that.'
+            ),
+        )
+        arguments.add_connect(parser)
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning.adapters import audit, connection
+
+        conf = arguments.configuration(self.app.options)
+        uri = parsed_args.connect or conf.libvirt.uri
+        # Monitor passthrough needs a connection that may write.
+        with connection.open(
+            uri, read_only=not parsed_args.monitor
+        ) as libvirt:
+            found = audit.audit(
+                libvirt, conf, parsed_args.names, parsed_args.monitor
+            )
+        if parsed_args.monitor:
+            self.say('note: --monitor taints the domains it asks')
+        if any(
+            _fails(finding, parsed_args.fail_on)
+            for each in found
+            for finding in each.findings
+        ):
+            self.status = FOUND
+        return Output(_document(found), tuple(_sections(found)))
+
+
+def _fails(finding: 'Finding', level: str) -> bool:
+    severity = finding.severity.value
+    return severity == 'error' or (
+        level == 'warning' and severity == 'warning'
+    )
+
+
+def _row(guest: str, finding: 'Finding') -> tuple[str, ...]:
+    return (
+        guest,
+        finding.severity.value,
+        finding.address,
+        finding.wanted,
+        finding.found,
+        finding.why,
+    )
+
+
+def _sections(found: Sequence['Audited']) -> list[Section]:
+    rows = [
+        _row(each.guest, finding)
+        for each in found
+        for finding in each.findings
+    ]
+    lines = tuple(
+        f'{each.guest}: {_count(each.findings)}' for each in found
+    ) or ('no guest was tuned',)
+    return [Section('', COLUMNS, rows), Section('', lines=lines)]
+
+
+def _count(findings: Sequence['Finding']) -> str:
+    counts: dict[str, int] = {}
+    for finding in findings:
+        word = finding.severity.value
+        counts[word] = counts.get(word, 0) + 1
+    return (
+        ', '.join(f'{count} {word}' for word, count in sorted(counts.items()))
+        or 'nothing was promised'
+    )
+
+
+def _document(found: Sequence['Audited']) -> dict[str, Any]:
+    return {
+        'guests': [
+            {
+                'guest': each.guest,
+                'running': each.running,
+                'findings': [
+                    {
+                        'severity': finding.severity.value,
+                        'code': finding.code,
+                        'address': finding.address,
+                        'promised': finding.wanted,
+                        'found': finding.found,
+                        'why': finding.why,
+                    }
+                    for finding in each.findings
+                ],
+            }
+            for each in found
+        ]
+    }
