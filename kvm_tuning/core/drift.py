@@ -100,15 +100,19 @@ def points(
         found = ABSENT if element is None else PRESENT
         yield Point(promise.path, '', ABSENT, found, gone, element)
         return
-    if not promise.wanted:
+    # A unit is part of the size beside it, or in the path.
+    sized = _SIZED & set(promise.wanted) or _SIZED & _keys(promise.path)
+    names = [n for n in promise.wanted if not (sized and n == 'unit')]
+    if not names:
         found = ABSENT if element is None else PRESENT
         same = element is not None
         yield Point(promise.path, '', PRESENT, found, same, element)
-    for name in promise.wanted:
-        # A unit is part of the size beside it.
-        if name == 'unit' and _SIZED & set(promise.wanted):
-            continue
+    for name in names:
         yield _point(promise, name, element, live)
+
+
+def _keys(path: str) -> set[str]:
+    return {key.attribute for key in paths.steps(path)[-1].keys}
 
 
 def find(root: etree._Element, path: str) -> list[etree._Element]:

@@ -23,7 +23,8 @@ def _memory(case: Case) -> Verdict:
         return Verdict.unknown(ram)
     kib = sum(r.size_kib for r in ram)
     wanted = case.wanted.split()
-    if wanted[1:] not in ([], ['KiB']) or not wanted[0].isdigit():
+    plugged = case.domain.root.find('devices/memory') is not None
+    if plugged or wanted[1:] not in ([], ['KiB']) or not wanted[0].isdigit():
         return Verdict(case.point.same, case.point.found)
     return Verdict(kib == int(wanted[0]), f'{kib} KiB')
 

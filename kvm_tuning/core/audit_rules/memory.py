@@ -5,7 +5,7 @@ import re
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict
-from kvm_tuning.core.drift import PRESENT
+from kvm_tuning.core.drift import ABSENT, PRESENT
 from kvm_tuning.core.observed import Ram, Unknown
 
 # libvirt's modes and what the kernel's numa_maps calls them. "strict" is
@@ -76,8 +76,8 @@ def _no_huge_pages(case: Case) -> Verdict:
 
 
 def _hugepages(case: Case) -> Verdict:
-    wanted = case.wanted == PRESENT
-    return _pages(case) if wanted else _no_huge_pages(case)
+    gone = case.wanted == ABSENT and case.point.name == ''
+    return _no_huge_pages(case) if gone else _pages(case)
 
 
 def _policy(case: Case) -> Verdict:
