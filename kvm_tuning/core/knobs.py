@@ -12,19 +12,13 @@ import enum
 import re
 from typing import Any
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, page_size, vcpu_list
 
 Value = bool | int | str | frozenset[int]
 
 # As oslo.utils' bool_from_string(strict=True), which Nova uses.
 _TRUE = frozenset({'1', 't', 'true', 'on', 'y', 'yes'})
 _FALSE = frozenset({'0', 'f', 'false', 'off', 'n', 'no'})
-
-_UNITS_KIB = {
-    '': 1, 'kb': 1, 'kib': 1, 'k': 1,
-    'mb': 1024, 'mib': 1024, 'm': 1024,
-    'gb': 1024 ** 2, 'gib': 1024 ** 2, 'g': 1024 ** 2,
-}  # fmt: skip
 
 
 class Kind(ABC):
@@ -128,21 +122,20 @@ class Count(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Size(Kind):
-    """A page size: a number with a unit (KiB without one), or a word."""
+    """A page size as Nova writes it: KiB, a number with a unit, a word."""
 
     words: tuple[str, ...] = ()
 
     def parse(self, text: str) -> int | str:
-        word = text.strip()
-        if word in self.words:
-            return word
-        match = re.fullmatch(r'(\d{1,9})\s*([a-zA-Z]*)', word, re.ASCII)
-        if match is None or match[2].lower() not in _UNITS_KIB:
+        if text in self.words:
+            return text
+        try:
+            size = page_size.read(text)
+        except ValueError:
+            size = 0
+        if size < 1 or size != int(size):
             raise ValueError(self.description)
-        size = int(match[1]) * _UNITS_KIB[match[2].lower()]
-        if size <= 0:
-            raise ValueError(self.description)
-        return size
+        return int(size)
 
     def schema(self) -> dict[str, Any]:
         return {'type': ['string', 'integer']}
@@ -153,7 +146,7 @@ class Size(Kind):
     @property
     def description(self) -> str:
         words = ''.join(f'{word}, ' for word in self.words)
-        return f'{words}or a size such as 2048, 2MB, 1GB (KiB without a unit)'
+        return f'{words}or a size such as 2048, 2MB or 1GB'
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +204,32 @@ class CpuSet(Kind):
     @property
     def description(self) -> str:
         return 'a CPU list such as 0-3,8'
+
+
+@dataclass(frozen=True, slots=True)
+class VcpuList(Kind):
+    """A vCPU list as Nova writes it; it may be empty."""
+
+    def parse(self, text: str) -> str:
+        try:
+            vcpu_list.read(text)
+        except ValueError:
+            raise ValueError(self.description) from None
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'string', 'pattern': '^[0-9,^ -]*$'}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {
+            'type': str,
+            'pattern': r'^[0-9,^ -]*$',
+            'description': self.description,
+        }
+
+    @property
+    def description(self) -> str:
+        return 'a vCPU list such as 0-3,^1'
 
 
 @dataclass(frozen=True, slots=True)

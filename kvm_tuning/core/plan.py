@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar
 
 from kvm_tuning.core import paths
 from kvm_tuning.core import placement as placement_
-from kvm_tuning.core import request as request_
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
     Absent,
@@ -24,6 +23,7 @@ from kvm_tuning.core.exceptions import (
     HookFailed,
     KvmTuningError,
     RequestError,
+    raise_all,
 )
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Knob
@@ -131,7 +131,7 @@ def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
                 consequences.append(item)
             else:
                 errors.append(item)
-    request_.raise_all(errors)
+    raise_all(errors)
     return consequences
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import difflib
 from functools import cached_property
 
+from kvm_tuning.core import image_properties
 from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core import topology as topology_
 from kvm_tuning.core.documents import Flavor, Image
@@ -13,8 +14,10 @@ from kvm_tuning.core.exceptions import (
     RequestError,
     SeveralErrors,
     UnknownKnob,
+    raise_all,
 )
 from kvm_tuning.core.knobs import Knob, Source, Value
+from kvm_tuning.core.wording import invalid, short
 
 #: The namespace of our own extra specs: an unknown key in it is an error.
 NAMESPACE = 'kvm:'
@@ -129,15 +132,6 @@ def read(
     )
 
 
-def raise_all(errors: list[RequestError]) -> None:
-    """Raise what is in ``errors``, each message once; nothing for none."""
-    distinct = list({str(error): error for error in errors}.values())
-    if len(distinct) == 1:
-        raise distinct[0]
-    if distinct:
-        raise SeveralErrors(distinct)
-
-
 class _Reader:
     """Collects values, strongest source first, and all that is wrong."""
 
@@ -164,9 +158,14 @@ class _Reader:
         self._parse(knob, key, text, source, origin)
 
     def take_image(self, properties: Mapping[str, str], origin: str) -> None:
-        for name, text in properties.items():
+        try:
+            values = image_properties.read(properties, origin).values
+        except RequestError:
+            return  # The topology is read of them, too, and says so.
+        for name, value in values.items():
             knob = self.images.get(name)
             if knob is not None:
+                text = str(value)
                 self._parse(knob, knob.name, text, Source.IMAGE, origin)
 
     def take_profile(self, profiles: Mapping[str, Mapping[str, str]]) -> None:
@@ -192,17 +191,12 @@ class _Reader:
         try:
             value = knob.kind.parse(text)
         except ValueError as exc:
-            self.errors.append(
-                InvalidValue(f'{key}={_short(text)} ({origin}): want {exc}')
-            )
+            name = knob.image if source is Source.IMAGE else None
+            self.errors.append(invalid(name or key, text, origin, exc))
             return
         self.asked.setdefault(key, Asked(key, value, text, source, origin))
 
     def _unknown(self, key: str, origin: str) -> UnknownKnob:
         close = difflib.get_close_matches(key, self.knobs, n=1)
         hint = f'; did you mean {close[0]}?' if close else ''
-        return UnknownKnob(f'{_short(key)} ({origin}) is no knob{hint}')
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 64 else f'{text[:61]}...'
+        return UnknownKnob(f'{short(key)} ({origin}) is no knob{hint}')

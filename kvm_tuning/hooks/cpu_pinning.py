@@ -13,7 +13,7 @@ from kvm_tuning.core.demands import (
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Guest
-from kvm_tuning.core.knobs import Choice, Knob, Word
+from kvm_tuning.core.knobs import Choice, Knob, VcpuList
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
@@ -63,7 +63,7 @@ class CpuPinning(Hook):
         ),
         Knob(
             'hw:cpu_dedicated_mask',
-            Word('a vCPU list such as 0-3 or ^0-1'),
+            VcpuList(),
             'Which vCPUs are dedicated with hw:cpu_policy=mixed.',
             nova=True,
             preferable=False,

@@ -6,7 +6,7 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
-from kvm_tuning.core.knobs import Count, CpuSet, Knob
+from kvm_tuning.core.knobs import Count, Knob, VcpuList
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
@@ -35,7 +35,7 @@ class NumaCells(Hook):
         ),
         Knob(
             'hw:numa_cpus',
-            CpuSet(),
+            VcpuList(),
             'vCPUs of guest cell N, as in hw:numa_cpus.0=0-3. Without it the '
             'vCPUs are split evenly.',
             nova=True,
@@ -44,7 +44,7 @@ class NumaCells(Hook):
         ),
         Knob(
             'hw:numa_mem',
-            Count(1, 2**31 - 1),
+            Count(0, 2**31 - 1),
             'Memory of guest cell N in MiB, as in hw:numa_mem.0=2048. '
             'Without it the memory is split evenly.',
             nova=True,
