@@ -3,18 +3,13 @@
 project = 'kvm-tuning'
 copyright = 'kvm-tuning developers'
 extensions = [
-    'openstackdocstheme',
     'oslo_config.sphinxext',
     'oslo_config.sphinxconfiggen',
+    'cliff.sphinxext',
+    'kvm_tuning.sphinxext',
 ]
-html_theme = 'openstackdocs'
-pygments_style = 'native'
+html_theme = 'alabaster'
 
-openstackdocs_auto_name = False
-# Neither a host of published pages nor a bug tracker: nothing to link to.
-openstackdocs_auto_version = False
-openstackdocs_use_storyboard = False
-openstackdocs_bug_project = ''
 version = release = ''
 
 config_generator_config_file = [

@@ -74,3 +74,10 @@ class ExampleTest(testtools.TestCase):
             '--root', str(root), '--show', 'xml',
         )  # fmt: skip
         self.assertIn("<panic model='isa'/>", tuned)
+        pages = self.run_python(
+            '-c',
+            'from kvm_tuning import loader, sphinxext\n'
+            'for hook in loader.load():\n'
+            '    print(*sphinxext.describe(hook), sep="\\n")\n',
+        )
+        self.assertIn('.. _hook-panic_device:', pages)
