@@ -5,7 +5,8 @@
 #   tools/tiny-guest.sh OUTDIR
 #
 # leaves in OUTDIR: kernel, initrd, and two fully allocated raw disks of
-# 16 MiB, disk0.img and disk1.img. Does nothing when they are there already.
+# 16 MiB, disk0.img and disk1.img. Does nothing when this version of the script
+# made them already.
 # The guest loads the virtio drivers, touches a quarter of its memory, brings
 # its NICs up, prints "guest ready" on the serial console and idles until the
 # ACPI power button is pressed.
@@ -72,8 +73,13 @@ mount -t tmpfs -o size=50% ram /ram
 dd if=/dev/zero of=/ram/touched bs=1024k count=$((total_kib / 4096)) 2>/dev/null
 printf '#!/bin/sh\npoweroff -f\n' >/etc/acpi/PWRF/00000080
 chmod +x /etc/acpi/PWRF/00000080
+acpid -d >/dev/null 2>&1 &
+# Ready only when a press of the power button is heard
+for try in 1 2 3 4 5 6 7 8 9; do
+  ls -l /proc/$!/fd | grep -q /dev/input && break
+  sleep 0.1
+done
 echo "guest ready" >/dev/console
-[ -e /dev/input/event0 ] && acpid -d >/dev/null 2>&1
 while :; do sleep 3600; done
 INIT
   chmod +x "$tree/init"
@@ -81,7 +87,8 @@ INIT
 }
 
 out=${1:?usage: tools/tiny-guest.sh OUTDIR}
-if [ -s "$out/kernel" ] && [ -s "$out/initrd" ] && [ -s "$out/disk1.img" ]; then
+version=$(sha256sum "$0" | cut -d ' ' -f 1)
+if [ "$(cat "$out/made-by" 2>/dev/null)" = "$version" ]; then
   say "$out is made already"
   exit 0
 fi
@@ -100,4 +107,5 @@ for disk in disk0.img disk1.img; do
   fallocate -l 16M "$out/$disk"
 done
 mv "$work/initrd" "$out/initrd"
+echo "$version" >"$out/made-by"
 say "$out: kernel $(stat -c %s "$out/kernel") bytes, initrd $(stat -c %s "$out/initrd") bytes, 2 disks"
