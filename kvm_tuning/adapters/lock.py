@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 
 from oslo_concurrency import lockutils
 
-from kvm_tuning.core.exceptions import HostError
+from kvm_tuning.core.exceptions import LockFailed
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
 NAME = 'kvm-tuning-placement'
-
-
-class LockFailed(HostError):
-    """The lock cannot be had."""
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from kvm_tuning.cmd.command import WrongUsage
+from kvm_tuning.core.exceptions import WrongUsage
 
 if TYPE_CHECKING:
     from oslo_config import cfg

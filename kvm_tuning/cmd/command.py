@@ -16,6 +16,7 @@ from kvm_tuning.core.exceptions import (
     HostError,
     KvmTuningError,
     RequestError,
+    WrongUsage,
 )
 
 #: Exit statuses.
@@ -24,12 +25,6 @@ FOUND = 1
 WRONG_USAGE = 2
 INCOMPLETE = 3
 CHANGED = 4
-
-
-class WrongUsage(KvmTuningError):
-    """The command line makes no sense, or names a file that is not there."""
-
-    who = 'caller'
 
 
 def status_of(error: KvmTuningError) -> int:

@@ -3,8 +3,7 @@
 import os
 import sys
 
-from kvm_tuning.cmd.command import WrongUsage
-from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.exceptions import InvalidDocument, WrongUsage
 
 #: Far above any flavor, image or domain.
 MAX_BYTES = 10 * 1024 * 1024

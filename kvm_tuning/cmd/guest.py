@@ -178,13 +178,15 @@ class GuestRepin(_OnGuest, Report):
                 (
                     move.thread,
                     cpuset.format(move.before),
-                    cpuset.format(move.after),
+                    cpuset.format(move.pin.cpus),
                 )
                 for move in done.moves
             ],
         )
-        verdict = f'{done.guest}: {len(done.moves)} threads moved'
-        if done.memory_left:
+        count = len(done.moves)
+        threads = '1 thread' if count == 1 else f'{count} threads'
+        verdict = f'{done.guest}: {threads} moved'
+        if done.away:
             verdict += (
                 '; its memory follows only as far as the kernel moves it '
                 '(kernel.numa_balancing)'
@@ -197,7 +199,7 @@ class GuestRepin(_OnGuest, Report):
                     dict(zip(moves.columns, row, strict=True))
                     for row in moves.rows
                 ],
-                'memory_left': done.memory_left,
+                'away': sorted(done.away),
                 'pending': _pending_rows(done.pending),
             },
             (

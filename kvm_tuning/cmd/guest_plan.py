@@ -6,7 +6,8 @@ import difflib
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
-from kvm_tuning.cmd.command import Output, Report, WrongUsage
+from kvm_tuning.cmd.command import Output, Report
+from kvm_tuning.core.exceptions import ConfigInvalid, WrongUsage
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -109,8 +110,6 @@ def _site(
     root: str,
 ) -> 'Situation':
     """Return the site: below ``--root``, or of this host and its guests."""
-    from kvm_tuning.core.exceptions import ConfigInvalid
-
     cpusets = {
         name: text
         for name, text in (

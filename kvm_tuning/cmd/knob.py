@@ -4,7 +4,8 @@ import argparse
 import difflib
 from typing import Any
 
-from kvm_tuning.cmd.command import Lister, ShowOne, WrongUsage
+from kvm_tuning.cmd.command import Lister, ShowOne
+from kvm_tuning.core.exceptions import WrongUsage
 
 
 class KnobList(Lister):

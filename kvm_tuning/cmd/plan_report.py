@@ -19,6 +19,11 @@ from kvm_tuning.core.placement import CellPlacement
 from kvm_tuning.core.plan import Plan
 
 EFFECTS = ('kind', 'address', 'wanted')
+_THREADS = {
+    'emulator': 'emulator threads',
+    'iothread': 'iothreads',
+    'vhost': 'vhost threads',
+}
 CONSEQUENCES = ('code', 'audience', 'text')
 
 
@@ -158,7 +163,7 @@ def _placement(plan: Plan) -> list[Section]:
             f'- the emulator alone: pCPU {cpuset.format(placement.emulator)}'
         )
     lines += [
-        f'- {purpose} threads: pCPUs {cpuset.format(cpus)}'
+        f'- {_THREADS.get(purpose, purpose)}: pCPUs {cpuset.format(cpus)}'
         for purpose, cpus in placement.pools.items()
     ]
     lines += [

@@ -104,9 +104,23 @@ class SettingRejected(HostError):
     """The kernel or libvirt refused a value, or did not keep it."""
 
 
+class JournalFailed(HostError):
+    """The journal of host settings cannot be read, written or locked."""
+
+
 class LibvirtFailed(HostError):
     """libvirt cannot be reached, or a call to it failed."""
 
 
 class ConfigInvalid(HostError):
     """A configuration option of this host makes no sense."""
+
+
+class LockFailed(HostError):
+    """Another process plans guests here, or the lock cannot be made."""
+
+
+class WrongUsage(KvmTuningError):
+    """A command line makes no sense, or names a file that is not there."""
+
+    who = 'caller'
