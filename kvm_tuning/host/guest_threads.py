@@ -19,6 +19,8 @@ _IOTHREAD = re.compile(r'\AIO iothread(\d+)\Z')
 #: Neither libvirt's emulatorpin nor anybody else moves these: KVM's own
 #: threads, and QEMU's thread contexts, which preallocate memory.
 _OTHER = ('kvm-nx-lpage', 'kvm-pit', 'TC ')
+# libvirt's cgroups of a guest's threads, where it has the cpuset controller.
+_GROUP = re.compile(r'/(?:(vcpu|iothread)(\d+)|emulator)$', re.MULTILINE)
 _IOTHREAD_ID = re.compile(r'\Aiothread(\d+)\Z')
 
 
@@ -45,6 +47,8 @@ def read(
             continue
         name = name.rstrip('\n')
         kind, index = told.get(tid) or _kind(name, tid == process.pid, named)
+        if kind is Kind.UNTOLD:
+            kind, index = _grouped(process, tid)
         cpus = _cpus(process, f'task/{tid}/status')
         found.append(Thread(tid, name, kind, index, cpus))
     if not any(thread.kind is Kind.VHOST for thread in found):
@@ -74,6 +78,18 @@ def _kind(name: str, main: bool, named: bool) -> tuple[Kind, int | None]:
     if match := _IOTHREAD.match(name):
         return Kind.IOTHREAD, int(match[1])
     return (Kind.WORKER if name == 'worker' else Kind.EMULATOR), None
+
+
+def _grouped(process: Process, tid: int) -> tuple[Kind, int | None]:
+    """Return what the thread's cgroup tells of it."""
+    groups = process.text(f'task/{tid}/cgroup')
+    match = None if isinstance(groups, Unknown) else _GROUP.search(groups)
+    if match is None:
+        return Kind.UNTOLD, None
+    if match[1] is None:
+        return Kind.EMULATOR, None
+    kind = Kind.VCPU if match[1] == 'vcpu' else Kind.IOTHREAD
+    return kind, int(match[2])
 
 
 def _cpus(process: Process, name: str) -> frozenset[int] | Unknown:

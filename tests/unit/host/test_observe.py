@@ -72,14 +72,32 @@ class ThreadsTest(ObserveTest):
         self.guest.thread(99, 'ALL CPUs/TCG', '0')
         self.assertEqual((Kind.VCPU, None), self.kinds(self.observe())[99])
 
-    def test_without_names_nothing_is_told(self):
+    def nameless(self):
         index = self.guest.arguments.index('guest=probe,debug-threads=on')
         self.guest.arguments[index] = 'guest=probe'
         self.guest.save_arguments()
         for tid in recorded_guest.THREADS:
             self.guest.thread(tid, 'qemu-system-x86', '0')
+
+    def test_without_names_nothing_is_told(self):
+        self.nameless()
         kinds = self.kinds(self.observe())
         self.assertEqual((Kind.EMULATOR, None), kinds[PID])
+        self.assertEqual((Kind.UNTOLD, None), kinds[99])
+
+    def test_without_names_cgroups_tell(self):
+        self.nameless()
+        for tid, group in (
+            (98, 'emulator'), (95, 'iothread2'), (100, 'vcpu1'),
+        ):  # fmt: skip
+            place = self.guest.process / 'task' / str(tid) / 'cgroup'
+            place.write_text(
+                f'3:cpuset:/machine/qemu-1-probe/{group}\n0::/other\n'
+            )
+        kinds = self.kinds(self.observe())
+        self.assertEqual((Kind.EMULATOR, None), kinds[98])
+        self.assertEqual((Kind.IOTHREAD, 2), kinds[95])
+        self.assertEqual((Kind.VCPU, 1), kinds[100])
         self.assertEqual((Kind.UNTOLD, None), kinds[99])
 
     def test_the_monitor_tells(self):
