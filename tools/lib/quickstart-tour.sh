@@ -98,13 +98,13 @@ say 'The flavor, and what is wrong with it (nothing)'
 grep -v '^#' "$flavor"
 tuning flavor check "$flavor"
 
-say "A tiny guest (type $QUICKSTART_TYPE) and the plan for it"
+say "A tiny guest (type $QUICKSTART_TYPE), and how it would be changed"
 make_guest
 definition >"$work/before.xml"
-tuning guest plan --flavor "$flavor" --domain "$name"
+tuning guest plan --flavor "$flavor" --domain "$name" --show diff
 
 say 'Tune and start it'
-tuning guest tune --flavor "$flavor" --domain "$name"
+tuning guest tune --flavor "$flavor" "$name"
 tuning guest start "$name"
 wait_until_ready
 echo "the guest says: $(grep -m 1 'guest ready' "$work/console.log" | tr -d '\r')"
@@ -115,8 +115,10 @@ tuning guest audit "$name" || fail 'a promise was not kept'
 say "Move vCPU 0's thread by hand, behind everyone's back"
 move_vcpu 0
 status=0
-tuning guest audit "$name" || status=$?
+tuning guest audit "$name" | tee "$work/audit" || status=$?
 [ "$status" -eq 1 ] || fail "the audit did not catch it (exit status $status)"
+grep -q "error.*vcpupin\[@vcpu='0'\]" "$work/audit" ||
+  fail 'the audit found something else than the moved vCPU'
 
 say 'Undo: the definition is what it was'
 virsh -q destroy "$name"
