@@ -122,8 +122,14 @@ class Guest:
     huge_pages_kib: tuple[int, ...] = ()
     #: Host cells of ``<numatune><memory nodeset=...>``.
     memory_nodes: frozenset[int] | None = None
+    #: Host cells of ``<memnode>`` by guest cell.
+    memnodes: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    #: pCPUs of ``<vcpu cpuset=...>``, for vCPUs without a pin of their own.
+    cpuset: frozenset[int] | None = None
     #: Attributes of ``<cpu><topology>``.
     cpu_topology: tuple[str, ...] = ()
+    #: ``mode`` of ``<cpu>``, such as ``host-passthrough``.
+    cpu_mode: str | None = None
     #: Whether Nova made it (it carries Nova's metadata).
     nova: bool = False
 
@@ -199,7 +205,10 @@ def read(root: etree._Element) -> Guest:
             )
         ),
         memory_nodes=_cpus(_first(part.get('numatune'), 'memory'), 'nodeset'),
+        memnodes=_memnodes(part.get('numatune')),
+        cpuset=_cpus(vcpu, 'cpuset'),
         cpu_topology=() if topology is None else tuple(_attributes(topology)),
+        cpu_mode=_get(cpu, 'mode'),
         nova=metadata is not None and metadata.find('{*}instance') is not None,
     )
 
@@ -277,6 +286,14 @@ def _pins(
         _number(element.get(key), f'<{tag} {key}>'): _cpus(element, 'cpuset')
         or frozenset()
         for element in _children(tune, tag)
+    }
+
+
+def _memnodes(numatune: etree._Element | None) -> dict[int, frozenset[int]]:
+    return {
+        _number(node.get('cellid'), '<memnode cellid>'): _cpus(node, 'nodeset')
+        or frozenset()
+        for node in _children(numatune, 'memnode')
     }
 
 

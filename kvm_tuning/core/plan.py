@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from kvm_tuning.core import paths
+from kvm_tuning.core import given, paths
 from kvm_tuning.core import placement as placement_
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
@@ -16,6 +16,7 @@ from kvm_tuning.core.effects import (
     Consequence,
     Effect,
     Element,
+    Hold,
     Setting,
 )
 from kvm_tuning.core.exceptions import (
@@ -58,7 +59,7 @@ class Hook(Protocol):
         guest: Guest,
         placement: Placement,
         site: Site,
-    ) -> Iterable[Effect | Consequence | Unkept]: ...
+    ) -> Iterable[Effect | Consequence | Hold | Unkept]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,19 @@ class Plan:
 
 
 def make(
-    hooks: Sequence[Hook], request: Request, guest: Guest, site: Site
+    hooks: Sequence[Hook],
+    request: Request,
+    guest: Guest,
+    site: Site,
+    placed: bool = False,
 ) -> Plan:
     """Return the plan for ``guest``.
 
     ``site.ledger`` must not hold the guest's own claims.
 
+    :param placed: somebody else, such as Nova, has chosen its pCPUs, cells,
+        pages and devices, and has honoured Nova's own keys: the placement is
+        read from the guest, and only what our own keys ask is planned.
     :raises RequestError: the request contradicts itself or the guest.
     :raises Refused: the site cannot keep a promise.
     :raises HookError: a hook is broken, or two want different things.
@@ -91,9 +99,12 @@ def make(
     demands: list[Demand] = []
     for hook in active:
         demands += _call(hook, hook.demands(request, guest))
-    placement = placement_.solve(demands, site) if demands else Placement()
+    placement = _placement(demands, guest, site, placed)
+    if placed:
+        active = [hook for hook in active if _is_ours(hook, request)]
     effects: list[Effect] = []
     unkept = list(placement.unkept)
+    held = {a for each in placement.devices.values() for a in each}
     owners: list[str] = []
     for hook in active:
         for item in _call(hook, hook.effects(request, guest, placement, site)):
@@ -101,6 +112,8 @@ def make(
                 consequences.append(item)
             elif isinstance(item, Unkept):
                 unkept.append(item)
+            elif isinstance(item, Hold):
+                held.add(item.device)
             else:
                 effects.append(item)
                 owners.append(hook.name)
@@ -110,9 +123,26 @@ def make(
         demands=tuple(demands),
         placement=placement,
         effects=_merge(effects, owners),
-        claim=_claim(guest, placement, demands),
+        claim=_claim(guest, placement, demands, held),
         consequences=tuple(dict.fromkeys(consequences)),
         unkept=tuple(unkept),
+    )
+
+
+def _placement(
+    demands: Sequence[Demand], guest: Guest, site: Site, placed: bool
+) -> Placement:
+    if placed:
+        return given.read(guest, demands, site)
+    return placement_.solve(demands, site) if demands else Placement()
+
+
+def _is_ours(hook: Hook, request: Request) -> bool:
+    """Whether something of a hook is asked that is no key of Nova's."""
+    if not hook.knobs:
+        return True
+    return any(
+        not knob.nova and knob.name in request.names for knob in hook.knobs
     )
 
 
@@ -188,6 +218,7 @@ def _joined(known: Effect | None, effect: Element) -> Element:
         effect.path,
         {**known.attributes, **effect.attributes},
         known.text if effect.text is None else effect.text,
+        known.make or effect.make,
     )
 
 
@@ -217,7 +248,10 @@ def _below(path: str, above: str) -> bool:
 
 
 def _claim(
-    guest: Guest, placement: Placement, demands: Sequence[Demand]
+    guest: Guest,
+    placement: Placement,
+    demands: Sequence[Demand],
+    held: set[str],
 ) -> Claim:
     """Return what the guest holds once the plan is applied."""
     pages: dict[tuple[int, int], int] = {}
@@ -235,8 +269,12 @@ def _claim(
             )
         if cell.shared:
             shared |= cell.shared
-            demand = of_cell[cell.cell]
-            shared_vcpus += len(demand.vcpus) - len(demand.dedicated)
+            demand = of_cell.get(cell.cell)
+            shared_vcpus += (
+                _vcpus(guest, cell.cell) - len(cell.pins)
+                if demand is None
+                else len(demand.vcpus) - len(demand.dedicated)
+            )
     return Claim(
         owner=guest.owner,
         name=guest.name,
@@ -245,7 +283,12 @@ def _claim(
         shared_vcpus=shared_vcpus,
         pages=pages,
         memory_kib=memory,
-        devices=frozenset(
-            a for each in placement.devices.values() for a in each
-        ),
+        devices=frozenset(held),
+    )
+
+
+def _vcpus(guest: Guest, cell: int) -> int:
+    """Return how many vCPUs a cell of the domain has."""
+    return next(
+        (len(c.cpus) for c in guest.cells if c.id == cell), guest.vcpus
     )
