@@ -1,0 +1,11 @@
+"""All kinds of settings there are."""
+
+from collections.abc import Mapping
+
+from kvm_tuning.host.kinds import Kind, Sysfs
+from kvm_tuning.host.udev import UdevRule
+
+KINDS: Mapping[str, Kind] = {
+    'sysfs': Sysfs(),
+    'udev-rule': UdevRule(),
+}

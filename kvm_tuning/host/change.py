@@ -1,0 +1,243 @@
+"""Changes one setting: journal, write, read back, journal.
+
+Whoever is killed in here leaves an entry that says what was there, what may
+be there now and what should have been there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+import errno
+import os
+
+from kvm_tuning.core.exceptions import JournalFailed, SettingRejected
+from kvm_tuning.host import routes
+from kvm_tuning.host.journal import Entry, Journal, State
+from kvm_tuning.host.kinds import Kind
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Address, Goal, Route, Terms, Value
+from kvm_tuning.host.system import System
+
+_MEANINGS = {
+    errno.EACCES: 'it may not be written',
+    errno.EBUSY: 'the kernel says it is in use',
+    errno.EINVAL: 'the kernel does not know this value',
+    errno.ENOENT: 'there is no such attribute',
+    errno.ENODEV: 'the device is gone',
+    errno.ENOMEM: 'there is not enough memory',
+    errno.EPERM: 'the kernel does not permit it',
+    errno.ERANGE: 'the value is out of range',
+    errno.EROFS: 'the file system is read-only',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a change needs: the host, the kinds, the journal, the terms."""
+
+    system: System
+    kinds: Mapping[str, Kind]
+    journal: Journal
+    terms: Terms
+
+    def look(self) -> Host:
+        """Return the host as it is now."""
+        return Host(self.system.tree())
+
+    def read(self, address: Address) -> Value:
+        return self.kinds[address[0]].read(self.look(), address[1])
+
+    def save(self) -> None:
+        """Put the journal on disk.
+
+        :raises JournalFailed: it cannot be; nothing may be written then.
+        """
+        try:
+            self.journal.save(self.system)
+        except OSError as error:
+            raise JournalFailed(
+                f'the journal cannot be written, and without it nothing is '
+                f'changed: {error.strerror}'
+            ) from error
+
+
+def make(hands: Hands, goal: Goal) -> bool:
+    """Make a setting; return whether anything was written.
+
+    :raises SettingRejected: it was refused, or did not become as wanted.
+    """
+    address, target = goal.address, goal.setting.value
+    host = hands.look()
+    kind = hands.kinds[goal.setting.kind]
+    found = kind.read(host, goal.setting.name)
+    entry = hands.journal.get(address)
+    if found == target:
+        return _settle(hands, entry, found)
+    route = routes.find(host, hands.terms, address, found, target)
+    if route.refusals:
+        raise SettingRejected('; '.join(map(str, route.refusals)))
+    promise = Entry(
+        kind=goal.setting.kind,
+        name=goal.setting.name,
+        concern=goal.concern,
+        title=goal.label,
+        before=_before(entry, host.boot_id, found),
+        wanted=target,
+        got=None,
+        via=_via(entry, found, route),
+        state=State.WRITING,
+        volatile=kind.volatile,
+        boot=host.boot_id,
+        place=kind.place(goal.setting.name),
+    )
+    _move(hands, promise, target, route)
+    return True
+
+
+def restore(hands: Hands, entry: Entry, target: Value) -> None:
+    """Bring an entry's address back to ``target``. The entry goes when that
+    is what was there before us; else it is as it was with ``target``.
+
+    :raises SettingRejected: it was refused, or did not become as wanted.
+    """
+    host = hands.look()
+    kind = hands.kinds[entry.kind]
+    found = kind.read(host, entry.name)
+    if found == target:
+        _tidy(hands, entry)
+        hands.journal.put(replace(entry, wanted=target))
+        hands.journal.close(entry.address, found)
+        hands.save()
+        return
+    route = routes.find(host, hands.terms, entry.address, found, target)
+    if route.refusals:
+        raise SettingRejected('; '.join(map(str, route.refusals)))
+    via = {v for v in (found, entry.wanted, entry.got) if v is not None}
+    promise = replace(
+        entry,
+        wanted=target,
+        via=tuple(sorted(via.union(route.via, entry.via))),
+        state=State.UNDOING,
+    )
+    _move(hands, promise, target, route)
+
+
+def _settle(hands: Hands, entry: Entry | None, found: Value) -> bool:
+    """Finish the entry of a write that was interrupted after it worked."""
+    if entry is None or (not entry.open and entry.wanted == found):
+        return False
+    _tidy(hands, entry)
+    hands.journal.put(replace(entry, wanted=found))
+    hands.journal.close(entry.address, found)
+    hands.save()
+    return True
+
+
+def _before(entry: Entry | None, boot: str, found: Value) -> Value:
+    """Return what was there that is not ours."""
+    if entry is None or entry.forgotten(boot, found):
+        return found
+    return entry.before if entry.ours(found) else found
+
+
+def _via(entry: Entry | None, found: Value, route: Route) -> tuple[str, ...]:
+    values = set(route.via)
+    if found is not None:
+        values.add(found)
+    if entry is not None and entry.open:
+        values.update(entry.via)
+    return tuple(sorted(values))
+
+
+def _move(hands: Hands, promise: Entry, target: Value, route: Route) -> None:
+    """Write what leads to ``target``, on the record.
+
+    :raises SettingRejected: the host did not follow.
+    """
+    helpers = _companions(hands, promise, route)
+    hands.journal.put(promise)
+    hands.save()
+    try:
+        for helper, during in helpers:
+            _write(hands, helper, during, route)
+        for value in route.via:
+            _write(hands, promise, value, route)
+        _write(hands, promise, target, route)
+    finally:
+        for helper, _during in helpers:
+            _write(hands, helper, helper.wanted, route)
+            hands.journal.close(helper.address, hands.read(helper.address))
+    got = hands.read(promise.address)
+    if got == target:
+        hands.journal.close(promise.address, got)
+        hands.save()
+        return
+    hands.journal.put(replace(promise, got=got))
+    hands.save()
+    raise SettingRejected(
+        f'{promise.title}: {_shown(target)} was written and '
+        f'{_shown(got)} is there'
+    )
+
+
+def _companions(
+    hands: Hands, promise: Entry, route: Route
+) -> list[tuple[Entry, str]]:
+    """Put what is changed meanwhile into the journal, with its own value."""
+    found = []
+    for companion in route.companions:
+        kind, name = companion.address
+        own = hands.read(companion.address)
+        known = hands.journal.get(companion.address)
+        if known is not None and known.open:
+            own = known.wanted
+        entry = replace(
+            promise,
+            kind=kind,
+            name=name,
+            title=name,
+            before=own if known is None else known.before,
+            wanted=own,
+            got=None,
+            via=(companion.during,),
+            state=State.WRITING,
+            volatile=hands.kinds[kind].volatile,
+        )
+        hands.journal.put(entry)
+        found.append((entry, companion.during))
+    return found
+
+
+def _write(hands: Hands, entry: Entry, value: Value, route: Route) -> None:
+    kind = hands.kinds[entry.kind]
+    try:
+        kind.write(hands.system, entry.name, value, route.timeout)
+    except TimeoutError as error:
+        raise SettingRejected(
+            f'{entry.title}: writing {_shown(value)} to {entry.name} did not '
+            f'return within {route.timeout:g} s; the kernel or its driver '
+            f'hangs, and may still do it'
+        ) from error
+    except OSError as error:
+        raise SettingRejected(
+            f'{entry.title}: {_shown(value)} was refused at {entry.name} '
+            f'({_code(error)}): {_meaning(error, route)}'
+        ) from error
+
+
+def _tidy(hands: Hands, entry: Entry) -> None:
+    if entry.open:
+        hands.kinds[entry.kind].tidy(hands.system, entry.name)
+
+
+def _code(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, 'no code')
+
+
+def _meaning(error: OSError, route: Route) -> str:
+    number = error.errno or 0
+    said = error.strerror or os.strerror(number)
+    return route.meanings.get(number) or _MEANINGS.get(number) or said
+
+
+def _shown(value: Value) -> str:
+    return 'nothing' if value is None else repr(value)

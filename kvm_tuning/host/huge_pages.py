@@ -1,0 +1,155 @@
+"""Huge pages by NUMA cell and size.
+
+The kernel's Documentation/admin-guide/mm/hugetlbpage.rst. A write succeeds
+even when fewer pages could be made, so what counts is what is read back. A
+count on the kernel's command line is spread over the cells as the kernel
+likes, unless it names them (``hugepages=0:2,1:2``, from Linux 5.16 on).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kvm_tuning.core.inventory import Cell, PagePool
+from kvm_tuning.host import command_line
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Argument,
+    Item,
+    Note,
+    Refusal,
+    sysfs,
+)
+
+CONCERN = 'huge_pages'
+ARGUMENTS = ('hugepagesz', 'hugepages')
+_NODES_SINCE = (5, 16)
+_GIB_KIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[huge_pages]``."""
+
+    #: (cell, size in KiB) to the count.
+    pages: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    #: Whether pages of 1 GiB and more are asked for at boot, too.
+    kernel_arguments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the kernel shows."""
+
+    cells: tuple[Cell, ...]
+    #: Whether the kernel has cells: one that has not, has one pool of each.
+    numa: bool
+    kernel: tuple[int, int]
+    command_line: str
+
+
+def read(host: Host) -> State:
+    """Return what the kernel shows."""
+    return State(
+        host.inventory.cells,
+        bool(host.tree.names('sys/devices/system/node/node0')),
+        host.kernel,
+        host.command_line,
+    )
+
+
+def path(cell: int, size_kib: int, numa: bool = True) -> str:
+    """Return the file that holds the number of pages of a cell."""
+    base = f'sys/devices/system/node/node{cell}' if numa else 'sys/kernel/mm'
+    return f'{base}/hugepages/hugepages-{size_kib}kB/nr_hugepages'
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes; large pages first, while memory is in
+    one piece.
+    """
+    cells = {cell.id: cell for cell in state.cells}
+    ordered = sorted(wanted.pages, key=lambda key: (-key[1], key[0]))
+    for cell, size in ordered:
+        count = wanted.pages[cell, size]
+        subject = f'{size} KiB in cell {cell}'
+        if cell not in cells:
+            known = ', '.join(str(number) for number in cells)
+            yield Refusal(
+                CONCERN, subject, f'this host has no such cell, but {known}'
+            )
+            continue
+        pool = _pool(cells[cell], size)
+        if pool is None:
+            yield _unknown(cells[cell], subject, size)
+            continue
+        used = pool.total - pool.free
+        if count < used:
+            yield Refusal(
+                CONCERN,
+                subject,
+                f'{used} pages are in use and cannot be given back; want at '
+                f'least {used} or stop guests first',
+            )
+            continue
+        yield sysfs(
+            CONCERN,
+            path(cell, size, state.numa),
+            str(pool.total),
+            str(count),
+            'memory of guests that ask for pages of this size',
+            title=f'huge pages of {subject}',
+        )
+    if wanted.kernel_arguments:
+        yield from _arguments(wanted, state)
+    if wanted.pages:
+        yield from _notes(state)
+
+
+def _pool(cell: Cell, size_kib: int) -> PagePool | None:
+    for pool in cell.pages:
+        if pool.size_kib == size_kib:
+            return pool
+    return None
+
+
+def _unknown(cell: Cell, subject: str, size_kib: int) -> Refusal:
+    sizes = ', '.join(f'{pool.size_kib} KiB' for pool in cell.pages)
+    text = f'this host has no pages of this size, but {sizes or "none"}'
+    if size_kib == _GIB_KIB:
+        text += '; 1 GiB takes a CPU with the flag pdpe1gb'
+    return Refusal(CONCERN, subject, text)
+
+
+def _arguments(wanted: Wanted, state: State) -> Iterator[Argument]:
+    """Yield the kernel arguments of large pages, each size with its count
+    (the count belongs to the size before it).
+    """
+    sizes = sorted({size for _cell, size in wanted.pages if size >= _GIB_KIB})
+    for size in sizes:
+        counts = {
+            cell: count
+            for (cell, each), count in sorted(wanted.pages.items())
+            if each == size and count
+        }
+        if not counts:
+            continue
+        if state.kernel >= _NODES_SINCE and state.numa:
+            count = ','.join(f'{cell}:{n}' for cell, n in counts.items())
+        else:
+            count = str(sum(counts.values()))
+        yield Argument(
+            'hugepagesz',
+            f'{size // _GIB_KIB}G hugepages={count}',
+            CONCERN,
+            'large pages are surest found while memory is empty',
+        )
+
+
+def _notes(state: State) -> Iterator[Note]:
+    argument = command_line.value(state.command_line, 'hugepages')
+    if argument is not None and ':' not in argument:
+        yield Note(
+            CONCERN,
+            f'the kernel is started with hugepages={argument}, which it '
+            f'spreads over the cells as it likes',
+        )

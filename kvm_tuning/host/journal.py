@@ -1,0 +1,174 @@
+"""The journal: what was found before we changed it, and what became of it.
+
+An entry is on disk before the first write of its setting, so that whoever
+comes after a crash knows what was there, what it may be now and what it
+should have become. The file is replaced as a whole and only root may read it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+import enum
+import json
+from typing import Any
+
+from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.host.settings import Address, Value
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+#: Below the root.
+PATH = 'var/lib/kvm-tuning/journal.json'
+LOCK = 'var/lib/kvm-tuning/lock'
+VERSION = 1
+
+
+class State(enum.Enum):
+    """How far an entry has come."""
+
+    WRITING = 'writing'
+    DONE = 'done'
+    UNDOING = 'undoing'
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting that we have changed, or are about to change."""
+
+    kind: str
+    name: str
+    concern: str
+    title: str
+    #: What was there, that was not ours.
+    before: Value
+    wanted: Value
+    #: What was read after the write; differs from ``wanted`` where the
+    #: kernel gave less.
+    got: Value
+    #: Other values that may be found if the write was interrupted.
+    via: tuple[str, ...]
+    state: State
+    volatile: bool
+    #: The boot in which it was written.
+    boot: str
+    #: Where it is kept over a reboot.
+    place: str
+
+    @property
+    def address(self) -> Address:
+        return self.kind, self.name
+
+    @property
+    def open(self) -> bool:
+        """Whether its write was never finished."""
+        return self.state is not State.DONE
+
+    def ours(self, found: Value) -> bool:
+        """Tell whether a value can be of our making."""
+        if found in (self.wanted, self.got):
+            return True
+        return self.open and (found == self.before or found in self.via)
+
+    def forgotten(self, boot: str, found: Value) -> bool:
+        """Tell whether a reboot has undone it."""
+        return (
+            self.volatile
+            and self.boot != boot
+            and found not in (self.wanted, self.got)
+        )
+
+
+class Journal:
+    """The entries, oldest first. Changes are on disk after :meth:`save`."""
+
+    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
+        self._entries = {entry.address: entry for entry in entries}
+        self._saved = dict(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._entries.values()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, address: Address) -> Entry | None:
+        return self._entries.get(address)
+
+    def put(self, entry: Entry) -> None:
+        self._entries[entry.address] = entry
+
+    def drop(self, address: Address) -> None:
+        self._entries.pop(address, None)
+
+    def close(self, address: Address, got: Value) -> None:
+        """Mark an entry as done; drop it when nothing is left to undo."""
+        entry = self._entries[address]
+        if entry.wanted == entry.before == got:
+            self.drop(address)
+        else:
+            self.put(replace(entry, got=got, via=(), state=State.DONE))
+
+    def save(self, system: System) -> None:
+        """Write it, if anything has changed; an empty one is removed.
+
+        :raises OSError: it cannot be written.
+        """
+        if self._entries == self._saved:
+            return
+        if self._entries:
+            system.replace(PATH, _encode(tuple(self)), mode=0o600)
+        else:
+            system.remove(PATH)
+        self._saved = dict(self._entries)
+
+
+def load(tree: Tree) -> Journal:
+    """Return the journal below a root; an empty one when there is none.
+
+    :raises JournalFailed: it is not one that this version wrote.
+    """
+    text = tree.text(PATH)
+    if text is None:
+        return Journal()
+    try:
+        document = json.loads(text)
+        if document['version'] != VERSION:
+            raise ValueError(f'its version is {document["version"]!r}')
+        return Journal(tuple(_decode(each) for each in document['entries']))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise JournalFailed(
+            f'{tree.root}: {PATH} is not a journal of version {VERSION} '
+            f'({error}); move it away to start anew, and nothing that it '
+            f'tells of can be undone'
+        ) from error
+
+
+def _encode(entries: tuple[Entry, ...]) -> str:
+    document = {
+        'version': VERSION,
+        'entries': [
+            {**asdict(entry), 'state': entry.state.value} for entry in entries
+        ],
+    }
+    return json.dumps(document, indent=1) + '\n'
+
+
+_TEXTS = ('kind', 'name', 'concern', 'title', 'boot', 'place')
+_VALUES = ('before', 'wanted', 'got')
+
+
+def _decode(raw: dict[str, Any]) -> Entry:
+    for key in _TEXTS:
+        if not isinstance(raw[key], str):
+            raise ValueError(f'{key} is no text')
+    for key in _VALUES:
+        if raw[key] is not None and not isinstance(raw[key], str):
+            raise ValueError(f'{key} is no text')
+    via = tuple(raw['via'])
+    if not all(isinstance(value, str) for value in via):
+        raise ValueError('via holds what is no text')
+    return Entry(
+        **{key: raw[key] for key in (*_TEXTS, *_VALUES)},
+        via=via,
+        state=State(raw['state']),
+        volatile=bool(raw['volatile']),
+    )

@@ -1,0 +1,91 @@
+"""The kinds of settings: how one is read, written and kept.
+
+A closed set. A kind knows nothing of what a setting is good for; the same
+engine applies, reads back, journals and undoes all of them.
+"""
+
+import re
+from typing import Protocol
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Value
+from kvm_tuning.host.system import System
+
+#: The unit that makes the volatile settings again at each boot.
+UNIT = 'kvm-tuning-host-prep.service'
+
+_MASK = 'proc/irq/default_smp_affinity'
+
+
+class Kind(Protocol):
+    """One kind of settings."""
+
+    #: Whether a reboot forgets it.
+    volatile: bool
+
+    def read(self, host: Host, name: str) -> Value:
+        """Return the value, in the words it is asked for in."""
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        """Set the value; None removes it.
+
+        :raises OSError: it cannot be.
+        """
+
+    def place(self, name: str) -> str:
+        """Say where it is kept over a reboot."""
+
+    def tidy(self, system: System, name: str) -> None:
+        """Remove what an interrupted write may have left."""
+
+
+class Sysfs:
+    """An attribute below ``/sys`` or ``/proc``; its name is its path."""
+
+    volatile = True
+
+    def read(self, host: Host, name: str) -> Value:
+        text = host.tree.text(name)
+        if text is None:
+            return None
+        if name == _MASK:
+            return cpuset.format(cpuset.parse_mask(text))
+        if name.endswith('_affinity_list'):
+            return cpuset.format(cpuset.parse(text))
+        return plain(text)
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        if value is None:
+            raise FileNotFoundError(2, 'an attribute cannot be removed', name)
+        if name == _MASK:
+            value = f'{cpuset.to_bits(cpuset.parse(value)):x}'
+            value = _grouped(value)
+        system.write(name, value, timeout)
+
+    def place(self, name: str) -> str:
+        return UNIT
+
+    def tidy(self, system: System, name: str) -> None:
+        pass
+
+
+def plain(text: str) -> str:
+    """Return the value in force of what a file shows: ``madvise`` of
+    ``always [madvise] never``, ``1`` of a module's ``Y``.
+    """
+    match = re.search(r'\[([^\]]*)\]', text)
+    if match:
+        return match[1]
+    return {'Y': '1', 'N': '0'}.get(text, text)
+
+
+def _grouped(digits: str) -> str:
+    """Return a mask in groups of 32 bits (the kernel's bitmap format)."""
+    width = -(-len(digits) // 8) * 8
+    digits = digits.zfill(width)
+    return ','.join(digits[i : i + 8] for i in range(0, width, 8))

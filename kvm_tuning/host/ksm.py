@@ -1,0 +1,149 @@
+"""Kernel same-page merging: off or on, over cells or within them.
+
+The kernel's Documentation/admin-guide/mm/ksm.rst: ``run`` 2 stops it and
+unmerges all pages; ``merge_across_nodes`` can be changed only while nothing
+is merged. Unmerging needs memory for every page that is shared now, and the
+kernel stops half-way, or kills somebody, when there is not enough.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+import errno
+
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    DIRECT,
+    Address,
+    Companion,
+    Item,
+    Note,
+    Refusal,
+    Route,
+    Terms,
+    Value,
+    sysfs,
+)
+
+DIRECTORY = 'sys/kernel/mm/ksm'
+CONCERN = 'ksm'
+RUN = f'{DIRECTORY}/run'
+MERGE = f'{DIRECTORY}/merge_across_nodes'
+
+#: Of the memory that unmerging needs: kept for whoever allocates meanwhile.
+_SPARE_PERCENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[ksm]``; None: not configured."""
+
+    run: bool | None = None
+    merge_across_nodes: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the kernel shows; None: it has no such file."""
+
+    run: str | None
+    merge_across_nodes: str | None
+    cells: int
+
+
+def read(host: Host) -> State:
+    """Return what the kernel shows."""
+    return State(
+        host.tree.text(RUN),
+        host.tree.text(MERGE),
+        len(host.inventory.cells),
+    )
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    if wanted == Wanted():
+        return
+    if state.run is None:
+        yield Note(CONCERN, 'n/a: this kernel is built without KSM')
+        return
+    if wanted.merge_across_nodes is not None:
+        if state.merge_across_nodes is None:
+            yield Note(
+                CONCERN,
+                'n/a: merge_across_nodes: this kernel is built without NUMA',
+            )
+        else:
+            yield sysfs(
+                CONCERN,
+                MERGE,
+                state.merge_across_nodes,
+                str(int(wanted.merge_across_nodes)),
+                'pages of one NUMA cell are merged with those of another one'
+                if wanted.merge_across_nodes
+                else 'a merged page lies in the cell of all that use it',
+                title='KSM merge_across_nodes',
+            )
+    if wanted.run is not None:
+        yield sysfs(
+            CONCERN,
+            RUN,
+            state.run,
+            str(int(wanted.run)),
+            'equal pages of guests are merged'
+            if wanted.run
+            else 'no pages are merged, and merged ones are parted',
+            title='KSM run',
+        )
+
+
+def route(
+    host: Host, terms: Terms, address: Address, found: Value, target: Value
+) -> Route:
+    """Return the route of a file of :data:`DIRECTORY`."""
+    shared = host.tree.number(f'{DIRECTORY}/pages_shared') or 0
+    unmerges = shared > 0 and (
+        address[1] == MERGE or (address[1] == RUN and target in ('0', '2'))
+    )
+    if not unmerges:
+        return DIRECT
+    refusals = tuple(_short(host))
+    interrupts = (
+        f'all {shared} merged pages are parted; guests slow down meanwhile',
+    )
+    busy = {errno.EBUSY: 'pages were merged again meanwhile'}
+    if address[1] == RUN:
+        return Route(
+            via=('2',) if target == '0' else (),
+            interrupts=interrupts,
+            refusals=refusals,
+            timeout=terms.write_timeout,
+        )
+    return Route(
+        companions=(Companion(('sysfs', RUN), '2'),),
+        interrupts=interrupts,
+        refusals=refusals,
+        timeout=terms.write_timeout,
+        meanings=busy,
+    )
+
+
+def _short(host: Host) -> Iterator[Refusal]:
+    """Yield a refusal when parting all pages could run out of memory."""
+    sharing = host.tree.number(f'{DIRECTORY}/pages_sharing') or 0
+    needed_kib = sharing * host.inventory.page_size_kib
+    needed_kib += needed_kib * _SPARE_PERCENT // 100
+    free_kib = host.meminfo_kib('MemAvailable')
+    if free_kib is None:
+        yield Refusal(
+            CONCERN,
+            'unmerging',
+            f'needs up to {needed_kib} KiB, and /proc/meminfo does not say '
+            f'what is available',
+        )
+    elif needed_kib > free_kib:
+        yield Refusal(
+            CONCERN,
+            'unmerging',
+            f'needs up to {needed_kib} KiB and only {free_kib} KiB are '
+            f'available; stop or move guests first',
+        )

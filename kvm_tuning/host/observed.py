@@ -1,0 +1,56 @@
+"""One look at a host: what was read stays as it was read."""
+
+from functools import cached_property
+import os
+import re
+
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.host import inventory
+from kvm_tuning.host.sysfs import Tree
+
+
+class Host:
+    """The host below a root, at one moment. Nothing is read before it is
+    asked for.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the machine that we run on."""
+        return os.path.realpath(self.tree.root) == '/'
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        return inventory.read(self.tree.root)
+
+    @cached_property
+    def boot_id(self) -> str:
+        """The kernel's name for this boot; empty when there is none."""
+        return self.tree.text('proc/sys/kernel/random/boot_id') or ''
+
+    @cached_property
+    def kernel(self) -> tuple[int, int]:
+        """Version and patch level of the running kernel; (0, 0): unknown."""
+        release = self.tree.text('proc/sys/kernel/osrelease') or ''
+        if not release:
+            words = (self.tree.text('proc/version') or '').split()
+            release = words[2] if len(words) > 2 else ''
+        match = re.match(r'(\d{1,4})\.(\d{1,4})', release)
+        return (int(match[1]), int(match[2])) if match else (0, 0)
+
+    @cached_property
+    def command_line(self) -> str:
+        """The kernel command line that this boot was started with."""
+        return self.tree.text('proc/cmdline') or ''
+
+    def meminfo_kib(self, key: str) -> int | None:
+        """Return a line of /proc/meminfo such as ``MemAvailable``."""
+        for line in (self.tree.text('proc/meminfo') or '').splitlines():
+            name, _colon, rest = line.partition(':')
+            words = rest.split()
+            if name == key and words and words[0].isdecimal():
+                return int(words[0])
+        return None

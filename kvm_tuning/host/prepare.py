@@ -1,0 +1,202 @@
+"""Plans what the configuration takes, and does it.
+
+:func:`plan` only reads. :func:`apply` makes each change of a plan in its
+order; when one fails, those that this run has made are taken back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.host import change, journal, routes
+from kvm_tuning.host.change import Hands
+from kvm_tuning.host.journal import Entry, Journal
+from kvm_tuning.host.kinds import Kind
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Address,
+    Goal,
+    Item,
+    Note,
+    Refusal,
+    Route,
+    Terms,
+    Value,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write that is to be done."""
+
+    goal: Goal
+    route: Route
+    #: What we had set there, where somebody else has changed it since.
+    overruled: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done on a host, and why not."""
+
+    goals: tuple[Goal, ...] = ()
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[Note, ...] = ()
+    #: Interrupted writes that no goal covers: they are taken back.
+    mends: tuple[Entry, ...] = ()
+    #: What we have set and the configuration no longer wants.
+    dropped: tuple[Entry, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to do and nothing in the way."""
+        return not (self.changes or self.refusals or self.mends)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an apply or an undo has done."""
+
+    #: Labels of the settings that were written, in order.
+    changed: list[str] = field(default_factory=list)
+    #: What failed or was refused.
+    failed: list[str] = field(default_factory=list)
+    #: What was taken back again after a failure.
+    taken_back: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(
+    host: Host,
+    kinds: Mapping[str, Kind],
+    record: Journal,
+    items: Iterable[Item],
+    terms: Terms,
+) -> Plan:
+    """Return the plan of what the concerns yield. Nothing is written."""
+    goals: list[Goal] = []
+    refusals: list[Refusal] = []
+    notes: list[Note] = []
+    for item in items:
+        if isinstance(item, Goal):
+            goals.append(item)
+        elif isinstance(item, Refusal):
+            if terms.lifts(item):
+                text = f'{item.subject}: {item.reason} (allowed)'
+                notes.append(Note(item.concern, text))
+            else:
+                refusals.append(item)
+        elif isinstance(item, Note):
+            notes.append(item)
+    changes = []
+    for goal in goals:
+        if goal.reached:
+            continue
+        route = routes.find(
+            host, terms, goal.address, goal.found, goal.setting.value
+        )
+        refusals += route.refusals
+        notes += route.notes
+        changes.append(Change(goal, route, _overruled(record, host, goal)))
+    wanted = {goal.address for goal in goals}
+    others = [entry for entry in record if entry.address not in wanted]
+    return Plan(
+        goals=tuple(goals),
+        changes=tuple(changes),
+        refusals=tuple(dict.fromkeys(refusals)),
+        notes=tuple(dict.fromkeys(notes)),
+        mends=tuple(entry for entry in others if entry.open),
+        dropped=tuple(entry for entry in others if not entry.open),
+    )
+
+
+def _overruled(record: Journal, host: Host, goal: Goal) -> Value:
+    entry = record.get(goal.address)
+    if entry is None or entry.forgotten(host.boot_id, goal.found):
+        return None
+    if entry.ours(goal.found) or goal.found == entry.before:
+        return None
+    return entry.wanted
+
+
+def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
+    """Do what a plan says.
+
+    :param keep_going: make what is not refused, and stay with what was made
+        when something fails. Otherwise a refusal stops everything before the
+        first write, and a failure takes back what this run has made.
+    :raises JournalFailed: the journal cannot be written.
+    """
+    hands.system.tidy(journal.PATH)
+    outcome = Outcome(notes=[str(note) for note in plan.notes])
+    outcome.failed += [str(refusal) for refusal in plan.refusals]
+    if plan.refusals and not keep_going:
+        return outcome
+    for entry in plan.mends:
+        _mend(hands, entry, outcome)
+    made: list[tuple[Goal, Value]] = []
+    for goal in plan.goals:
+        found = hands.read(goal.address)
+        try:
+            if change.make(hands, goal):
+                made.append((goal, found))
+                outcome.changed.append(goal.label)
+        except SettingRejected as error:
+            if goal.optional:
+                _leave(hands, goal, found)
+                outcome.notes.append(str(error))
+                continue
+            outcome.failed.append(str(error))
+            if keep_going:
+                continue
+            _take_back(hands, [*made, (goal, found)], outcome)
+            break
+    hands.save()
+    return outcome
+
+
+def _mend(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+    """Take back an interrupted write that nobody wants any more."""
+    found = hands.read(entry.address)
+    host = hands.look()
+    if entry.forgotten(host.boot_id, found) or not entry.ours(found):
+        hands.journal.drop(entry.address)
+        hands.save()
+        return
+    try:
+        change.restore(hands, entry, entry.before)
+        outcome.changed.append(f'{entry.title} (interrupted, taken back)')
+    except SettingRejected as error:
+        outcome.failed.append(str(error))
+
+
+def _leave(hands: Hands, goal: Goal, found: Value) -> None:
+    """Forget an optional setting that the kernel did not take."""
+    entry = hands.journal.get(goal.address)
+    if entry is not None and entry.open and hands.read(goal.address) == found:
+        hands.journal.put(replace(entry, wanted=found))
+        hands.journal.close(goal.address, found)
+        hands.save()
+
+
+def _take_back(
+    hands: Hands, made: list[tuple[Goal, Value]], outcome: Outcome
+) -> None:
+    for goal, found in reversed(made):
+        entry = hands.journal.get(goal.address)
+        if entry is None:
+            continue
+        try:
+            change.restore(hands, entry, found)
+        except SettingRejected as error:
+            outcome.failed.append(f'and could not be taken back: {error}')
+            continue
+        outcome.taken_back.append(goal.label)
+        if goal.label in outcome.changed:
+            outcome.changed.remove(goal.label)
+
+
+def addresses(plan: Plan) -> frozenset[Address]:
+    """Return the addresses that the configuration wants something of."""
+    return frozenset(goal.address for goal in plan.goals)

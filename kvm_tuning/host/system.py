@@ -1,0 +1,235 @@
+"""The one place that writes to a host: attributes, files and commands.
+
+Nothing here follows a link that could lead out of the root: a path is
+resolved below it first, as chroot would, and then opened part by part
+without following links. Files are replaced as a whole, or not at all.
+"""
+
+from collections.abc import Callable, Sequence
+import errno
+import fcntl
+import os
+import stat
+import subprocess
+
+from kvm_tuning.host import blocking
+from kvm_tuning.host.sysfs import Tree
+
+#: Ends the name of a file that is not complete. modprobe, udev, GRUB and
+#: systemd read only names that end in their own suffix.
+UNFINISHED = '.kvm-tuning-new'
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_COMMAND_SECONDS = 300.0
+_ENVIRONMENT = {
+    'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    'LC_ALL': 'C',
+}
+
+
+class System:
+    """The host below ``root``. Paths are relative to it."""
+
+    def __init__(self, root: str = '/') -> None:
+        self.root = root
+
+    def tree(self) -> Tree:
+        """Return a reader that remembers nothing of before."""
+        return Tree(self.root)
+
+    def write(self, path: str, text: str, timeout: float = 120.0) -> None:
+        """Write ``text`` to an attribute that is there (sysfs, procfs).
+
+        :raises OSError: the kernel's answer; TimeoutError: none came.
+        """
+        real = self.tree().real(path)
+        if real is None:
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), path
+            )
+        self._reach(f'write {path}')
+        self._patiently(lambda: self._deliver(real, text), timeout)
+        self._reach(f'wrote {path}')
+
+    def replace(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Make ``path`` a file with ``text``, at once or not at all, on disk
+        when it returns. A file that is there keeps its mode.
+
+        :raises OSError: it cannot be written, or a link is in the way.
+        """
+        directory = self._open_directory(os.path.dirname(path), create=True)
+        name = os.path.basename(path)
+        unfinished = f'.{name}{UNFINISHED}'
+        try:
+            kept = _mode(directory, name)
+            self._reach(f'start {path}')
+            _remove(directory, unfinished)
+            handle = os.open(
+                unfinished,
+                os.O_WRONLY
+                | os.O_CREAT
+                | os.O_EXCL
+                | os.O_NOFOLLOW
+                | os.O_CLOEXEC,
+                0o600,
+                dir_fd=directory,
+            )
+            with open(handle, 'w', encoding='utf-8') as stream:
+                stream.write(text)
+                stream.flush()
+                os.fchmod(handle, mode if kept is None else kept)
+                self._sync(handle)
+            self._reach(f'rename {path}')
+            os.replace(
+                unfinished, name, src_dir_fd=directory, dst_dir_fd=directory
+            )
+            self._sync(directory)
+        finally:
+            os.close(directory)
+        self._reach(f'wrote {path}')
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and what was left of an unfinished one; none there
+        is fine.
+        """
+        try:
+            directory = self._open_directory(os.path.dirname(path))
+        except FileNotFoundError:
+            return
+        name = os.path.basename(path)
+        try:
+            self._reach(f'remove {path}')
+            _remove(directory, f'.{name}{UNFINISHED}')
+            _remove(directory, name)
+            self._sync(directory)
+        finally:
+            os.close(directory)
+        self._reach(f'removed {path}')
+
+    def tidy(self, path: str) -> None:
+        """Remove what an interrupted :meth:`replace` has left, if it has."""
+        unfinished = os.path.join(
+            os.path.dirname(path), f'.{os.path.basename(path)}{UNFINISHED}'
+        )
+        if self.tree().raw(unfinished) is not None:
+            self.remove(unfinished)
+
+    def run(self, command: Sequence[str]) -> None:
+        """Run a command of the host.
+
+        :raises OSError: it is not there, failed or took too long.
+        """
+        self._reach(f'run {command[0]}')
+        self._execute(command)
+        self._reach(f'ran {command[0]}')
+
+    def lock(self, path: str) -> int:
+        """Take an exclusive lock; closing the handle gives it back.
+
+        :raises BlockingIOError: somebody else has it.
+        """
+        directory = self._open_directory(os.path.dirname(path), create=True)
+        try:
+            handle = os.open(
+                os.path.basename(path),
+                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o600,
+                dir_fd=directory,
+            )
+        finally:
+            os.close(directory)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise
+        return handle
+
+    def _reach(self, point: str) -> None:
+        """Called before and after whatever changes something."""
+
+    def _patiently(self, act: Callable[[], None], timeout: float) -> None:
+        blocking.call(act, timeout)
+
+    def _sync(self, handle: int) -> None:
+        os.fsync(handle)
+
+    def _deliver(self, real: str, text: str) -> None:
+        directory = self._open_directory(os.path.dirname(real))
+        try:
+            handle = os.open(
+                os.path.basename(real),
+                os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=directory,
+            )
+        finally:
+            os.close(directory)
+        try:
+            os.write(handle, text.encode())
+        finally:
+            os.close(handle)
+
+    def _execute(self, command: Sequence[str]) -> None:
+        if os.path.realpath(self.root) != '/':
+            raise OSError(
+                errno.EPERM, f'{command[0]} cannot be run for another root'
+            )
+        try:
+            done = subprocess.run(
+                list(command),
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        if done.returncode:
+            said = ' '.join((done.stderr or done.stdout).split())[-200:]
+            raise OSError(errno.EIO, f'{" ".join(command)} failed: {said}')
+
+    def _open_directory(self, path: str, create: bool = False) -> int:
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in path.split('/'):
+                if not part:
+                    continue
+                following = self._step(handle, part, create)
+                os.close(handle)
+                handle = following
+        except OSError:
+            os.close(handle)
+            raise
+        return handle
+
+    def _step(self, handle: int, part: str, create: bool) -> int:
+        try:
+            return os.open(part, _DIRECTORY, dir_fd=handle)
+        except FileNotFoundError:
+            if not create:
+                raise
+        os.mkdir(part, 0o755, dir_fd=handle)
+        return os.open(part, _DIRECTORY, dir_fd=handle)
+
+
+def _mode(directory: int, name: str) -> int | None:
+    """Return the mode of a regular file; None when there is none.
+
+    :raises OSError: there is something else, a link for example.
+    """
+    try:
+        found = os.lstat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.ELOOP, 'is not a regular file', name)
+    return stat.S_IMODE(found.st_mode)
+
+
+def _remove(directory: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass

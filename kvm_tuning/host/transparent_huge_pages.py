@@ -1,0 +1,132 @@
+"""Transparent huge pages: the host's mode, its effort, and khugepaged's.
+
+The kernel's Documentation/admin-guide/mm/transhuge.rst. A mode is for memory
+that is touched from then on: guests that run keep the pages they have.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from kvm_tuning.host import command_line
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Goal,
+    Item,
+    Note,
+    Refusal,
+    Value,
+    When,
+    sysfs,
+)
+
+CONCERN = 'transparent_huge_pages'
+DIRECTORY = 'sys/kernel/mm/transparent_hugepage'
+
+#: Where each option of the group is written.
+FILES = {
+    'enabled': 'enabled',
+    'defrag': 'defrag',
+    'khugepaged_defrag': 'khugepaged/defrag',
+}
+
+_REASONS = {
+    'enabled': 'which memory gets huge pages when it is touched',
+    'defrag': 'how hard the kernel tries to find one at a page fault',
+    'khugepaged_defrag': 'whether khugepaged compacts memory for them',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[transparent_huge_pages]``; None: not configured."""
+
+    enabled: str | None = None
+    defrag: str | None = None
+    khugepaged_defrag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the kernel shows."""
+
+    #: File below :data:`DIRECTORY` to (value in force, all values).
+    files: dict[str, tuple[Value, tuple[str, ...]]]
+    #: ``transparent_hugepage=`` of the kernel's command line.
+    argument: Value
+    #: The mode of 2 MiB pages of their own (kernels from 6.8).
+    own_mode: Value
+
+
+def read(host: Host) -> State:
+    """Return what the kernel shows."""
+    files = {}
+    for name in FILES.values():
+        text = host.tree.text(f'{DIRECTORY}/{name}')
+        if text is not None:
+            files[name] = _choice(text)
+    own = host.tree.text(f'{DIRECTORY}/hugepages-2048kB/enabled')
+    return State(
+        files,
+        command_line.value(host.command_line, 'transparent_hugepage'),
+        None if own is None else _choice(own)[0],
+    )
+
+
+def _choice(text: str) -> tuple[Value, tuple[str, ...]]:
+    words = text.split()
+    for word in words:
+        if word.startswith('['):
+            return word.strip('[]'), tuple(w.strip('[]') for w in words)
+    return text, ()
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    asked = {f.name: getattr(wanted, f.name) for f in fields(wanted)}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if asked and 'enabled' not in state.files:
+        yield Note(CONCERN, 'n/a: this kernel has no transparent huge pages')
+        return
+    for name, value in asked.items():
+        yield from _one(name, value, state)
+    if wanted.enabled is not None:
+        yield from _notes(wanted.enabled, state)
+
+
+def _one(name: str, value: str, state: State) -> Iterator[Goal | Item]:
+    found, values = state.files.get(FILES[name], (None, ()))
+    if found is None:
+        yield Note(CONCERN, f'n/a: {name}: this kernel has no such file')
+    elif values and value not in values:
+        yield Refusal(
+            CONCERN,
+            name,
+            f'{value!r} is unknown to this kernel; it knows '
+            f'{", ".join(values)}',
+        )
+    else:
+        yield sysfs(
+            CONCERN,
+            f'{DIRECTORY}/{FILES[name]}',
+            found,
+            value,
+            _REASONS[name],
+            title=f'THP {name}',
+            when=When.NEW_GUESTS,
+        )
+
+
+def _notes(enabled: str, state: State) -> Iterator[Note]:
+    if state.argument is not None and state.argument != enabled:
+        yield Note(
+            CONCERN,
+            f'the kernel is started with transparent_hugepage='
+            f'{state.argument}: the mode is {state.argument} from boot until '
+            f'host-prep has run, and TuneD leaves it alone',
+        )
+    if state.own_mode not in (None, 'inherit', enabled):
+        yield Note(
+            CONCERN,
+            f'pages of 2048 KiB have a mode of their own, {state.own_mode}: '
+            f'enabled does not reach them',
+        )

@@ -1,0 +1,56 @@
+"""Rules of our own in one file of udev's, one line a rule.
+
+Every rule has its name in a comment before it. udev reads its directory anew
+by itself when a file in it has changed.
+"""
+
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Value
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+PATH = 'etc/udev/rules.d/61-kvm-tuning.rules'
+_HEAD = '# Written by kvm-tuning host apply. Do not edit.'
+
+
+class UdevRule:
+    """A rule; its value is the rule's line."""
+
+    volatile = False
+
+    def read(self, host: Host, name: str) -> Value:
+        return rules(host.tree).get(name)
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        found = rules(system.tree())
+        found.pop(name, None)
+        if value is not None:
+            found[name] = value
+        if not found:
+            system.remove(PATH)
+            return
+        lines = [_HEAD]
+        for each, rule in sorted(found.items()):
+            lines += [f'# {each}', rule]
+        system.replace(PATH, '\n'.join(lines) + '\n')
+
+    def place(self, name: str) -> str:
+        return f'/{PATH}'
+
+    def tidy(self, system: System, name: str) -> None:
+        system.tidy(PATH)
+
+
+def rules(tree: Tree) -> dict[str, str]:
+    """Return our rules by name."""
+    found: dict[str, str] = {}
+    name = ''
+    for line in (tree.text(PATH) or '').splitlines():
+        if line.startswith('# '):
+            name = line[2:]
+        elif line and name:
+            found[name] = line
+            name = ''
+    return found

@@ -1,0 +1,99 @@
+"""Takes back what the journal says that we have changed, last change first.
+
+Where somebody else has changed a value since, it is left alone, and said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.host import change, journal, routes
+from kvm_tuning.host.change import Hands
+from kvm_tuning.host.journal import Entry
+from kvm_tuning.host.prepare import Outcome
+from kvm_tuning.host.settings import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What undo would do with one entry."""
+
+    entry: Entry
+    found: Value
+    #: ``restore``, ``forget`` (nothing is left to restore) or ``refuse``.
+    action: str
+    reason: str
+
+
+def plan(
+    hands: Hands, chosen: Callable[[Entry], bool] = lambda entry: True
+) -> tuple[Step, ...]:
+    """Return what undo would do, in its order. Nothing is written."""
+    entries = [entry for entry in hands.journal if chosen(entry)]
+    return tuple(_step(hands, entry) for entry in reversed(entries))
+
+
+def _step(hands: Hands, entry: Entry) -> Step:
+    host = hands.look()
+    found = hands.kinds[entry.kind].read(host, entry.name)
+    if found == entry.before:
+        return Step(entry, found, 'forget', 'it is as it was before')
+    if entry.forgotten(host.boot_id, found):
+        return Step(entry, found, 'forget', 'a reboot has undone it')
+    if found is None and entry.volatile:
+        return Step(entry, found, 'forget', 'the device is gone')
+    if not entry.ours(found):
+        return Step(
+            entry,
+            found,
+            'refuse',
+            f'{entry.title}: somebody else has changed it since: we set '
+            f'{entry.wanted!r} and found {found!r}; it was '
+            f'{entry.before!r} before. It is left as it is',
+        )
+    route = routes.find(host, hands.terms, entry.address, found, entry.before)
+    if route.refusals:
+        return Step(
+            entry, found, 'refuse', '; '.join(map(str, route.refusals))
+        )
+    return Step(entry, found, 'restore', '')
+
+
+def undo(
+    hands: Hands, chosen: Callable[[Entry], bool] = lambda entry: True
+) -> Outcome:
+    """Restore all that can be; what cannot stays in the journal.
+
+    :raises JournalFailed: the journal cannot be written.
+    """
+    hands.system.tidy(journal.PATH)
+    outcome = Outcome()
+    entries = [entry for entry in hands.journal if chosen(entry)]
+    for entry in reversed(entries):
+        step = _step(hands, entry)
+        if step.action == 'refuse':
+            outcome.failed.append(step.reason)
+        elif step.action == 'restore':
+            _restore(hands, entry, outcome)
+        else:
+            _forget(hands, step, outcome)
+    hands.save()
+    return outcome
+
+
+def _restore(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+    try:
+        change.restore(hands, entry, entry.before)
+        outcome.changed.append(entry.title)
+    except SettingRejected as error:
+        outcome.failed.append(str(error))
+
+
+def _forget(hands: Hands, step: Step, outcome: Outcome) -> None:
+    if step.entry.open:
+        kind = hands.kinds[step.entry.kind]
+        kind.tidy(hands.system, step.entry.name)
+    hands.journal.drop(step.entry.address)
+    hands.save()
+    if step.found != step.entry.before:
+        outcome.notes.append(f'{step.entry.title}: {step.reason}')
