@@ -20,11 +20,12 @@ ABSENT = 'absent'
 
 _CPUS = frozenset({'cpuset', 'nodeset', 'cpus'})
 _SWITCH = {'yes': True, 'on': True, 'no': False, 'off': False}
-_NUMBER = re.compile(r'\A(?:0x[0-9a-fA-F]+|\d+)\Z')
+_NUMBER = re.compile(r'\A(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,18})\Z')
+_DECIMAL = re.compile(r'\A[0-9]{1,18}\Z')
 #: Attributes whose value has its unit in ``unit`` beside it.
 _SIZED = frozenset({'size', 'memory', TEXT})
 # libvirt's scaled integers (formatdomain, "Memory Allocation").
-_BYTES = {
+_BYTES: dict[str, int] = {
     unit: base**power
     for power, prefix in enumerate(('', 'K', 'M', 'G', 'T'))
     for unit, base in (
@@ -84,6 +85,17 @@ class Point:
 def plain(path: str) -> str:
     """Return ``path`` without its keys."""
     return '/'.join(step.tag for step in paths.steps(path))
+
+
+def kib(text: str) -> int | None:
+    """Return the KiB of a size as a :class:`Point` shows it, ``2 GiB``; None
+    for what is no size.
+    """
+    number, _space, unit = text.partition(' ')
+    factor = _BYTES.get(unit or 'KiB')
+    if factor is None or not _DECIMAL.match(number):
+        return None
+    return int(number) * factor // 1024
 
 
 def points(
@@ -197,7 +209,7 @@ def _normal(name: str, text: str, unit: str | None) -> object:
             return cpuset.parse(text)
         except ValueError:
             return text
-    if name in _SIZED and text.isdigit():
+    if name in _SIZED and _DECIMAL.match(text):
         # libvirt's default unit is KiB. A text without one may be a plain
         # number, such as <iothreads>: the factor is the same on both sides.
         return int(text) * _BYTES.get(unit or 'KiB', 1)

@@ -11,7 +11,7 @@ from kvm_tuning.core.observed import Controller, Disk, Unknown
 from kvm_tuning.host import qemu_args
 from kvm_tuning.host.guest_devices import Guest, alias
 
-_IOTHREAD = re.compile(r'(?:\A|/)iothread(\d+)\Z')
+_IOTHREAD = re.compile(r'(?:\A|/)iothread([0-9]{1,9})\Z')
 #: What the kernel calls the ring of io_setup(2) among the mappings, and an
 #: io_uring among the descriptors.
 _AIO_RING = '/[aio]'
@@ -43,7 +43,7 @@ def controllers(guest: Guest, root: etree._Element) -> dict[int, Controller]:
     """Return the SCSI controllers of the live document, by index."""
     found = {}
     for element in root.iterfind("devices/controller[@type='scsi']"):
-        index = int(element.get('index', '0'))
+        index = _index(element.get('index'))
         name = alias(element)
         found[index] = Controller(
             index,
@@ -60,9 +60,14 @@ def _scsi(root: etree._Element) -> dict[str, int]:
     for element in root.iterfind('devices/disk'):
         target, address = element.find('target'), element.find('address')
         if target is not None and target.get('bus') == 'scsi':
-            index = '0' if address is None else address.get('controller', '0')
-            found[target.get('dev', '')] = int(index)
+            index = None if address is None else address.get('controller')
+            found[target.get('dev', '')] = _index(index)
     return found
+
+
+def _index(text: str | None) -> int:
+    """Return a controller's number; 0 where the document names none."""
+    return qemu_args.number(text) or 0
 
 
 def _disk(guest: Guest, element: etree._Element) -> Disk:
@@ -107,10 +112,13 @@ def _direct(guest: Guest, element: etree._Element) -> bool | Unknown:
             info = guest.fdinfo(number)
             if isinstance(info, Unknown):
                 return info
-            flags.append(int(info.get('flags', '0'), 8))
+            flags.append(info.get('flags', ''))
     if not flags:
         return Unknown(f'QEMU has no descriptor of {path}')
-    return all(flag & os.O_DIRECT for flag in flags)
+    try:
+        return all(int(flag, 8) & os.O_DIRECT for flag in flags)
+    except ValueError:
+        return Unknown(f'the descriptor of {path} shows no flags')
 
 
 def _real(root: str, path: str) -> str:
@@ -184,15 +192,15 @@ def _engines(guest: Guest, found: list[Disk]) -> Mapping[str, Unknown | None]:
 
 
 def _native(guest: Guest, found: list[Disk]) -> Unknown | None:
-    servers: set[int | None] = set()
-    for disk in found:
-        if disk.engine == 'native':
-            if isinstance(disk.iothreads, Unknown):
-                servers.add(None)
-            else:
-                servers |= set(disk.iothreads) or {None}
-    if not servers:
+    asked = [disk.iothreads for disk in found if disk.engine == 'native']
+    if not asked:
         return None
+    # Of a queue map's iothreads only those that had a request have a ring.
+    servers = {
+        next(iter(served), None)
+        for served in asked
+        if not isinstance(served, Unknown) and len(served) < 2
+    } or {None}
     maps = guest.process.text('maps')
     if isinstance(maps, Unknown):
         return maps
@@ -227,9 +235,10 @@ def _iothreads(guest: Guest, name: str) -> _Served:
     mapped = guest.property(name, 'iothread-vq-mapping')
     if isinstance(mapped, list):
         return {
-            number: tuple(each.get('vqs') or ())
+            number: _vqs(each.get('vqs'))
             for each in mapped
-            if (number := _number(each.get('iothread'))) is not None
+            if isinstance(each, Mapping)
+            and (number := _number(each.get('iothread'))) is not None
         }
     one = guest.property(name, 'iothread')
     if isinstance(one, Unknown):
@@ -240,6 +249,13 @@ def _iothreads(guest: Guest, name: str) -> _Served:
     if found is None:
         return Unknown(f'the iothread is called {one}')
     return {found: ()}
+
+
+def _vqs(queues: object) -> tuple[int, ...]:
+    listed = queues if isinstance(queues, list) else []
+    return tuple(
+        n for each in listed if (n := qemu_args.number(each)) is not None
+    )
 
 
 def _number(name: object) -> int | None:

@@ -8,10 +8,13 @@ from kvm_tuning.core.observed import Arguments, Ksm, Memory, Ram, Unknown
 from kvm_tuning.host.proc import Process
 from kvm_tuning.host.qemu_args import number
 
-_HEAD = re.compile(r'([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ *(.*)')
-_NODE = re.compile(r'N(\d+)=(\d+)\Z')
+_HEAD = re.compile(r'([0-9a-f]{1,16})-([0-9a-f]{1,16}) \S+ \S+ \S+ \d+ *(.*)')
+_KIB = re.compile(r' *([0-9]{1,18}) kB\Z')
+_NODE = re.compile(r'N([0-9]{1,9})=([0-9]{1,18})\Z')
+_PLACED = re.compile(r'([0-9a-f]{1,16}) ')
+_PAGE = re.compile(r' kernelpagesize_kB=([0-9]{1,9})')
 _BYTES = {'': 1 << 20, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
-_SIZE = re.compile(r'(\d+)([kmgt]?)(?:i?b)?\Z', re.IGNORECASE)
+_SIZE = re.compile(r'([0-9]{1,18})([kmgt]?)(?:i?b)?\Z', re.IGNORECASE)
 #: QEMU keeps guest RAM from its children (MADV_DONTFORK), ROMs and video
 #: memory as well, and nothing else of this size.
 _DONTFORK = 'dc'
@@ -102,8 +105,8 @@ def _guest_mappings(smaps: str) -> Iterator[_Mapping]:
             if _DONTFORK in now.flags:
                 yield now
             now = None
-        elif value.endswith(' kB'):
-            now.sizes[key] = int(value[:-3])
+        elif size := _KIB.match(value):
+            now.sizes[key] = int(size[1])
 
 
 def _joined(mappings: Iterator[_Mapping]) -> list[list[_Mapping]]:
@@ -161,9 +164,10 @@ def _nodes(value: object) -> tuple[int, ...]:
     found: list[int] = []
     for each in value if isinstance(value, list) else [value]:
         first, _dash, last = str(each).partition('-')
-        if first.isdigit():
-            stop = int(last) if last.isdigit() else int(first)
-            found += range(int(first), min(stop, int(first) + 1024) + 1)
+        start = number(first)
+        if start is not None:
+            stop = number(last) or start
+            found += range(start, min(stop, start + 1024) + 1)
     return tuple(found)
 
 
@@ -271,17 +275,19 @@ def _numa_maps(process: Process) -> Mapping[int, _Placed] | Unknown:
         return text
     found = {}
     for line in text.splitlines():
-        start, _space, rest = line.partition(' ')
+        start = _PLACED.match(line)
+        if start is None:
+            continue
+        rest = line[start.end() :]
         # A policy may have a blank: "prefer (many):0".
         policy = re.match(r'(?:prefer \(many\)|weighted interleave)?\S*', rest)
+        page = _PAGE.search(rest)
+        page_kib = int(page[1]) if page else 0
         pages = {}
-        page_kib = 0
         for word in rest.split():
             if match := _NODE.match(word):
                 pages[int(match[1])] = int(match[2])
-            elif word.startswith('kernelpagesize_kB='):
-                page_kib = int(word.partition('=')[2])
-        found[int(start, 16)] = _Placed(
+        found[int(start[1], 16)] = _Placed(
             policy[0] if policy else '',
             {node: count * page_kib for node, count in pages.items()},
         )

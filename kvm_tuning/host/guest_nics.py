@@ -116,7 +116,8 @@ def _descriptors(netdev: Mapping[str, object]) -> set[int]:
 
 
 def _numbers(texts: Iterable[str]) -> Iterable[int]:
-    return (int(text) for text in texts if text.isdigit())
+    found = (qemu_args.number(text) for text in texts)
+    return (number for number in found if number is not None)
 
 
 def _netdev(guest: Guest, name: str) -> qemu_args.Options | Unknown:

@@ -14,14 +14,16 @@ Monitor = Callable[[dict[str, Any]], dict[str, Any]]
 
 # QEMU's names under debug-threads=on, which libvirt always sets; the kernel
 # cuts names at 15 characters.
-_VCPU = re.compile(r'\A(?:CPU (\d+)|ALL CPUs)/\w+')
-_IOTHREAD = re.compile(r'\AIO iothread(\d+)\Z')
+_VCPU = re.compile(r'\A(?:CPU ([0-9]{1,9})|ALL CPUs)/\w+')
+_IOTHREAD = re.compile(r'\AIO iothread([0-9]{1,9})\Z')
 #: Neither libvirt's emulatorpin nor anybody else moves these: KVM's own
 #: threads, and QEMU's thread contexts, which preallocate memory.
 _OTHER = ('kvm-nx-lpage', 'kvm-pit', 'TC ')
 # libvirt's cgroups of a guest's threads, where it has the cpuset controller.
-_GROUP = re.compile(r'/(?:(vcpu|iothread)(\d+)|emulator)$', re.MULTILINE)
-_IOTHREAD_ID = re.compile(r'\Aiothread(\d+)\Z')
+_GROUP = re.compile(
+    r'/(?:(vcpu|iothread)([0-9]{1,9})|emulator)$', re.MULTILINE
+)
+_IOTHREAD_ID = re.compile(r'\Aiothread([0-9]{1,9})\Z')
 
 
 def read(

@@ -18,6 +18,8 @@ _READ = frozenset(
         'netdev', 'numa', 'object', 'overcommit', 'smp', 'uuid',
     }
 )  # fmt: skip
+# Longer ones are nobody's, and Python reads no more than 4300 digits.
+_NUMBER = re.compile(r'[0-9]{1,18}\Z')
 # The parts between single commas.
 _PART = re.compile(r'(?:[^,]|,,)+')
 
@@ -70,10 +72,9 @@ def flag(value: object) -> bool | None:
 
 def number(value: object) -> int | None:
     """Return a whole number, None where there is none."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not _NUMBER.match(str(value)):
         return None
-    text = str(value)
-    return int(text) if text.isdigit() else None
+    return int(str(value))
 
 
 def _value(text: str) -> Options | None:

@@ -1,8 +1,11 @@
 """A recorded guest, audited: all is kept, then one thing at a time is not."""
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import testtools
 
 from kvm_tuning.core import audit, domain
+from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.host import observe
@@ -60,7 +63,7 @@ PROMISES = (
 )
 
 
-class RecordedAuditTest(testtools.TestCase):
+class AuditTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.guest = self.useFixture(RecordedGuest())
@@ -84,6 +87,8 @@ class RecordedAuditTest(testtools.TestCase):
             if f.severity not in (Severity.OK, Severity.INFO)
         ]
 
+
+class RecordedAuditTest(AuditTest):
     def test_all_is_kept(self):
         findings = self.audit()
         self.assertEqual([], self.broken())
@@ -371,3 +376,36 @@ class RecordedAuditTest(testtools.TestCase):
             ],
             codes,
         )
+
+
+class GarbageTest(AuditTest):
+    """Whatever is in the files, there is an audit, or one of our errors."""
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        st.sampled_from(
+            ('smaps', 'numa_maps', 'ksm_stat', 'maps', 'task/99/status',
+             'task/100/comm', 'fdinfo/22', 'fdinfo/30', 'cmdline')
+        ),
+        st.data(),
+    )  # fmt: skip
+    def test_garbage(self, name, data):
+        place = self.guest.process / name
+        before = place.read_bytes()
+        start = data.draw(st.integers(0, len(before)))
+        end = data.draw(st.integers(start, min(start + 40, len(before))))
+        piece = data.draw(
+            st.one_of(
+                st.binary(max_size=8),
+                st.sampled_from(
+                    [b'9' * 5000, b'\xc2\xb2', b'-', b'[]', b'{}']
+                ),
+            )
+        )
+        place.write_bytes(before[:start] + piece + before[end:])
+        try:
+            self.audit()
+        except KvmTuningError:
+            pass
+        finally:
+            place.write_bytes(before)

@@ -1,5 +1,6 @@
 """Addresses that only libvirt acts on: the document is the whole truth."""
 
+from kvm_tuning.core import drift
 from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Unknown
 
@@ -21,12 +22,11 @@ def _memory(case: Case) -> Verdict:
     ram = case.observed.memory.ram
     if isinstance(ram, Unknown):
         return Verdict.unknown(ram)
-    kib = sum(r.size_kib for r in ram)
-    wanted = case.wanted.split()
-    plugged = case.domain.root.find('devices/memory') is not None
-    if plugged or wanted[1:] not in ([], ['KiB']) or not wanted[0].isdigit():
-        return Verdict(case.point.same, case.point.found)
-    return Verdict(kib == int(wanted[0]), f'{kib} KiB')
+    size = sum(r.size_kib for r in ram)
+    wanted = drift.kib(case.wanted)
+    if wanted is None or case.domain.root.find('devices/memory') is not None:
+        return _document(case)
+    return Verdict(size == wanted, f'{size} KiB')
 
 
 _DOCUMENT = Rule(_document, 'drift', 'the definition was changed')

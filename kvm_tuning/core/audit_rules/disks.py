@@ -117,7 +117,7 @@ def _mapped(case: Case) -> Verdict:
     ]
     if case.wanted == ABSENT and not numbers:
         return Verdict(len(served.iothreads) < 2, found)
-    there = all(n.isdigit() and int(n) in served.iothreads for n in numbers)
+    there = set(numbers) <= {str(n) for n in served.iothreads}
     return Verdict(there == (case.wanted == PRESENT), found)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, drift
 from kvm_tuning.core.audit_rules.affinity import threads
 from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT, Point
@@ -73,13 +73,8 @@ def _cell_memory(case: Case) -> Verdict:
     ram = case.observed.memory.ram
     if isinstance(ram, Unknown):
         return Verdict.unknown(ram)
-    kib = sum(r.size_kib for r in ram if (r.cell or 0) == cell)
-    number = case.wanted.split()[0]
-    text = f'{kib} KiB'
-    # Units other than KiB are the document's matter: it is compared, too.
-    if not case.wanted.endswith('KiB') or not number.isdigit():
-        return Verdict(case.point.same, text)
-    return Verdict(kib == int(number), text)
+    size = sum(r.size_kib for r in ram if (r.cell or 0) == cell)
+    return Verdict(size == drift.kib(case.wanted), f'{size} KiB')
 
 
 def _cell(point: Point, arguments: Arguments | Unknown) -> _Options | Unknown:

@@ -139,22 +139,23 @@ def _bound(case: Case) -> tuple[Ram, ...] | Unknown:
     if cell is not None:
         return _ram(case, {cell})
     own = {
-        int(each.get('cellid', '-1'))
+        each.get('cellid')
         for each in case.domain.root.iterfind('numatune/memnode')
     }
     ram = _ram(case)
     if isinstance(ram, Unknown) or not own:
         return ram
-    rest = tuple(r for r in ram if (r.cell or 0) not in own)
+    rest = tuple(r for r in ram if str(r.cell or 0) not in own)
     # Every cell has its own: <memory> then says the same of all.
     return rest or ram
 
 
 def _named(policy: str) -> frozenset[int]:
     match = _POLICY.match(policy)
-    if match is None or match[2] is None:
+    try:
+        return cpuset.parse(match[2] or '') if match else frozenset()
+    except ValueError:
         return frozenset()
-    return cpuset.parse(match[2])
 
 
 def _nosharepages(case: Case) -> Verdict:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+import re
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.drift import Point
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.observed import Observed, Unknown
+
+_NUMBER = re.compile(r'[0-9]{1,18}\Z')
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Case:
     def number(self, key: str) -> int | None:
         """Return the number at a key of the path."""
         text = self.point.key(key)
-        return int(text) if text is not None and text.isdigit() else None
+        return int(text) if text and _NUMBER.match(text) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -498,3 +498,42 @@ class RulesTest(AuditTest):
         (row,) = [f for f in found if f.code == 'pcpu-of-another-guest']
         self.assertEqual(Severity.WARNING, row.severity)
         self.assertEqual('guest/emulator', row.address)
+
+    def test_a_worker_of_nobody(self):
+        worker = Thread(9, 'worker', Kind.WORKER, None, frozenset({7}))
+        severity, found = self.one(
+            promise('cputune/emulatorpin', cpuset='0'),
+            observed=replace(OBSERVED, threads=(*OBSERVED.threads, worker)),
+        )
+        self.assertEqual(Severity.ERROR, severity)
+        self.assertEqual('7 (thread 9 worker)', found)
+
+    def test_topology_that_must_be_gone(self):
+        wanted = promise('cpu/topology', dies=None)
+        self.assertEqual((Severity.OK, 'absent'), self.one(wanted))
+
+    def test_a_controller_that_is_gone(self):
+        path = "devices/controller[@type='scsi'][@index='3']"
+        xml = XML.replace(
+            '<devices>',
+            "<devices><controller type='scsi' index='3' model='virtio-scsi'>"
+            "<driver queues='2' iothread='1'/></controller>",
+        )
+        for wanted in (
+            promise(path, model='virtio-scsi'),
+            promise(f'{path}/driver', queues='2'),
+            promise(f'{path}/driver', iothread='1'),
+        ):
+            self.assertEqual(Severity.UNKNOWN, self.one(wanted, xml=xml)[0])
+
+    def test_the_default_engine(self):
+        disk = Disk(
+            'vda', 'virtio-blk-pci', True, True, False, 'native', {}, 1
+        )
+        xml = XML.replace("io='native' ", '')
+        severity, found = self.one(
+            promise(DISK.format('vda'), io=None),
+            xml=xml,
+            observed=replace(OBSERVED, disks={'vda': disk}),
+        )
+        self.assertEqual((Severity.ERROR, 'native'), (severity, found))
