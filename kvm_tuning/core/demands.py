@@ -5,7 +5,7 @@ coupled, so all demands of a guest are solved together.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import enum
 
 
@@ -135,6 +135,8 @@ class DeviceDemand:
     #: What a function must be: PciDevice attribute to allowed values, such as
     #: ``{'product': {'10ca'}, 'vendor': {'8086'}}`` or ``{'pf': {...}}``.
     match: Mapping[str, frozenset[str]]
+    #: What it must not be, in the same way.
+    unlike: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 Demand = (

@@ -45,6 +45,10 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
                 and device.pf not in held
                 and held.isdisjoint(device.vfs)
                 and matches(device, demand.match)
+                and not any(
+                    matches(device, {name: values})
+                    for name, values in demand.unlike.items()
+                )
             ),
         )
         for demand in demands

@@ -74,7 +74,7 @@ class Editor:
             domain does not have; only elements that are told by attributes
             of their own are made.
         """
-        element, made = self._reach(effect.path)
+        element, made = self._reach(effect.path, effect.make)
         wanted: dict[str, str | None] = dict(effect.attributes)
         found: dict[str, str | None] = {}
         order: tuple[str, ...] = ()
@@ -150,8 +150,7 @@ class Editor:
     def _unmake(self, element: etree._Element, promise: Promise) -> None:
         steps = paths.steps(promise.path)
         for step in steps[len(steps) - promise.made :][::-1]:
-            keys = {key.attribute for key in step.keys}
-            if len(element) or set(element.attrib) - keys:
+            if not _only_keys(element, step):
                 return
             if element.text and element.text.strip():
                 return
@@ -172,16 +171,19 @@ class Editor:
         self._known.clear()
         return []
 
-    def _reach(self, path: str) -> tuple[etree._Element, int]:
-        """Return the element at ``path`` and how many steps were made."""
+    def _reach(self, path: str, make: bool) -> tuple[etree._Element, int]:
+        """Return the element at ``path`` and how many steps were made.
+
+        :param make: whether devices may be made, too.
+        """
         known = self._known.get(path)
         if known is not None:
             return known, 0
         above, step = paths.split(path)
-        parent, made = self._reach(above) if above else (self.root, 0)
+        parent, made = self._reach(above, make) if above else (self.root, 0)
         child = self._child(parent, step)
         if child is None:
-            if any(key.child for key in step.keys):
+            if not make and any(key.child for key in step.keys):
                 raise InvalidDocument(
                     f'the domain has no {step.tag} with '
                     + ' and '.join(f'{k[0]} {k[2]}' for k in step.keys)
@@ -219,9 +221,14 @@ class Editor:
     def _make(
         self, parent: etree._Element, step: paths.Step, depth: int
     ) -> etree._Element:
-        child = etree.Element(
-            step.tag, {key.attribute: key.value for key in step.keys}
-        )
+        child = etree.Element(step.tag)
+        for key in step.keys:
+            named = child
+            if key.child is not None:
+                named = child.find(key.child)
+                if named is None:
+                    named = etree.SubElement(child, key.child)
+            named.set(key.attribute, key.value)
         append(parent, child, depth)
         if len(step.keys) == 1:
             key = step.keys[0]
@@ -232,6 +239,21 @@ class Editor:
         cut(element)
         self._index.clear()
         self._known.clear()
+
+
+def _only_keys(element: etree._Element, step: paths.Step) -> bool:
+    """Return whether ``element`` has nothing but what tells it apart."""
+    keys: dict[str | None, set[str]] = {None: set()}
+    for key in step.keys:
+        keys.setdefault(key.child, set()).add(key.attribute)
+    if set(map(str, element.attrib)) - keys[None]:
+        return False
+    return all(
+        child.tag in keys
+        and not len(child)
+        and not set(map(str, child.attrib)) - keys[child.tag]
+        for child in element
+    )
 
 
 def append(parent: etree._Element, child: etree._Element, depth: int) -> None:

@@ -17,11 +17,15 @@ import enum
 class Element:
     """What the domain XML must carry. ``text`` None: any text; an attribute
     None: the element must not have it.
+
+    A device that the domain lacks is an error, unless ``make`` says that the
+    guest gets it: a VF, or a host device.
     """
 
     path: str
     attributes: Mapping[str, str | None] = field(default_factory=dict)
     text: str | None = None
+    make: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ class Setting:
 
 
 Effect = Element | Absent | Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What the guest holds of the host beside its placement, by a name that
+    its claim carries: ``nic/eth1``.
+    """
+
+    device: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,13 @@ class PciDevice:
     interfaces: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """``vf``, ``pf`` (it could have VFs) or ``function``."""
+        if self.pf is not None:
+            return 'vf'
+        return 'pf' if self.total_vfs else 'function'
+
 
 @dataclass(frozen=True, slots=True)
 class Nic:

@@ -18,6 +18,7 @@ Value = bool | int | str | frozenset[int]
 
 # As oslo.utils' bool_from_string(strict=True), which Nova uses.
 _TRUE = frozenset({'1', 't', 'true', 'on', 'y', 'yes'})
+_ALIASES = r'[\w.-]{1,64}:\d{1,4}(\s*,\s*[\w.-]{1,64}:\d{1,4}){0,63}'
 _FALSE = frozenset({'0', 'f', 'false', 'off', 'n', 'no'})
 
 
@@ -230,6 +231,30 @@ class VcpuList(Kind):
     @property
     def description(self) -> str:
         return 'a vCPU list such as 0-3,^1'
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases(Kind):
+    """PCI aliases and their counts, as Nova writes them."""
+
+    def parse(self, text: str) -> str:
+        if not re.fullmatch(_ALIASES, text, re.ASCII):
+            raise ValueError(self.description)
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {'type': 'string', 'pattern': f'^{_ALIASES}$'}
+
+    def nova_value(self) -> dict[str, Any]:
+        return {
+            'type': str,
+            'pattern': f'^{_ALIASES}$',
+            'description': self.description,
+        }
+
+    @property
+    def description(self) -> str:
+        return 'alias:count, or more of them with commas between'
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ class Request:
     topology: topology_.Topology | None = None
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image_properties: Mapping[str, str] = field(default_factory=dict)
+    #: What the host's operator calls a kind of PCI device: by alias, as in
+    #: Nova's ``[pci] alias``.
+    pci_aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -82,6 +85,7 @@ def read(
     knobs: Mapping[str, Knob],
     profiles: Mapping[str, Mapping[str, str]] | None = None,
     defaults: Mapping[str, str] | None = None,
+    pci_aliases: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Request:
     """Return what ``flavor`` and ``image`` ask, every value parsed once.
 
@@ -90,6 +94,7 @@ def read(
     :param knobs: all knobs by name.
     :param profiles: knob texts by profile name.
     :param defaults: knob texts that the host's operator prefers.
+    :param pci_aliases: Nova's ``[pci] alias`` by name.
     :raises RequestError: what is wrong; SeveralErrors when it is more than
         one thing.
     """
@@ -129,6 +134,7 @@ def read(
         topology=topology,
         extra_specs=flavor.extra_specs,
         image_properties=properties,
+        pci_aliases=pci_aliases or {},
     )
 
 

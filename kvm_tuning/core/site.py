@@ -49,6 +49,13 @@ class Capabilities:
     tap_queues: int | None = None
     #: By the path in the disk's ``<source>``.
     storage: Mapping[str, Storage] = field(default_factory=dict)
+    #: Transparent huge pages: ``always``, ``madvise`` or ``never``; None when
+    #: not known.
+    transparent_huge_pages: str | None = None
+    #: Host NICs that the host itself is reached by: they, or a bridge, bond
+    #: or VLAN above them, carry an address or the default route. None when
+    #: not known.
+    management_nics: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

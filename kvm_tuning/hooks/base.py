@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from kvm_tuning.core.demands import Demand
-from kvm_tuning.core.effects import Consequence, Effect
+from kvm_tuning.core.effects import Consequence, Effect, Hold
 from kvm_tuning.core.exceptions import RequestError, Unsupported
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Knob
@@ -27,7 +27,7 @@ from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Probe, Site
 
-Outcome = Effect | Consequence | Unkept
+Outcome = Effect | Consequence | Hold | Unkept
 
 
 class Hook(ABC):

@@ -70,6 +70,7 @@ class CpuPinning(Hook):
         ),
     )
     cells = True
+    also = ('kvm:memory_locality',)
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
         policy = request.get(POLICY)

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core import queue_budget
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Knob
 from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.queue_budget import DISK as QUEUES
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
-
-QUEUES = 'kvm:disk_queues'
 
 
 class DiskQueues(Hook):
@@ -22,7 +22,7 @@ class DiskQueues(Hook):
             QUEUES,
             Count(1, 256, ('auto',)),
             'Queues of each virtio disk, or virtio-scsi controller. auto: as '
-            'many as vCPUs.',
+            'many as vCPUs, within the interrupts of the guest.',
         ),
     )
 
@@ -33,9 +33,8 @@ class DiskQueues(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        asked = request.value(QUEUES)
-        count = min(request.vcpus, 256) if asked == 'auto' else asked
-        if isinstance(count, int) and count > request.vcpus:
+        count = queue_budget.share(request, guest, site).disk
+        if count > request.vcpus:
             yield Consequence(
                 'idle-queues',
                 'tenant',

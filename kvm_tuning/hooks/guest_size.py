@@ -9,6 +9,7 @@ from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.cache_topology import TOPOLOGY
 
 
 class GuestSize(Hook):
@@ -38,7 +39,7 @@ class GuestSize(Hook):
                     f'ask for cells in the flavor (hw:numa_nodes)'
                 )
             yield Element('vcpu', {'current': None}, str(request.vcpus))
-            if guest.cpu_topology:
+            if guest.cpu_topology and not request.get(TOPOLOGY):
                 # libvirt refuses a topology of another number of vCPUs.
                 topology: dict[str, str | None] = dict.fromkeys(
                     guest.cpu_topology

@@ -59,8 +59,6 @@ class NumaCells(Hook):
         'kvm:emulator_cpus',
         'kvm:iothread_cpus',
         'kvm:vhost_cpus',
-        'kvm:vfs',
-        'pci_passthrough:alias',
     )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:

@@ -2,35 +2,39 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core import queue_budget
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Flag, Knob
 from kvm_tuning.core.placement import Placement
-from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.queue_budget import (
+    MULTIQUEUE,
+    ROUTES,
+    TAP_QUEUES,
+    WINDOWS_QUEUES,
+    Budget,
+)
+from kvm_tuning.core.queue_budget import VIF as QUEUES
+from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept
-
-QUEUES = 'kvm:vif_queues'
-MULTIQUEUE = 'hw:vif_multiqueue_enabled'
-
-# The kernel's MAX_TAP_QUEUES since 4.0.
-_TAP_QUEUES = 256
 
 
 class VifQueues(Hook):
     """A queue is a pair (receive and transmit). More queues than vCPUs are
-    of no use; more than the tap device takes do not start.
+    of no use, more than the tap device takes do not start, and all devices
+    of the guest share one budget of interrupts.
     """
 
     name = 'vif_queues'
     knobs = (
         Knob(
             QUEUES,
-            Count(1, _TAP_QUEUES, ('auto',)),
+            Count(1, TAP_QUEUES, ('auto',)),
             'Queues of each virtio NIC, at most one a vCPU. auto: as many as '
-            'vCPUs, within what the tap device takes. The guest must enable '
-            'them (ethtool -L).',
+            'vCPUs, within what the tap device and the interrupts of the '
+            'guest allow. The guest must enable them (ethtool -L).',
         ),
         Knob(
             MULTIQUEUE,
@@ -50,10 +54,18 @@ class VifQueues(Hook):
             yield ConflictingKnobs(
                 f'{queues} contradicts {multi}: remove one of them'
             )
-        if isinstance(queues.value, int) and queues.value > request.vcpus:
+        if not isinstance(queues.value, int):
+            return
+        if queues.value > request.vcpus:
             yield ConflictingKnobs(
                 f'{queues}: more queues than vCPUs ({request.vcpus}) are of '
                 f'no use; set at most {request.vcpus}, or auto'
+            )
+        windows = request.value('os_type') == 'windows'
+        if windows and queues.value > WINDOWS_QUEUES:
+            yield ConflictingKnobs(
+                f'{queues}: the virtio driver for Windows is stable with '
+                f'{WINDOWS_QUEUES} queues at most'
             )
 
     def effects(
@@ -63,35 +75,55 @@ class VifQueues(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        limit = site.capabilities.tap_queues or _TAP_QUEUES
         asked = request.get(QUEUES)
-        count = min(request.vcpus, limit)
+        limit = site.capabilities.tap_queues or TAP_QUEUES
         if asked is not None and isinstance(asked.value, int):
-            if asked.value > limit:
+            most = queue_budget.most_queues(request, limit)
+            if asked.value > most:
                 yield unkept(
-                    asked, str(limit), f'a tap device here takes {limit}'
+                    asked, str(most), f'a tap device here takes {limit}'
                 )
-            count = min(asked.value, count)
-        elif asked is None and not request.value(MULTIQUEUE):
-            count = 1
         if not guest.virtio_nics:
-            yield from _no_nic(asked)
+            yield Consequence(
+                'no-virtio-nic',
+                'operator',
+                f'{asked or request.get(MULTIQUEUE)}: the guest has no '
+                f'virtio NIC, nothing to do',
+            )
             return
+        budget = queue_budget.share(request, guest, site)
+        if budget.routes > ROUTES:
+            raise ConflictingKnobs(
+                f'{asked or request.get(MULTIQUEUE)}: with it the devices of '
+                f'the guest take {budget.routes} interrupts, of {ROUTES} '
+                f'that KVM can route; ask for fewer queues, or auto'
+            )
+        count = queues_of(request, guest, site)
         for nic in guest.virtio_nics:
             yield Element(f'{nic.path}/driver', {'queues': str(count)})
-        if count > 1:
-            yield Consequence(
-                'enable-queues',
-                'tenant',
-                f'the guest uses {count} queues a NIC only after '
-                f'`ethtool -L <nic> combined {count}`',
-            )
+        yield from _notes(budget, count, len(guest.virtio_nics))
 
 
-def _no_nic(asked: Asked | None) -> Iterable[Outcome]:
-    if asked is not None:
+def queues_of(request: Request, guest: Guest, site: Site) -> int:
+    """Return the queues of each virtio NIC."""
+    limit = site.capabilities.tap_queues or TAP_QUEUES
+    most = queue_budget.most_queues(request, limit)
+    return min(queue_budget.share(request, guest, site).nic, most)
+
+
+def _notes(budget: Budget, count: int, nics: int) -> Iterable[Outcome]:
+    if count < budget.wanted and budget.routes > ROUTES - 2 * nics:
         yield Consequence(
-            'no-virtio-nic',
+            'queues-shared',
             'operator',
-            f'{asked}: the guest has no virtio NIC, nothing to do',
+            f'{count} queues for each of {nics} NICs instead of '
+            f'{budget.wanted}: together the devices take {budget.routes} of '
+            f'{ROUTES} interrupts that KVM can route',
+        )
+    if count > 1:
+        yield Consequence(
+            'enable-queues',
+            'tenant',
+            f'the guest uses {count} queues a NIC only after `ethtool -L '
+            f'<nic> combined {count}`',
         )

@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 #: What core/ and hooks/ may import: values, text and data structures.
 PURE = {
     'abc', 'bisect', 'bz2', 'collections', 'copy', 'dataclasses', 'difflib',
-    'enum', 'functools', 'heapq', 'itertools', 'json', 'math', 'operator',
+    'enum', 'functools', 'hashlib', 'heapq', 'itertools', 'json', 'math', 'operator',
     're', 'shlex', 'string', 'typing', 'types', 'unicodedata', 'lxml', 'yaml',
 }  # fmt: skip
 FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}

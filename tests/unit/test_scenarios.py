@@ -11,10 +11,11 @@ import yaml
 from kvm_tuning import loader
 from kvm_tuning.core import cpuset, domain, paths, plan, request
 from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Capabilities, Policy, Probe, Site, Storage
-from tests.fixtures.fake_host import FakeHost
+from tests.fixtures.fake_host import FakeHost, FakePf
 
 HERE = Path(__file__).parent.parent / 'scenarios'
 GUESTS = HERE / 'guests'
@@ -43,6 +44,16 @@ PROFILES = {
     'uring': {'kvm:disk_io': 'io_uring'},
 }
 
+PCI_ALIASES = {
+    'igbvf': {
+        'vendor_id': '8086',
+        'product_id': '10CA',
+        'device_type': 'type-VF',
+        'numa_policy': 'required',
+    },
+    'igb': {'vendor_id': '8086', 'device_type': 'type-PF'},
+}
+
 YES = Probe(True, 'works')
 
 
@@ -68,6 +79,8 @@ def capabilities(overrides):
         'vhost_net': YES,
         'io_uring': YES,
         'tap_queues': 256,
+        'transparent_huge_pages': 'madvise',
+        'management_nics': frozenset({'eno1'}),
         'storage': {
             '/images/root.raw': Storage('file', YES, YES),
             '/dev/vg/data': Storage('block', YES, YES),
@@ -85,7 +98,9 @@ def capabilities(overrides):
                 )
                 for path, each in value.items()
             }
-        elif isinstance(value, str):
+        elif key == 'management_nics':
+            values[key] = frozenset(value)
+        elif isinstance(value, str) and isinstance(values[key], Probe):
             values[key] = Probe(False, value)
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
@@ -95,12 +110,13 @@ def capabilities(overrides):
 def site_of(scenario):
     """Return the site of a scenario."""
     limits = {**POLICY, **scenario.get('policy', {})}
-    claims = ()
-    if 'taken' in scenario:
-        taken = cpuset.parse(scenario['taken'])
-        claims = (Claim('others', 'others', taken),)
+    host = {**HOST, **scenario.get('host', {})}
+    host['pfs'] = tuple(FakePf(**each) for each in host.get('pfs', ()))
+    taken = cpuset.parse(scenario.get('taken', ''))
+    devices = frozenset(scenario.get('taken_devices', ()))
+    claims = (Claim('others', 'others', taken, devices=devices),)
     return Site(
-        FakeHost(**{**HOST, **scenario.get('host', {})}).inventory(),
+        FakeHost(**host).inventory(),
         Ledger(claims),
         capabilities(scenario.get('capabilities')),
         Policy(
@@ -142,8 +158,14 @@ def plan_of(scenario, without=None):
         knobs,
         PROFILES,
         scenario.get('defaults'),
+        PCI_ALIASES,
     )
     return which, plan.make(hooks, asked, which.guest, site_of(scenario))
+
+
+def settings_of(made):
+    """Return the settings of a plan."""
+    return [each for each in made.effects if isinstance(each, Setting)]
 
 
 def found(root, address):
@@ -191,6 +213,11 @@ class ScenarioTest(testtools.TestCase):
         self.assertEqual(
             set(), set(scenario.get('consequences', ())) - codes, codes
         )
+        settings = {f'{s.kind}/{s.name}': s.value for s in settings_of(made)}
+        for address, value in scenario.get('settings', {}).items():
+            self.assertEqual(str(value), settings.get(address), address)
+        if 'devices' in scenario:
+            self.assertEqual(set(scenario['devices']), made.claim.devices)
         self._laws(which, made, tuned)
 
     def _refused(self):
@@ -258,7 +285,11 @@ class CoverageTest(testtools.TestCase):
                 for address, value in each.get('holds', {}).items()
             ) or not codes.issuperset(each.get('consequences', ())):
                 proven.add(each['knob'])
-            if made.demands != plan_of(each)[1].demands:
+            whole = plan_of(each)[1]
+            if (made.demands, settings_of(made)) != (
+                whole.demands,
+                settings_of(whole),
+            ):
                 proven.add(each['knob'])
         self.assertEqual(set(), set(loader.knobs(loader.load())) - proven)
 

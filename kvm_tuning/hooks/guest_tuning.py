@@ -1,0 +1,63 @@
+"""What only the guest itself can do; cloud-init delivers it."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Phase, Scope, Setting
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import Flag, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.vif_queues import queues_of
+
+TUNING = 'kvm:guest_tuning'
+
+
+class GuestTuning(Hook):
+    """Settings of scope guest: the guest's own tools read them."""
+
+    name = 'guest_tuning'
+    knobs = (
+        Knob(
+            TUNING,
+            Flag(),
+            'The guest enables all queues of its NICs, leaves the order of '
+            'disk requests to the host, uses transparent huge pages where '
+            'programs ask for them, and balances its interrupts.',
+        ),
+    )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        if not request.value(TUNING):
+            return
+        if request.value('os_type') == 'windows':
+            yield Consequence(
+                'guest-tuning-skipped',
+                'tenant',
+                'guest tuning is for Linux guests; this one is Windows',
+            )
+            return
+        queues = queues_of(request, guest, site)
+        for nic in guest.virtio_nics:
+            if nic.mac is not None:
+                yield _setting(f'nic-channels/{nic.mac}', str(queues))
+        for disk in guest.data_disks:
+            yield _setting(f'disk-scheduler/{disk.target}', 'none')
+        yield _setting('transparent-huge-pages', 'madvise')
+        yield _setting('irqbalance', 'on')
+        yield Consequence(
+            'guest-tuning',
+            'tenant',
+            'the guest needs cloud-init to receive its tuning',
+        )
+
+
+def _setting(name: str, value: str) -> Setting:
+    return Setting('guest', name, value, Scope.GUEST, Phase.AFTER_START)

@@ -1,0 +1,98 @@
+"""macvtap modes of the guest's direct NICs."""
+
+from collections.abc import Iterable
+
+from kvm_tuning.core.effects import Consequence, Element, Hold
+from kvm_tuning.core.exceptions import ConflictingKnobs, Exhausted
+from kvm_tuning.core.guest import Guest, Interface
+from kvm_tuning.core.knobs import Choice, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
+
+MODE = 'kvm:macvtap_mode'
+
+
+class Macvtap(Hook):
+    """A direct NIC is a macvtap device on a NIC of the host. What kind of
+    VIF a port gets is the network's choice, so that this hook only sets the
+    mode of what is direct.
+    """
+
+    name = 'macvtap'
+    knobs = (
+        Knob(
+            MODE,
+            Choice(('bridge', 'vepa', 'private', 'passthrough')),
+            'How guests on one NIC of the host see each other: directly '
+            '(bridge), over the switch (vepa), not at all (private); or the '
+            'guest has the NIC for itself (passthrough).',
+        ),
+    )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        asked = request.get(MODE)
+        if asked is None:
+            return
+        nics = [nic for nic in guest.interfaces if nic.type == 'direct']
+        if not nics:
+            yield unkept(
+                asked,
+                'no direct NIC',
+                'the guest has no NIC of type direct (macvtap)',
+            )
+            return
+        for nic in nics:
+            _refuse(asked, nic, nics, site)
+            yield Element(f'{nic.path}/source', {'mode': str(asked.value)})
+            if asked.value == 'passthrough':
+                yield Hold(f'nic/{nic.source.get("dev", "")}')
+        names = ', '.join(sorted({nic.source.get('dev', '') for nic in nics}))
+        yield Consequence(
+            'host-unreachable',
+            'tenant',
+            f'host and guest cannot talk to each other over {names}',
+        )
+        if request.value('os_type') == 'windows':
+            yield Consequence(
+                'windows-macvtap',
+                'tenant',
+                'Windows guests change MAC filters in ways that macvtap '
+                'passes on only with trustGuestRxFilters',
+            )
+        yield Consequence(
+            'not-migratable',
+            'operator',
+            f'migration needs a NIC called {names} on the other host, and '
+            f'connections break',
+        )
+
+
+def _refuse(
+    asked: Asked, nic: Interface, nics: list[Interface], site: Site
+) -> None:
+    """Raise what speaks against ``asked`` on one NIC."""
+    device = nic.source.get('dev', '')
+    management = site.capabilities.management_nics
+    if management is not None and device in management:
+        raise ConflictingKnobs(
+            f'{asked}: {device} carries the address or the default route of '
+            f'the host, and a guest on it could not talk to the host or, '
+            f'with passthrough, would cut it off: use another NIC'
+        )
+    if asked.value != 'passthrough':
+        return
+    if sum(other.source.get('dev') == device for other in nics) > 1:
+        raise ConflictingKnobs(
+            f'{asked}: two NICs of the guest are on {device}, and '
+            f'passthrough gives it to one only'
+        )
+    if f'nic/{device}' in site.ledger.devices:
+        raise Exhausted(f'{asked}: another guest has {device} for itself')

@@ -1,0 +1,235 @@
+"""SR-IOV VFs: how many, how attached, and their attributes on the PF."""
+
+from collections.abc import Iterable
+import hashlib
+
+from kvm_tuning.core.demands import Affinity, Demand, DeviceDemand
+from kvm_tuning.core.effects import (
+    Consequence,
+    Element,
+    Phase,
+    Scope,
+    Setting,
+)
+from kvm_tuning.core.exceptions import (
+    ConflictingKnobs,
+    RequestError,
+    Unsupported,
+)
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.inventory import PciDevice
+from kvm_tuning.core.knobs import Choice, Count, Flag, Knob
+from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
+
+VFS = 'kvm:vfs'
+ATTACHMENT = 'kvm:vf_attachment'
+VLAN = 'kvm:vf_vlan'
+TRUST = 'kvm:vf_trust'
+SPOOF_CHECK = 'kvm:vf_spoof_check'
+MAX_RATE = 'kvm:vf_max_rate'
+AFFINITY = 'hw:pci_numa_affinity_policy'
+
+_ATTRIBUTES = (VLAN, TRUST, SPOOF_CHECK, MAX_RATE)
+# Intel 82576: its VF driver for Windows was never released for current ones.
+_82576_VF = '10ca'
+# Intel I350: igb's ndo_set_vf_rate answers for 82576 only.
+_I350_VF = '1520'
+
+
+class Sriov(Hook):
+    """VFs are chosen with the CPUs and pages, in one decision. Each gets a
+    MAC of its own, made of the guest's UUID, so that it keeps it.
+    """
+
+    name = 'sriov'
+    knobs = (
+        Knob(
+            VFS,
+            Count(0, 64),
+            'Number of SR-IOV VFs that the guest gets, near its vCPUs.',
+            preferable=False,
+        ),
+        Knob(
+            ATTACHMENT,
+            Choice(('hostdev', 'macvtap')),
+            'The guest drives the VF itself (hostdev, by VFIO), or has a '
+            'virtio NIC on it (macvtap passthrough).',
+            default='hostdev',
+            preferable=False,
+        ),
+        Knob(
+            VLAN,
+            Count(0, 4094),
+            'VLAN that the PF tags the traffic of the VFs with; 0: none.',
+            preferable=False,
+        ),
+        Knob(
+            TRUST,
+            Flag(),
+            'The guest may change the MAC and receive what is not for it.',
+            preferable=False,
+        ),
+        Knob(
+            SPOOF_CHECK,
+            Flag(),
+            'The PF drops what the guest sends from a foreign MAC.',
+            preferable=False,
+        ),
+        Knob(
+            MAX_RATE,
+            Count(1, 1_000_000),
+            'Most that each VF may send, in Mbit/s.',
+            preferable=False,
+        ),
+        Knob(
+            AFFINITY,
+            Choice(tuple(each.value for each in Affinity)),
+            'How near to the vCPUs a VF or another PCI device must be.',
+            nova=True,
+            image='hw_pci_numa_affinity_policy',
+            preferable=False,
+        ),
+    )
+
+    def check(self, request: Request) -> Iterable[RequestError | Consequence]:
+        count = request.value(VFS)
+        for key in (ATTACHMENT, *_ATTRIBUTES):
+            asked = request.get(key)
+            if asked is not None and not count:
+                yield ConflictingKnobs(f'{asked} needs {VFS}, too')
+        if count and request.value(ATTACHMENT) != 'macvtap':
+            yield Consequence(
+                'not-migratable',
+                'operator',
+                'a guest that drives a VF cannot be live-migrated',
+            )
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
+        count = request.value(VFS)
+        if not isinstance(count, int) or not count:
+            return
+        unlike = {}
+        if request.value('os_type') == 'windows':
+            unlike['product'] = frozenset({_82576_VF})
+        yield DeviceDemand(
+            VFS,
+            count,
+            affinity(request),
+            {'kind': frozenset({'vf'})},
+            unlike,
+        )
+
+    def effects(
+        self,
+        request: Request,
+        guest: Guest,
+        placement: Placement,
+        site: Site,
+    ) -> Iterable[Outcome]:
+        addresses = placement.devices.get(VFS, ())
+        for number, address in enumerate(addresses):
+            device = site.inventory.device[address]
+            mac = mac_of(guest, number)
+            if request.value(ATTACHMENT) == 'macvtap':
+                yield from _macvtap(request, device, mac)
+            else:
+                yield from _hostdev(request, device, mac)
+            yield from _settings(request, device)
+
+
+def affinity(request: Request) -> Affinity:
+    """Return how near a device must be; legacy is Nova's default."""
+    return Affinity(request.value(AFFINITY, 'legacy'))
+
+
+def mac_of(guest: Guest, number: int) -> str:
+    """Return the MAC of the guest's VF ``number``: always the same one, in
+    QEMU's range.
+    """
+    digest = hashlib.sha256(f'{guest.owner}/vf/{number}'.encode()).hexdigest()
+    return f'52:54:00:{digest[:2]}:{digest[2:4]}:{digest[4:6]}'
+
+
+def _hostdev(
+    request: Request, device: PciDevice, mac: str
+) -> Iterable[Outcome]:
+    if device.iommu_group is None:
+        raise Unsupported(
+            f'{request.get(VFS)}: VF {device.address} is in no IOMMU group; '
+            f'enable the IOMMU of this host (intel_iommu=on, or AMD-Vi in '
+            f'the firmware)'
+        )
+    path = f"devices/interface[mac/@address='{mac}']"
+    yield Element(path, {'type': 'hostdev', 'managed': 'yes'}, make=True)
+    yield Element(
+        f'{path}/source/address', address_of(device.address), make=True
+    )
+    vlan = request.value(VLAN)
+    if vlan:
+        yield Element(f"{path}/vlan/tag[@id='{vlan}']", make=True)
+
+
+def _macvtap(
+    request: Request, device: PciDevice, mac: str
+) -> Iterable[Outcome]:
+    if not device.interfaces:
+        raise Unsupported(
+            f'{request.get(ATTACHMENT)}: VF {device.address} has no network '
+            f'interface (driver {device.driver or "none"}); bind it to its '
+            f'network driver'
+        )
+    path = f"devices/interface[mac/@address='{mac}']"
+    yield Element(path, {'type': 'direct'}, make=True)
+    yield Element(
+        f'{path}/source',
+        {'dev': device.interfaces[0], 'mode': 'passthrough'},
+        make=True,
+    )
+    yield Element(f'{path}/model', {'type': 'virtio'}, make=True)
+    yield Consequence(
+        'host-unreachable',
+        'tenant',
+        f'host and guest cannot talk to each other over '
+        f'{device.interfaces[0]}',
+    )
+
+
+def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
+    """Yield the attributes that the PF keeps for the VF."""
+    for key in _ATTRIBUTES:
+        asked = request.get(key)
+        if asked is None:
+            continue
+        if key == MAX_RATE and device.product == _I350_VF:
+            yield unkept(
+                asked, 'no limit', 'an Intel I350 limits the rate of no VF'
+            )
+            continue
+        if key == VLAN and request.value(ATTACHMENT) != 'macvtap':
+            continue  # libvirt sets it, from <vlan>.
+        value = asked.value
+        text = str(int(value)) if isinstance(value, bool) else str(value)
+        name = key.removeprefix('kvm:vf_')
+        yield Setting(
+            'vf-attribute',
+            f'{device.pf}/{device.vf_index}/{name}',
+            text,
+            Scope.INSTANCE,
+            Phase.BEFORE_START,
+        )
+
+
+def address_of(address: str) -> dict[str, str | None]:
+    """Return the attributes of libvirt's ``<address>`` of a PCI function."""
+    domain, bus, rest = address.split(':')
+    slot, function = rest.split('.')
+    return {
+        'type': 'pci',
+        'domain': f'0x{domain}',
+        'bus': f'0x{bus}',
+        'slot': f'0x{slot}',
+        'function': f'0x{function}',
+    }
