@@ -17,8 +17,8 @@ ROOT = PACKAGE.parent
 #: What core/ and hooks/ may import: values, text and data structures.
 PURE = {
     'abc', 'bisect', 'bz2', 'collections', 'copy', 'dataclasses', 'difflib',
-    'enum', 'functools', 'hashlib', 'heapq', 'itertools', 'json', 'math', 'operator',
-    're', 'shlex', 'string', 'typing', 'types', 'unicodedata', 'lxml', 'yaml',
+    'enum', 'functools', 'hashlib', 'heapq', 'itertools', 'json', 'math',
+    'operator', 're', 'shlex', 'string', 'typing', 'types', 'unicodedata', 'lxml', 'yaml',
 }  # fmt: skip
 FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}
 
