@@ -184,7 +184,7 @@ class Report(Lister, metaclass=abc.ABCMeta):
             stdout.write('\n')
         if section.title:
             stdout.write(f'{section.title}\n')
-        if section.columns:
+        if section.rows:
             rows = [
                 ['-' if each is None else each for each in row]
                 for row in section.rows

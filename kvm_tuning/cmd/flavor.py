@@ -124,12 +124,12 @@ class _Check:
         self, flavor: 'Flavor', image: 'Image | None', profiles: 'Profiles'
     ) -> 'Request | None':
         from kvm_tuning import loader
-        from kvm_tuning.conf import defaults
+        from kvm_tuning.cmd import requests
         from kvm_tuning.core import request
         from kvm_tuning.core.exceptions import RequestError
 
         knobs = loader.knobs(self.hooks)
-        preferred = defaults.knobs(self.conf)
+        preferred = requests.defaults(self.hooks, self.conf)
         try:
             return request.read(flavor, image, knobs, profiles, preferred)
         except RequestError as error:

@@ -47,6 +47,8 @@ class Application(app.App):
             command_manager=CommandManager(NAMESPACE),
             stdout=stdout,
             stderr=stderr,
+            # --help behind a command is the command's.
+            deferred_help=True,
         )
         self.parser.prog = self.NAME
         group = self.parser.add_argument_group('configuration')
@@ -69,6 +71,7 @@ class Application(app.App):
         )
 
     def run(self, argv: list[str]) -> int:
+        """Run the command of ``argv``; return the exit status."""
         status = super().run(argv or ['help'])
         # Options without a command: cliff wants to open its shell.
         return 2 if self.interactive_mode else status

@@ -50,6 +50,23 @@ def profiles(
     return profiles_.texts(found.values())
 
 
+def defaults(
+    hooks: Sequence[Hook], conf: 'cfg.ConfigOpts'
+) -> Mapping[str, str]:
+    """Return what this host prefers, checked.
+
+    :raises ConfigInvalid: a knob or its value is wrong.
+    """
+    from kvm_tuning.conf import defaults as defaults_
+    from kvm_tuning.host import profiles as profiles_
+
+    knobs = loader.knobs(hooks)
+    return {
+        key: profiles_.preferred('[defaults] knobs', key, text, knobs)
+        for key, text in defaults_.knobs(conf).items()
+    }
+
+
 def read(
     parsed_args: argparse.Namespace,
     hooks: Sequence[Hook],
@@ -61,12 +78,10 @@ def read(
     :raises RequestError: what is wrong with them.
     :raises ConfigInvalid: what is wrong with a profile or a default.
     """
-    from kvm_tuning.conf import defaults
-
     return request.read(
         flavor(parsed_args.flavor),
         image(parsed_args.image),
         loader.knobs(hooks),
         profiles(hooks, conf, root),
-        defaults.knobs(conf),
+        defaults(hooks, conf),
     )

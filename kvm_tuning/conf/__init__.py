@@ -4,7 +4,8 @@ There is no global ``CONF``: :func:`load` makes one, and it is passed to
 whoever needs it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+import difflib
 import os
 
 from oslo_config import cfg
@@ -30,8 +31,8 @@ def load(
 
     :param files: read these instead of the ones below ``root``.
     :param directories: read the ``*.conf`` in these, too.
-    :raises ConfigInvalid: a file cannot be read, or an option has a value
-        that is outside of its type.
+    :raises ConfigInvalid: a file cannot be read, names an option that there
+        is none of, or gives one a value that is outside of its type.
     """
     conf = cfg.ConfigOpts()
     for group, options in opts.list_opts():
@@ -49,6 +50,8 @@ def load(
             use_env=False,
         )
         _read_all(conf)
+        for path in (*conf.config_file, *_parts(conf.config_dir)):
+            _check_names(path)
     except (cfg.Error, ValueError, OSError) as exc:
         names = ', '.join((*files, *directories))
         text = ' '.join(str(exc).split())
@@ -91,8 +94,9 @@ def _bound(path: str) -> None:
     """Refuse what is no plain file of a bounded size."""
     try:
         size = os.stat(path).st_size
-    except OSError as exc:
-        raise ConfigInvalid(f'{path}: {exc.strerror}') from exc
+    except (OSError, ValueError) as exc:
+        why = getattr(exc, 'strerror', None) or str(exc)
+        raise ConfigInvalid(f'{path}: {why}') from exc
     if not os.path.isfile(path):
         raise ConfigInvalid(f'{path} is not a file')
     if size > MAX_BYTES:
@@ -108,3 +112,31 @@ def _read_all(conf: cfg.ConfigOpts) -> None:
     for group, options in opts.list_opts():
         for option in options:
             conf[group][option.dest]
+
+
+def _check_names(path: str) -> None:
+    """Refuse what is no option: oslo.config passes over it."""
+    known = {
+        group: {option.dest for option in options}
+        for group, options in opts.list_opts()
+    }
+    sections: dict[str, dict[str, list[str]]] = {}
+    cfg.ConfigParser(path, sections).parse()
+    for group, values in sections.items():
+        # A sample has a [DEFAULT] without options.
+        if values and group not in known:
+            raise ConfigInvalid(
+                f'{path}: [{group}] is no group of options'
+                f'{_like(group, known)}'
+            )
+        for name in values:
+            if name not in known[group]:
+                raise ConfigInvalid(
+                    f'{path}: [{group}] {name} is no option'
+                    f'{_like(name, known[group])}'
+                )
+
+
+def _like(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean {close[0]}?' if close else ''

@@ -15,6 +15,7 @@ import yaml
 from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.request import PROFILE
 
 #: Most bytes of one file.
 MAX_BYTES = 1 << 16
@@ -95,7 +96,7 @@ def _read(name: str, path: str, knobs: Mapping[str, Knob]) -> Profile:
         name=name,
         help=help_.strip(),
         knobs={
-            str(key): _text(path, str(key), value, knobs)
+            str(key): preferred(path, str(key), value, knobs)
             for key, value in values.items()
         },
         path=path,
@@ -121,13 +122,20 @@ def _parse(path: str) -> Any:
         raise ConfigInvalid(f'{path} is no YAML: {what}') from exc
 
 
-def _text(path: str, key: str, value: Any, knobs: Mapping[str, Knob]) -> str:
-    """Return the knob text of a YAML value, checked."""
+def preferred(
+    path: str, key: str, value: Any, knobs: Mapping[str, Knob]
+) -> str:
+    """Return the knob text of a preferred value, checked.
+
+    :param path: where it is written, for messages.
+    :raises ConfigInvalid: there is no such knob, it is none to prefer, or
+        the value is outside of its kind.
+    """
     knob = knobs_.by_name(knobs, key)
     if knob is None:
         raise ConfigInvalid(f'{path}: {key} is no knob; see knob list')
-    if not knob.preferable:
-        raise ConfigInvalid(f'{path}: {key} cannot be set by a profile')
+    if not knob.preferable or key == PROFILE:
+        raise ConfigInvalid(f'{path}: {key} cannot be set here')
     if isinstance(value, bool):
         text = 'true' if value else 'false'
     elif isinstance(value, str | int):

@@ -1,0 +1,357 @@
+import dataclasses
+import multiprocessing
+import os
+
+import fixtures
+import testtools
+
+from kvm_tuning import conf, loader
+from kvm_tuning.adapters import lock, repin, standalone
+from kvm_tuning.core import cpuset, domain, request
+from kvm_tuning.core.documents import Flavor
+from kvm_tuning.core.exceptions import (
+    ConfigInvalid,
+    Exhausted,
+    LibvirtFailed,
+    LockFailed,
+    SettingRejected,
+    Unsupported,
+)
+from tests.fixtures import memory_dir
+from tests.fixtures.domain_store import DomainStore
+from tests.fixtures.fake_host import FakeHost
+
+HOST = FakeHost(cells=2, l3_per_cell=1, cores=5, threads=1)
+SPECS = {'hw:cpu_policy': 'dedicated', 'kvm:emulator_cpus': 'housekeeping'}
+
+
+def ask(vcpus=2, ram=256, **specs):
+    flavor = Flavor('f', '1', vcpus, ram, 0, specs or SPECS)
+    return request.read(flavor, None, loader.knobs(loader.load()))
+
+
+def tune(store, settings, root, name, asked=None):
+    return standalone.tune(
+        store, settings, loader.load(), asked or ask(), name, root
+    )
+
+
+def pins(store, name, live=False):
+    record = store.record(name)
+    guest = domain.read(record.live if live else record.defined).current
+    return {v: min(cpus) for v, cpus in guest.pins.items()}
+
+
+class StoreTest(testtools.TestCase):
+    #: Three guests of two vCPUs.
+    dedicated = '1-4,6-7'
+
+    def setUp(self):
+        super().setUp()
+        self.become(HOST)
+        self.store = DomainStore(self.useFixture(fixtures.TempDir()).path)
+        self.conf = self.settings()
+
+    def become(self, host):
+        self.root = self.useFixture(fixtures.TempDir(memory_dir.place())).path
+        host.write(self.root)
+
+    def settings(self, **libvirt):
+        folder = self.useFixture(fixtures.TempDir()).path
+        path = os.path.join(folder, 'c.conf')
+        values = {'lock_path': folder, **libvirt}
+        with open(path, 'w') as file:
+            file.write(f'[placement]\ndedicated_cpus = {self.dedicated}\n')
+            file.write('[libvirt]\n')
+            file.writelines(f'{k} = {v}\n' for k, v in values.items())
+        return conf.load(self.root, [path])
+
+    def tune(self, name, asked=None):
+        return tune(self.store, self.conf, self.root, name, asked)
+
+    def start(self, name):
+        standalone.start(self.store, self.conf, name, self.root)
+        guest = domain.read(self.store.record(name).live).current
+        self.store.affinity[name] = (
+            dict(guest.pins),
+            dict(guest.iothread_pins),
+        )
+        self.store.emulator = guest.emulator_pin or frozenset(range(8))
+
+    def repin(self, name, cpus=None):
+        return repin.repin(
+            self.store, self.conf, loader.load(), name, cpus, self.root
+        )
+
+
+class TuneTest(StoreTest):
+    def test_rewrites_the_definition(self):
+        self.store.add('g')
+        change = self.tune('g')
+        self.assertTrue(change.changed)
+        self.assertFalse(change.running)
+        self.assertEqual({0: 6, 1: 7}, pins(self.store, 'g'))
+
+    def test_twice_changes_nothing(self):
+        self.store.add('g')
+        self.tune('g')
+        self.assertFalse(self.tune('g').changed)
+
+    def test_undo_gives_the_former_bytes(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+        self.tune('g')
+        change = standalone.undo(self.store, self.conf, 'g')
+        self.assertTrue(change.changed)
+        self.assertEqual(before, self.store.record('g').defined)
+
+    def test_gives_no_pcpu_twice(self):
+        for name in 'abc':
+            self.store.add(name)
+            self.tune(name)
+        self.store.add('d')
+        before = self.store.record('d').defined
+        self.assertRaises(Exhausted, self.tune, 'd')
+        self.assertEqual(before, self.store.record('d').defined)
+        held = [p for n in 'abc' for p in pins(self.store, n).values()]
+        self.assertEqual([1, 2, 3, 4, 6, 7], sorted(held))
+
+    def test_without_dedicated_cpus_a_dedicated_guest_is_refused(self):
+        self.store.add('g')
+        folder = self.useFixture(fixtures.TempDir()).path
+        path = os.path.join(folder, 'c.conf')
+        with open(path, 'w') as file:
+            file.write(f'[libvirt]\nlock_path = {folder}\n')
+        self.conf = conf.load(self.root, [path])
+        error = self.assertRaises(Unsupported, self.tune, 'g')
+        self.assertIn('[placement] dedicated_cpus', str(error))
+
+    def test_a_transient_domain_is_refused(self):
+        self.store.add('g')
+        self.store.start('g')
+        (self.store.folder / 'g.xml').unlink()
+        self.assertRaises(Unsupported, self.tune, 'g')
+
+    def test_a_rejected_definition_leaves_the_old_one(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+        self.store.fail.add('define')
+        self.assertRaises(LibvirtFailed, self.tune, 'g')
+        self.assertEqual(before, self.store.record('g').defined)
+
+    def test_what_is_dropped_is_refused_and_put_back(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+        self.store.drop = '<nosharepages/>'
+        error = self.assertRaises(
+            SettingRejected,
+            self.tune,
+            'g',
+            ask(**{'kvm:page_sharing': 'false'}),
+        )
+        self.assertIn('memoryBacking/nosharepages', str(error))
+        self.assertEqual(before, self.store.record('g').defined)
+
+    def test_a_running_guest_is_told_what_needs_a_restart(self):
+        self.store.add('g')
+        self.start('g')
+        change = self.tune('g', ask(**{'kvm:page_sharing': 'false'}))
+        self.assertTrue(change.running)
+        self.assertEqual(
+            [('memoryBacking/nosharepages', 'absent', 'present')],
+            [(p.address, p.running, p.defined) for p in change.pending],
+        )
+
+    def test_a_running_guest_may_use_its_own_huge_pages_again(self):
+        free = FakeHost(cells=1, huge_pages={2048: 128})
+        full = dataclasses.replace(free, used_pages={(0, 2048): 128})
+        big = ask(**{'hw:mem_page_size': '2048'})
+        self.store.add('g')
+        self.become(full)
+        self.assertRaises(Exhausted, self.tune, 'g', big)
+        self.become(free)
+        self.tune('g', big)
+        self.start('g')
+        self.become(full)
+        self.assertFalse(self.tune('g', big).changed)
+
+
+class StartTest(StoreTest):
+    def test_starts_once(self):
+        self.store.add('g')
+        self.tune('g')
+
+        def start():
+            return standalone.start(self.store, self.conf, 'g', self.root)
+
+        self.assertTrue(start())
+        self.assertFalse(start())
+
+    def test_refuses_what_somebody_else_has(self):
+        self.store.add('g')
+        self.tune('g')
+        self.store.add('other')
+        self.store.start('other')
+        taken = pins(self.store, 'g')[0]
+        self.store.affinity['other'] = ({0: frozenset({taken})}, {})
+        error = self.assertRaises(
+            Exhausted,
+            standalone.start,
+            self.store,
+            self.conf,
+            'g',
+            self.root,
+        )
+        self.assertIn("'other' holds", str(error))
+        self.assertNotIn(('start', 'g'), self.store.calls)
+
+
+class ListTest(StoreTest):
+    def test_who_holds_what(self):
+        self.store.add('g')
+        self.store.add('h')
+        self.tune('g')
+        found = standalone.holders(self.store, self.conf, self.root)
+        self.assertEqual(['g', 'h'], [each.name for each in found])
+        self.assertEqual(['f', ''], [each.flavor for each in found])
+        self.assertEqual({6, 7}, found[0].claims[0].pcpus)
+        self.assertEqual((), found[1].claims)
+
+
+class RepinTest(StoreTest):
+    #: Room beside the guest, in its cell and in the other one.
+    dedicated = '1-3,6-9'
+
+    def setUp(self):
+        super().setUp()
+        self.store.add('g')
+        self.tune('g')
+        self.start('g')
+        self.store.calls.clear()
+
+    def test_nothing_to_do(self):
+        done = self.repin('g')
+        self.assertFalse(done.changed)
+        self.assertEqual((), done.moves)
+
+    def test_moves_back_what_was_moved_by_hand(self):
+        self.store.affinity['g'][0][0] = frozenset({7})
+        done = self.repin('g')
+        self.assertEqual(
+            [('vCPU 0', {7}, {1})],
+            [(m.thread, m.before, m.pin.cpus) for m in done.moves],
+        )
+        self.assertEqual({1}, self.store.affinity['g'][0][0])
+
+    def test_moves_within_its_cell(self):
+        done = self.repin('g', '2-3')
+        self.assertTrue(done.changed)
+        self.assertEqual({0: 2, 1: 3}, pins(self.store, 'g'))
+        self.assertEqual({0: {2}, 1: {3}}, dict(self.store.affinity['g'][0]))
+        live = domain.read(
+            f'<domain><metadata>{self.store.metadata}</metadata></domain>'
+        )
+        self.assertEqual({2, 3}, live.receipt.claim.pcpus)
+
+    def test_leaves_strict_memory_only_by_a_restart(self):
+        error = self.assertRaises(Unsupported, self.repin, 'g', '6-7')
+        self.assertIn('numatune strict', str(error))
+        self.assertEqual([], self.store.calls)
+
+    def test_a_place_outside_of_the_dedicated_ones_is_refused(self):
+        self.assertRaises(ConfigInvalid, self.repin, 'g', '0,2')
+
+    def test_all_goes_back_when_a_call_fails(self):
+        before = self.store.record('g').defined
+        for call in ('define', 'set_metadata'):
+            self.store.fail = {call}
+            self.assertRaises(LibvirtFailed, self.repin, 'g', '2-3')
+            self.assertEqual(
+                {0: {1}, 1: {2}}, dict(self.store.affinity['g'][0])
+            )
+        self.store.fail = set()
+        self.assertEqual(
+            cpuset.format({1, 2}),
+            cpuset.format(pins(self.store, 'g').values()),
+        )
+        self.assertEqual(len(before), len(self.store.record('g').defined))
+
+    def test_one_that_does_not_run_is_refused(self):
+        self.store.add('h')
+        self.assertRaises(Unsupported, self.repin, 'h')
+
+    def test_one_without_a_receipt_is_refused(self):
+        self.store.add('h')
+        self.start('h')
+        error = self.assertRaises(Unsupported, self.repin, 'h')
+        self.assertIn('never tuned', str(error))
+
+    def test_one_tuned_since_its_start_is_refused(self):
+        self.tune('g', ask(**SPECS, **{'kvm:page_sharing': 'false'}))
+        error = self.assertRaises(Unsupported, self.repin, 'g')
+        self.assertIn('restart', str(error))
+
+
+class LockTest(StoreTest):
+    def test_two_processes_never_give_one_pcpu_twice(self):
+        names = [f'g{number}' for number in range(6)]
+        for name in names:
+            self.store.add(name)
+        self.store.delay = 0.05
+        context = multiprocessing.get_context('fork')
+        outcomes = context.Queue()
+        processes = [
+            context.Process(
+                target=_tune_all,
+                args=(self.store, self.conf, self.root, mine, outcomes),
+            )
+            for mine in (names[::2], names[1::2])
+        ]
+        for process in processes:
+            process.start()
+        results = [outcomes.get(timeout=60) for _name in names]
+        for process in processes:
+            process.join(60)
+        # Six dedicated pCPUs hold three guests of two vCPUs.
+        self.assertEqual(['Exhausted'] * 3 + ['tuned'] * 3, sorted(results))
+        held = [
+            pcpu for name in names for pcpu in pins(self.store, name).values()
+        ]
+        self.assertEqual(sorted(set(held)), sorted(held))
+        self.assertEqual(6, len(held))
+
+    def test_gives_up_in_the_end(self):
+        impatient = self.settings(lock_timeout=0)
+        ready = multiprocessing.Event()
+        done = multiprocessing.Event()
+        holder = multiprocessing.get_context('fork').Process(
+            target=_hold, args=(impatient, ready, done)
+        )
+        holder.start()
+        self.addCleanup(holder.join, 30)
+        self.addCleanup(done.set)
+        self.assertTrue(ready.wait(30))
+        self.assertRaises(LockFailed, lock.held(impatient).__enter__)
+
+    def test_a_path_that_cannot_be_made(self):
+        file = os.path.join(self.root, 'file')
+        with open(file, 'w'):
+            pass
+        settings = self.settings(lock_path=f'{file}/lock')
+        error = self.assertRaises(LockFailed, lock.held(settings).__enter__)
+        self.assertIn('[libvirt] lock_path', str(error))
+
+
+def _tune_all(store, settings, root, names, outcomes):
+    for name in names:
+        try:
+            tune(store, settings, root, name)
+            outcomes.put('tuned')
+        except Exhausted as error:
+            outcomes.put(error.code)
+
+
+def _hold(settings, ready, done):
+    with lock.held(settings):
+        ready.set()
+        done.wait(60)

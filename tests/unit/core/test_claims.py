@@ -1,0 +1,148 @@
+import dataclasses
+
+import testtools
+
+from kvm_tuning import loader
+from kvm_tuning.core import claims, domain, plan, request
+from kvm_tuning.core.claims import Record
+from kvm_tuning.core.documents import Flavor
+from kvm_tuning.core.site import Policy, Site
+from tests.fixtures import domain_store
+from tests.fixtures.fake_host import FakeHost
+
+ONLINE = frozenset(range(8))
+DEDICATED = frozenset(range(2, 8))
+
+
+def tuned(name='g', vcpus=2, **extra_specs):
+    """Return a domain with dedicated vCPUs, and its claim."""
+    specs = {'hw:cpu_policy': 'dedicated', **extra_specs}
+    hooks = loader.load()
+    asked = request.read(
+        Flavor('f', '1', vcpus, 256, 0, specs), None, loader.knobs(hooks)
+    )
+    found = domain.read(domain_store.xml(name, vcpus))
+    host = FakeHost(cells=1, l3_per_cell=1, cores=8, threads=1).inventory()
+    site = Site(host, policy=Policy(dedicated_cpus=DEDICATED))
+    made = plan.make(hooks, asked, found.guest, site)
+    return domain.tune(found, made), made.claim
+
+
+def pinned(pins, name='h', vcpus=2):
+    """Return a domain without a receipt, its vCPUs pinned."""
+    elements = ''.join(
+        f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>"
+        for vcpu, cpus in pins.items()
+    )
+    return domain_store.xml(name, vcpus).replace(
+        '<devices>', f'<cputune>{elements}</cputune><devices>'
+    )
+
+
+def ledger(*records, dedicated=DEDICATED):
+    return claims.read(records, ONLINE, dedicated)
+
+
+class ReceiptTest(testtools.TestCase):
+    def test_a_stopped_guest_holds_what_was_promised(self):
+        xml, claim = tuned()
+        found = ledger(Record('g', 'u', xml, None))
+        self.assertEqual(claim.pcpus, found.pcpus)
+        self.assertEqual(
+            [dataclasses.replace(claim, owner='u', name='g')],
+            list(found.claims),
+        )
+
+    def test_a_running_guest_holds_it_once(self):
+        xml, claim = tuned()
+        vcpus = {0: frozenset({2}), 1: frozenset({3})}
+        found = ledger(Record('g', 'u', xml, xml, vcpus))
+        self.assertEqual(1, len(found.claims))
+        self.assertEqual(claim.pcpus, found.pcpus)
+        self.assertTrue(found.claims[0].pages_in_use)
+
+    def test_one_tuned_while_it_runs_holds_both(self):
+        xml, claim = tuned()
+        found = ledger(Record('g', 'u', xml, pinned({0: '6', 1: '7'})))
+        self.assertEqual(claim.pcpus | {6, 7}, found.pcpus)
+
+    def test_a_thread_moved_by_hand_holds_its_new_place_too(self):
+        xml, claim = tuned()
+        vcpus = {0: frozenset({7}), 1: frozenset({3})}
+        found = ledger(Record('g', 'u', xml, xml, vcpus))
+        self.assertEqual(claim.pcpus | {7}, found.pcpus)
+
+    def test_an_unreadable_receipt_leaves_the_pins(self):
+        xml, claim = tuned()
+        broken = xml.replace("source='flavor'", "source='nobody'")
+        found = ledger(Record('g', 'u', broken, None))
+        self.assertEqual(claim.pcpus, found.pcpus)
+
+
+class NoReceiptTest(testtools.TestCase):
+    def test_a_pin_holds_its_pcpu_running_or_not(self):
+        xml = pinned({0: '4', 1: '5'})
+        self.assertEqual({4, 5}, ledger(Record('h', 'u', xml, None)).pcpus)
+        self.assertEqual({4, 5}, ledger(Record('h', 'u', None, xml)).pcpus)
+
+    def test_a_pin_to_shared_pcpus_holds_nothing(self):
+        xml = pinned({0: '0', 1: '0-1'})
+        vcpus = {0: frozenset({0}), 1: frozenset({0, 1})}
+        found = ledger(Record('h', 'u', xml, xml, vcpus))
+        self.assertEqual(frozenset(), found.pcpus)
+        self.assertEqual({0, 1}, found.claims[0].shared)
+        self.assertEqual(2, found.claims[0].shared_vcpus)
+
+    def test_a_range_is_a_pin(self):
+        xml = pinned({0: '2-4', 1: '2-4'})
+        self.assertEqual({2, 3, 4}, ledger(Record('h', 'u', None, xml)).pcpus)
+
+    def test_what_may_run_anywhere_floats(self):
+        xml = domain_store.xml('h')
+        found = ledger(Record('h', 'u', xml, xml, {0: ONLINE, 1: ONLINE}))
+        self.assertEqual(frozenset(), found.pcpus)
+        self.assertEqual(2, found.claims[0].shared_vcpus)
+
+    def test_what_covers_all_dedicated_pcpus_floats(self):
+        # A slice that keeps guests from pCPU 0.
+        cpus = frozenset(range(1, 8))
+        xml = domain_store.xml('h')
+        found = ledger(Record('h', 'u', xml, xml, {0: cpus, 1: cpus}))
+        self.assertEqual(frozenset(), found.pcpus)
+
+    def test_a_pin_to_the_only_dedicated_pcpu_is_one(self):
+        found = ledger(
+            Record('h', 'u', None, pinned({0: '3'}, vcpus=1)),
+            dedicated=frozenset({3}),
+        )
+        self.assertEqual({3}, found.pcpus)
+
+    def test_an_emulator_pinned_to_a_dedicated_pcpu_holds_it(self):
+        xml = pinned({}).replace(
+            '<cputune>', "<cputune><emulatorpin cpuset='6'/>"
+        )
+        self.assertEqual({6}, ledger(Record('h', 'u', None, xml)).pcpus)
+
+    def test_devices_of_what_runs_are_held(self):
+        hostdev = (
+            "<devices><hostdev mode='subsystem' type='pci'><source>"
+            "<address domain='0' bus='0x81' slot='0x10' function='1'/>"
+            '</source></hostdev>'
+        )
+        xml = domain_store.xml('h').replace('<devices>', hostdev)
+        found = ledger(Record('h', 'u', None, xml))
+        self.assertEqual({'0000:81:10.1'}, found.devices)
+        self.assertEqual(
+            frozenset(), ledger(Record('h', 'u', xml, None)).devices
+        )
+
+    def test_huge_pages_of_what_runs_are_in_use(self):
+        xml = domain_store.xml('h').replace(
+            '<devices>',
+            "<memoryBacking><hugepages><page size='2048'/></hugepages>"
+            "</memoryBacking><numatune><memory nodeset='1'/></numatune>"
+            '<devices>',
+        )
+        (claim,) = ledger(Record('h', 'u', None, xml)).claims
+        self.assertEqual({(1, 2048): 128}, dict(claim.pages))
+        self.assertTrue(claim.pages_in_use)
