@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import difflib
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from kvm_tuning.core import image_properties
 from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core import topology as topology_
-from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
     InvalidValue,
     RequestError,
@@ -18,6 +18,10 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.knobs import Knob, Source, Value
 from kvm_tuning.core.wording import invalid, short
+
+if TYPE_CHECKING:
+    # Not needed to know the knobs, and slow to import.
+    from kvm_tuning.core.documents import Flavor, Image
 
 #: The namespace of our own extra specs: an unknown key in it is an error.
 NAMESPACE = 'kvm:'
@@ -80,8 +84,8 @@ class Request:
 
 
 def read(
-    flavor: Flavor,
-    image: Image | None,
+    flavor: 'Flavor',
+    image: 'Image | None',
     knobs: Mapping[str, Knob],
     profiles: Mapping[str, Mapping[str, str]] | None = None,
     defaults: Mapping[str, str] | None = None,
