@@ -279,9 +279,14 @@ class MemoryTest(AuditTest):
             _PAGES.write_text(str(before + _PAGE_COUNT))
         except OSError as error:
             self.skipTest(f'no huge pages can be reserved: {error}')
-        self.addCleanup(_PAGES.write_text, str(before))
+        self.addCleanup(self._give_back)
         if int(_PAGES.read_text()) < before + _PAGE_COUNT:
             self.skipTest(f'{_PAGE_COUNT} huge pages cannot be had')
+
+    def _give_back(self):
+        """Somebody else may have reserved some meanwhile."""
+        now = int(_PAGES.read_text())
+        _PAGES.write_text(str(max(now - _PAGE_COUNT, 0)))
 
     def test_one_cell_in_huge_pages(self):
         self.start(
