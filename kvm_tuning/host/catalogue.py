@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 
 from kvm_tuning.host.kinds import Kind, Sysfs
+from kvm_tuning.host.modprobe import (
+    Module,
+    ModuleLoad,
+    ModuleParameter,
+    RunningParameter,
+)
 from kvm_tuning.host.udev import UdevRule
 
 KINDS: Mapping[str, Kind] = {
     'sysfs': Sysfs(),
+    'module-parameter': ModuleParameter(),
+    'module-load': ModuleLoad(),
+    'module': Module(),
+    'running-parameter': RunningParameter(),
     'udev-rule': UdevRule(),
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 import re
 
-from kvm_tuning.host import ksm
+from kvm_tuning.host import ksm, sriov_route
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import DIRECT, Address, Note, Route, Terms, Value
 
@@ -15,6 +15,8 @@ Finder = Callable[[Host, Terms, Address, Value, Value], Route]
 
 _FINDERS: tuple[tuple[str, str, Finder], ...] = (
     ('sysfs', ksm.DIRECTORY + '/.*', ksm.route),
+    ('sysfs', sriov_route.PATTERN, sriov_route.route),
+    ('running-parameter', r'.*\.max_vfs', sriov_route.reload_route),
 )
 
 

@@ -124,19 +124,29 @@ class Tree:
         """Return the last part of a link's target, which need not exist;
         None when there is no such link.
         """
+        target = self.target(path)
+        if target is None:
+            return None
+        found = target.rstrip('/').rpartition('/')[2]
+        self._check_name(path, found)
+        return found
+
+    def target(self, path: str) -> str | None:
+        """Return what a link says, as it says it; None when there is none.
+
+        A file descriptor of another process may be gone or hidden: that is
+        none, too, once its directory could be read.
+        """
         directory, _slash, name = path.rpartition('/')
         real = self._directory(directory)
         if real is None:
             return None
         try:
-            target = os.readlink(f'{self._prefix}{real}/{name}')
+            return os.readlink(f'{self._prefix}{real}/{name}')
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
             raise self._unreadable(path, str(error.strerror)) from error
-        found = target.rstrip('/').rpartition('/')[2]
-        self._check_name(path, found)
-        return found
 
     def real(self, path: str) -> str | None:
         """Return where ``path`` is once all links are resolved, relative to

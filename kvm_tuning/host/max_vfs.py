@@ -1,0 +1,172 @@
+"""``options igb max_vfs=7``: VFs by the driver's own parameter.
+
+Linux' own igb takes one number for all its ports; the driver that Intel
+offers for download takes a list, one number a port. A value that the loaded
+kind does not take keeps the driver from loading, which is the network gone.
+The kernel calls the parameter deprecated; where sysfs has the count, the
+running count is set there, and the parameter is for the next boot.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kvm_tuning.core.inventory import PciDevice
+from kvm_tuning.host import modprobe
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Goal,
+    Item,
+    Note,
+    Refusal,
+    Value,
+    When,
+    setting,
+)
+
+CONCERN = 'sriov'
+_TITLE = 'modprobe option {0} max_vfs'
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A driver and what is known of its parameter."""
+
+    name: str
+    #: Whether it is not the kernel's own (the kernel is tainted by it, or a
+    #: module of this name lies where others put theirs).
+    out_of_tree: bool
+    #: Its ports, in the order in which it counts them.
+    ports: tuple[PciDevice, ...]
+    #: Our line in modprobe.d.
+    own: Value
+    #: Others' lines.
+    foreign: tuple[tuple[str, str], ...]
+    #: What the loaded module has; None: it does not show it.
+    running: Value
+    #: The number of VFs of all its ports.
+    counts: Value
+
+
+def read(host: Host, name: str) -> Driver:
+    """Return what is known of a driver."""
+    parameter = f'{name}.max_vfs'
+    return Driver(
+        name,
+        _is_foreign(host, name),
+        tuple(d for d in host.inventory.devices if d.driver == name),
+        modprobe.ModuleParameter().read(host, parameter),
+        tuple(modprobe.foreign(host.tree, parameter)),
+        modprobe.running(host.tree, parameter),
+        modprobe.vf_counts(host, name),
+    )
+
+
+def _is_foreign(host: Host, name: str) -> bool:
+    # Documentation/admin-guide/tainted-kernels.rst: O is for out-of-tree.
+    if 'O' in (host.tree.text(f'sys/module/{name}/taint') or ''):
+        return True
+    release = host.tree.text('proc/sys/kernel/osrelease')
+    for base in ('lib/modules', 'usr/lib/modules'):
+        for directory in ('updates', 'extra', 'weak-updates'):
+            home = f'{base}/{release}/{directory}'
+            for place in (home, f'{home}/{name}', f'{home}/dkms'):
+                if any(
+                    entry.partition('.')[0] == name and '.ko' in entry
+                    for entry in host.tree.names(place)
+                ):
+                    return True
+    return False
+
+
+def plan(
+    ports: Mapping[str, tuple[PciDevice, int]], driver: Driver, reload: bool
+) -> Iterator[Item]:
+    """Yield what it takes that the driver makes the VFs of ``ports``."""
+    others = {d.driver for d, _n in ports.values()} - {driver.name}
+    for other in sorted(str(name) for name in others):
+        yield Refusal(
+            CONCERN,
+            f'method = max_vfs on {other}',
+            f'only {driver.name} has the parameter on kernels from 4.18 on; '
+            f'use method = auto',
+        )
+    counts = [
+        ports[d.address][1] if d.address in ports else 0 for d in driver.ports
+    ]
+    if others or not counts:
+        return
+    value = _value(driver, ports, counts)
+    if isinstance(value, Refusal):
+        yield value
+        return
+    later = [p for p, _v in driver.foreign if modprobe.overrides(p)]
+    if later:
+        yield Refusal(
+            CONCERN,
+            f'{driver.name} max_vfs',
+            f'/{later[-1]} sets it, too, and counts after '
+            f'/{modprobe.OPTIONS}; remove its line',
+        )
+        return
+    for path, other in driver.foreign:
+        yield Note(
+            CONCERN, f'/{path} sets max_vfs={other}; ours counts after it'
+        )
+    yield _option(driver, value)
+    if reload and not driver.out_of_tree:
+        yield Goal(
+            setting('running-parameter', f'{driver.name}.max_vfs', value),
+            CONCERN,
+            driver.counts,
+            'the driver is loaded anew with the parameter',
+            title=f'{driver.name} loaded with max_vfs',
+        )
+
+
+def _value(
+    driver: Driver,
+    ports: Mapping[str, tuple[PciDevice, int]],
+    counts: list[int],
+) -> str | Refusal:
+    if driver.out_of_tree:
+        return ','.join(map(str, counts))
+    wanted = {n for _device, n in ports.values()}
+    if len(wanted) > 1:
+        return Refusal(
+            CONCERN,
+            f'{driver.name} max_vfs',
+            f"the kernel's own {driver.name} takes one number for all its "
+            f'ports, and {", ".join(map(str, sorted(wanted)))} are asked; '
+            f'use method = auto',
+        )
+    left = [
+        d.address
+        for d in driver.ports
+        if d.total_vfs and d.address not in ports
+    ]
+    if left:
+        return Refusal(
+            CONCERN,
+            f'{driver.name} max_vfs',
+            f'the parameter is for all ports of {driver.name}, and '
+            f'{", ".join(left)} are not asked to have VFs; use method = auto',
+        )
+    return str(wanted.pop())
+
+
+def _option(driver: Driver, value: str) -> Goal:
+    # What already has VFs keeps them until the module is loaded anew; a
+    # kernel that does not show the parameter is judged by what it has made.
+    running = driver.running if driver.running is not None else driver.counts
+    return Goal(
+        setting('module-parameter', f'{driver.name}.max_vfs', value),
+        CONCERN,
+        driver.own,
+        'the driver makes the VFs when it is loaded at boot'
+        + (' (a list: the driver is not the kernel’s own)')
+        * driver.out_of_tree,
+        running=running or 'not loaded',
+        running_wanted=value,
+        when=When.RELOAD,
+        title=_TITLE.format(driver.name),
+    )

@@ -1,0 +1,179 @@
+"""Virtual functions: which PF is to have how many, and what that takes.
+
+The kernel's Documentation/PCI/pci-iov-howto.rst and its
+drivers/pci/pci-sysfs.c.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kvm_tuning.core.inventory import PciDevice
+from kvm_tuning.host import max_vfs, owners, sriov_models
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
+from kvm_tuning.host.sriov_models import Model
+
+CONCERN = 'sriov'
+METHODS = ('auto', 'sysfs', 'max_vfs')
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[sriov]``."""
+
+    #: What the operator calls ports (an interface, a PCI address or
+    #: ``driver:NAME``) to the number of VFs of each.
+    vfs: Mapping[str, int] = field(default_factory=dict)
+    method: str = 'auto'
+    #: Whether method ``max_vfs`` may load the driver anew.
+    reload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pf:
+    """A function that was asked to have VFs."""
+
+    device: PciDevice
+    #: Its interface's name; the address where it has none.
+    name: str
+    model: Model
+    #: Whether the kernel offers VFs of it, and how many there are.
+    offered: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the host has."""
+
+    #: All network functions that are no VFs, by address.
+    pfs: tuple[Pf, ...]
+    igb: max_vfs.Driver
+    iommu: bool
+
+
+def read(host: Host) -> State:
+    """Return what the host has."""
+    return State(
+        tuple(
+            _pf(host, device)
+            for device in host.inventory.devices
+            if device.pf is None and device.pci_class.startswith(('02', '0c'))
+        ),
+        max_vfs.read(host, 'igb'),
+        bool(host.tree.names('sys/kernel/iommu_groups')),
+    )
+
+
+def _pf(host: Host, device: PciDevice) -> Pf:
+    base = path(device.address)
+    shown = host.tree.number(base)
+    return Pf(
+        device,
+        device.interfaces[0] if device.interfaces else device.address,
+        sriov_models.find(device.vendor, device.product, device.driver),
+        shown is not None,
+        len(device.vfs) if shown is None else shown,
+    )
+
+
+def path(address: str) -> str:
+    """Return the file that holds the number of VFs of a PF."""
+    return f'sys/bus/pci/devices/{address}/sriov_numvfs'
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    chosen: dict[str, tuple[Pf, int]] = {}
+    for selector, count in wanted.vfs.items():
+        found = select(selector, state.pfs)
+        if not found:
+            yield Refusal(CONCERN, selector, _unknown(state.pfs))
+        for pf in found:
+            before = chosen.setdefault(pf.device.address, (pf, count))
+            if before[1] != count:
+                yield Refusal(
+                    CONCERN,
+                    selector,
+                    f'{pf.name} is to have {count} VFs here and {before[1]} '
+                    f'by another line',
+                )
+    able = []
+    for pf, count in chosen.values():
+        reason = incapable(pf, count)
+        if reason:
+            yield Refusal(CONCERN, pf.name, reason)
+        else:
+            able.append((pf, count))
+    if wanted.method == 'max_vfs':
+        ports = {pf.device.address: (pf.device, n) for pf, n in able}
+        yield from max_vfs.plan(ports, state.igb, wanted.reload)
+    for pf, count in able:
+        yield sysfs(
+            CONCERN,
+            path(pf.device.address),
+            str(pf.count),
+            str(count),
+            f'VFs of {pf.name} ({pf.model.name}) for guests',
+            title=f'VFs of {pf.name}',
+        )
+    if any(count for _pf, count in able) and not state.iommu:
+        yield Note(
+            CONCERN,
+            'there are no IOMMU groups: VFs can be made and used by the host '
+            'or by macvtap, and cannot be given to a guest',
+        )
+
+
+def select(selector: str, pfs: tuple[Pf, ...]) -> list[Pf]:
+    """Return the functions that a selector names. A driver's name takes
+    those of its ports that can have VFs.
+    """
+    if selector.startswith('driver:'):
+        driver = selector.removeprefix('driver:')
+        return [
+            pf
+            for pf in pfs
+            if pf.device.driver == driver and (pf.offered or pf.model.limit)
+        ]
+    return [
+        pf
+        for pf in pfs
+        if selector in (pf.device.address, *pf.device.interfaces)
+    ]
+
+
+def incapable(pf: Pf, count: int) -> str | None:
+    """Return why a function cannot have so many VFs; None when it can."""
+    if pf.model.capable is False:
+        return f'{pf.model.name} has no SR-IOV'
+    limit = pf.model.limit
+    if limit is not None and count > limit:
+        return f'{pf.model.name} has at most {limit} VFs, not {count}'
+    if pf.model.firmware and pf.device.total_vfs < max(count, 1):
+        return (
+            f'its firmware offers {pf.device.total_vfs} VFs: set SRIOV_EN=1 '
+            f'and NUM_OF_VFS={count} with mlxconfig, and reboot'
+        )
+    if not pf.offered:
+        return (
+            'the kernel offers no VFs of it (no sriov_numvfs): SR-IOV is off '
+            'in the firmware, or the card has none'
+        )
+    if count > pf.device.total_vfs:
+        return f'it has at most {pf.device.total_vfs} VFs, not {count}'
+    if count and not pf.device.driver:
+        return 'no driver is bound to it, and VFs are made by the driver'
+    return None
+
+
+def _unknown(pfs: tuple[Pf, ...]) -> str:
+    names = ', '.join(f'{pf.name} ({pf.device.address})' for pf in pfs)
+    return f'no such port; this host has {names or "no network card"}'
+
+
+def port(host: Host, device: PciDevice) -> owners.Port:
+    """Return the names by which others may know a PF."""
+    name = device.interfaces[0] if device.interfaces else ''
+    mac = next((n.mac for n in host.inventory.nics if n.name == name), '')
+    return owners.Port(device.address, name, mac, device.driver or '')
