@@ -94,7 +94,7 @@ fit_libvirt_python() {  # the binding of the installed libvirt's version
   # nearest that is not newer
   for candidate in $(libvirt_python_versions "$version"); do
     note "libvirt-python $candidate for libvirt $version"
-    if pip install "libvirt-python==$candidate" &&
+    if pip install --use-pep517 "libvirt-python==$candidate" &&
       "$venv/bin/python" -c 'import libvirt'; then
       echo "$version" >"$file"
       return
