@@ -12,6 +12,7 @@ import re
 MAX_CPU = 65535
 
 _PART = re.compile(r'\A(\^?)(\d{1,9})(?:-(\d{1,9}))?\Z')
+_GROUP = re.compile(r'\A[0-9a-fA-F]{1,8}\Z')
 
 
 def parse(text: str) -> frozenset[int]:
@@ -50,11 +51,17 @@ def parse_mask(text: str) -> frozenset[int]:
     Masks are groups of 32 bits in hexadecimal, the highest group first
     (kernel's ``%*pb`` bitmap format).
 
-    :raises ValueError: the text is not a mask.
+    :raises ValueError: the text is not a mask, or names a CPU above
+        :data:`MAX_CPU`.
     """
     bits = 0
     for group in text.strip().split(','):
+        # int() alone takes a sign, 0x and underscores, too.
+        if _GROUP.match(group) is None:
+            raise ValueError(f'{group[:40]!r} is no group of a CPU mask')
         bits = bits << 32 | int(group, 16)
+        if bits >> (MAX_CPU + 1):
+            raise ValueError(f'the mask names a CPU above {MAX_CPU}')
     return from_bits(bits)
 
 
@@ -83,7 +90,12 @@ def to_bits(cpus: Iterable[int]) -> int:
 
 
 def from_bits(bits: int) -> frozenset[int]:
-    """Return the CPUs whose bits are set in ``bits``."""
+    """Return the CPUs whose bits are set in ``bits``.
+
+    :raises ValueError: ``bits`` is negative: it has no end of them.
+    """
+    if bits < 0:
+        raise ValueError(f'{bits} is negative')
     cpus = []
     while bits:
         low = bits & -bits

@@ -34,6 +34,9 @@ class CpusetTest(testtools.TestCase):
     def test_masks(self):
         self.assertEqual({0, 32, 33}, cpuset.parse_mask('3,00000001\n'))
         self.assertEqual(set(), cpuset.parse_mask('0'))
+        self.assertEqual(
+            {65535}, cpuset.parse_mask('80000000' + ',00000000' * 2047)
+        )
 
     def test_bad_texts(self):
         for text in (
@@ -47,7 +50,19 @@ class CpusetTest(testtools.TestCase):
             '+1',
         ):
             self.assertRaises(ValueError, cpuset.parse, text)
-        self.assertRaises(ValueError, cpuset.parse_mask, 'xyz')
+        for text in (
+            'xyz',
+            '',
+            '-1',
+            '+1',
+            '0x1',
+            '1_0',
+            '1,,1',
+            '123456789',
+            'f' + ',00000000' * 2048,
+        ):
+            self.assertRaises(ValueError, cpuset.parse_mask, text)
+        self.assertRaises(ValueError, cpuset.from_bits, -1)
 
     @given(st.text(max_size=20))
     def test_any_text_is_read_or_refused(self, text):

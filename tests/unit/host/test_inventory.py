@@ -235,6 +235,18 @@ class TestCpus(TreeTest):
         self.put(f'{self.cpu}/cpu2/topology/thread_siblings_list', '1-2')
         self.assertThat(self.refused(), Contains('thread siblings of CPU 2'))
 
+    def test_masks_that_are_none(self):
+        for text in ('-1', '0x3', '', '123456789', '3,'):
+            root = self.useFixture(fixtures.TempDir()).path
+            FakeHost(cells=1, cores=1).write(root, old_kernel=True)
+            path = f'{root}/{self.cpu}/cpu0/topology/thread_siblings'
+            with open(path, 'w') as stream:
+                stream.write(text)
+            error = self.assertRaises(
+                InventoryUnreadable, inventory.read, root
+            )
+            self.assertThat(str(error), Contains(path))
+
     def test_siblings_without_itself(self):
         FakeHost(cells=1, cores=2, threads=1).write(self.root)
         self.put(f'{self.cpu}/cpu0/topology/thread_siblings_list', '1')
