@@ -10,7 +10,7 @@ READY_DEADLINE=120
 
 say() { printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - QUICKSTART_STARTED))"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
-fail() { printf '\nquickstart: FAILED: %s\n' "$*" >&2; exit 1; }
+fail() { printf '\n%s\n' "$*" >&2; exit 1; }
 tuning() {  # ARGUMENT...: kvm-tuning with the tour's configuration, shown
   printf '$ kvm-tuning %s\n' "$*"
   kvm-tuning --config-file "$work/kvm-tuning.conf" "$@"
@@ -25,7 +25,13 @@ remove_guest() {
 # Not under /tmp, which may lack O_DIRECT; QEMU may run as another user.
 work=$(mktemp -d /var/tmp/kvm-tuning-quickstart.XXXXXX)
 chmod 755 "$work"
-trap 'remove_guest; rm -rf "$work"' EXIT
+finish() {
+  local status=$?
+  remove_guest
+  rm -rf "$work"
+  [ "$status" -eq 0 ] || printf '\nquickstart: FAILED (see above)\n' >&2
+}
+trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
