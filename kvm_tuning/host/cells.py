@@ -1,6 +1,7 @@
 """Reads NUMA cells: their CPUs, memory, huge pages and distances."""
 
 from collections.abc import Mapping
+import os
 import re
 import struct
 
@@ -67,9 +68,14 @@ def read_whole(tree: Tree, cpus: frozenset[int]) -> Cell:
 
 
 def read_page_size_kib(tree: Tree) -> int:
-    """Return the base page size: AT_PAGESZ of getauxval(3), or what
-    hwloc-gather-topology wrote of another machine; 4 when neither is there.
+    """Return the base page size.
+
+    Another machine's is AT_PAGESZ of getauxval(3), or what
+    hwloc-gather-topology wrote down; 4 when neither is there.
     """
+    if tree.is_this_host:
+        # A process that changed its user may not read its own auxv.
+        return os.sysconf('SC_PAGE_SIZE') // 1024
     auxv = tree.raw('proc/self/auxv') or b''
     pairs = auxv[: len(auxv) // 16 * 16]
     for key, value in struct.iter_unpack('=QQ', pairs):

@@ -51,7 +51,7 @@ def probe(
     tree = Tree(root)
     kernel = read_kernel(tree)
     paths = tuple(dict.fromkeys(guest_disks))
-    if os.path.realpath(root) != '/':
+    if not tree.is_this_host:
         why = f'the host below {root} cannot be asked'
         unknown = Probe(None, why)
         return Capabilities(

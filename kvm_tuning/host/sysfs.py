@@ -52,6 +52,11 @@ class Tree:
         # where there is none.
         self._directories: dict[str, str | None] = {'': ''}
 
+    @property
+    def is_this_host(self) -> bool:
+        """Whether the root is ``/``, under whatever name."""
+        return self._prefix == '/'
+
     def text(self, path: str) -> str | None:
         """Return the text of a file, stripped; None when there is none."""
         raw = self.raw(path)

@@ -373,6 +373,19 @@ class TestThisHost(testtools.TestCase):
             len(found.cpus), Equals(os.sysconf('SC_NPROCESSORS_ONLN'))
         )
 
+    def test_after_a_change_of_user(self):
+        if os.geteuid() != 0:
+            self.skipTest('needs root, to stop being it')
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setresuid(65534, 65534, 65534)
+                status = 0 if inventory.read().page_size_kib else 1
+            finally:
+                os._exit(status)
+        self.assertThat(os.waitpid(child, 0)[1], Equals(0))
+
     def test_devices_are_left_out(self):
         root = self.useFixture(fixtures.TempDir()).path
         host = FakeHost(pfs=(FakePf('pf0'),), disks=(FakeDisk('sda'),))

@@ -167,6 +167,11 @@ class TestText(TreeTest):
             self.assertRaises(InventoryUnreadable, self.tree.names, 'd')
             os.unlink(path)
 
+    def test_root_under_another_name(self):
+        self.link('all', '/')
+        self.assertThat(sysfs.Tree(f'{self.root}/all').is_this_host, Is(True))
+        self.assertThat(self.tree.is_this_host, Is(False))
+
     def test_one_of_proc_and_sys(self):
         tree = sysfs.Tree('/')
         self.assertThat(tree.text('proc/meminfo'), Contains('MemTotal'))
