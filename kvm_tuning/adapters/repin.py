@@ -9,7 +9,7 @@ from lxml import etree
 
 from kvm_tuning import loader
 from kvm_tuning.adapters import lock, standalone
-from kvm_tuning.conf import placement
+from kvm_tuning.conf import pci, placement
 from kvm_tuning.core import cpuset, domain, moving, plan, recall, receipt
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
@@ -108,7 +108,10 @@ def repin(
         here = standalone.site(libvirt, conf, guest.defined.guest, root=root)
         here = _within(here, guest.receipt, cpus)
         asked = recall.request(
-            guest.receipt, guest.defined.current, loader.knobs(hooks)
+            guest.receipt,
+            guest.defined.current,
+            loader.knobs(hooks),
+            pci.aliases(conf),
         )
         made = plan.make(hooks, asked, guest.defined.guest, here)
         moving.check_place_alone(guest.record.name, guest.receipt, made)

@@ -125,13 +125,17 @@ class _Check:
     ) -> 'Request | None':
         from kvm_tuning import loader
         from kvm_tuning.cmd import requests
+        from kvm_tuning.conf import pci
         from kvm_tuning.core import request
         from kvm_tuning.core.exceptions import RequestError
 
         knobs = loader.knobs(self.hooks)
+        aliases = pci.aliases(self.conf)
         preferred = requests.defaults(self.hooks, self.conf)
         try:
-            return request.read(flavor, image, knobs, profiles, preferred)
+            return request.read(
+                flavor, image, knobs, profiles, preferred, aliases
+            )
         except RequestError as error:
             self._add(error)
         # What contradicts what is only asked of values that can be read:
@@ -146,7 +150,9 @@ class _Check:
             good[key] = text
         rest = dataclasses.replace(flavor, extra_specs=good)
         try:
-            return request.read(rest, image, knobs, profiles, preferred)
+            return request.read(
+                rest, image, knobs, profiles, preferred, aliases
+            )
         except RequestError as error:
             self._add(error)
             return None

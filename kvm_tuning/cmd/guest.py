@@ -75,6 +75,7 @@ class GuestTune(_OnGuest, Report):
             | {'plan': plan_report.document(change.plan)},
             (
                 *plan_report.sections(change.plan),
+                *plan_report.outside(change.plan),
                 *_pending_sections(change.pending),
                 Section('', lines=(_verdict(change, 'tuned'),)),
             ),

@@ -222,6 +222,24 @@ def _claim(claim: Claim) -> Section:
     return Section('Claims', ('what', 'which'), rows)
 
 
+def outside(plan: Plan) -> list[Section]:
+    """Return what has to hold beside the domain: defining it is not enough."""
+    rows = [
+        (each.kind, each.name, each.value, each.scope.value, each.phase.value)
+        for each in plan.effects
+        if isinstance(each, Setting)
+    ]
+    if not rows:
+        return []
+    return [
+        Section(
+            "Outside of the domain's definition: not made by this command",
+            ('kind', 'name', 'value', 'scope', 'when'),
+            rows,
+        )
+    ]
+
+
 def _unkept(plan: Plan) -> list[Section]:
     if not plan.unkept:
         return []

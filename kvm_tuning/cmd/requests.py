@@ -78,10 +78,13 @@ def read(
     :raises RequestError: what is wrong with them.
     :raises ConfigInvalid: what is wrong with a profile or a default.
     """
+    from kvm_tuning.conf import pci
+
     return request.read(
         flavor(parsed_args.flavor),
         image(parsed_args.image),
         loader.knobs(hooks),
         profiles(hooks, conf, root),
         defaults(hooks, conf),
+        pci.aliases(conf),
     )

@@ -2,9 +2,9 @@
 
 from oslo_config import cfg
 
-from kvm_tuning.conf import defaults, libvirt, placement
+from kvm_tuning.conf import defaults, libvirt, pci, placement
 
-_GROUPS = (placement, defaults, libvirt)
+_GROUPS = (placement, defaults, libvirt, pci)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -12,11 +12,15 @@ from kvm_tuning.core.request import Asked, Request
 
 
 def request(
-    receipt: Receipt, guest: Guest, knobs: Mapping[str, Knob]
+    receipt: Receipt,
+    guest: Guest,
+    knobs: Mapping[str, Knob],
+    pci_aliases: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Request:
     """Return the request that ``receipt`` is the answer to.
 
     :param guest: the domain as it is: the flavor has made its size.
+    :param pci_aliases: Nova's ``[pci] alias`` by name.
     :raises UnknownKnob: a knob is no longer installed.
     :raises InvalidDocument: a value is no longer valid.
     """
@@ -55,4 +59,5 @@ def request(
         ),
         extra_specs=extra_specs,
         image_properties=properties,
+        pci_aliases=pci_aliases or {},
     )

@@ -4,7 +4,7 @@ import fixtures
 import testtools
 
 from kvm_tuning import conf
-from kvm_tuning.conf import defaults, opts, placement
+from kvm_tuning.conf import defaults, opts, pci, placement
 from kvm_tuning.core.exceptions import ConfigInvalid
 from tests.fixtures.fake_host import FakeHost
 
@@ -177,3 +177,38 @@ class DefaultsTest(ConfTest):
     def test_two_values(self):
         read = self.load('[defaults]\nknobs = a:b=1\nknobs = a:b=2\n')
         self.assertRaises(ConfigInvalid, defaults.knobs, read)
+
+
+class PciTest(ConfTest):
+    GOOD = '{"name": "qat", "vendor_id": "8086", "product_id": "0443"}'
+
+    def aliases(self, *texts):
+        lines = ''.join(f'alias = {text}\n' for text in texts)
+        return pci.aliases(self.load(f'[pci]\n{lines}'))
+
+    def test_aliases(self):
+        found = self.aliases(
+            self.GOOD,
+            '{"name": "vf", "vendor_id": "8086", "product_id": "10ca", '
+            '"device_type": "type-VF", "numa_policy": "required"}',
+        )
+        self.assertEqual({'qat', 'vf'}, set(found))
+        self.assertEqual('required', found['vf']['numa_policy'])
+
+    def test_none(self):
+        self.assertEqual({}, self.aliases())
+
+    def test_what_makes_no_sense(self):
+        for texts in (
+            ['{'],
+            ['[]'],
+            ['{"vendor_id": "8086", "product_id": "0443"}'],
+            ['{"name": "all"}'],
+            [self.GOOD.replace('8086', '*')],
+            [self.GOOD.replace('"8086"', '8086')],
+            [self.GOOD.replace('vendor_id', 'vendor')],
+            [self.GOOD.replace('}', ', "device_type": "PF"}')],
+            [self.GOOD, self.GOOD],
+        ):
+            error = self.assertRaises(ConfigInvalid, self.aliases, *texts)
+            self.assertIn('[pci] alias', str(error))
