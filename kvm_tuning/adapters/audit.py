@@ -9,8 +9,8 @@ from kvm_tuning.core import audit as audit_
 from kvm_tuning.core import domain
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
-from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.finding import Finding
+from kvm_tuning.core.exceptions import InvalidDocument, InventoryUnreadable
+from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host import inventory as inventory_
@@ -18,6 +18,10 @@ from kvm_tuning.host import observe
 
 if TYPE_CHECKING:
     from oslo_config import cfg
+
+
+#: The code of a finding for a running guest that cannot be looked at.
+NOT_OBSERVED = 'not-observed'
 
 
 class Libvirt(Protocol):
@@ -51,7 +55,7 @@ def audit(
 
     :param monitor: ask QEMU itself, too.
     :raises LibvirtFailed: there is no such guest.
-    :raises InventoryUnreadable: a running guest has no process here.
+    :raises InventoryUnreadable: the host's files are not as documented.
     """
     inventory = inventory_.read(root)
     ledger = standalone.ledger(libvirt, conf, root)
@@ -101,12 +105,15 @@ def _audit(
         return Audited(record.name, running, (audit_.unreadable(error),))
     observed = None
     if record.live is not None:
-        observed = observe.observe(
-            observe.find(record.uuid, record.name, root),
-            record.live,
-            root,
-            None if libvirt is None else libvirt.monitor(record.name),
-        )
+        try:
+            observed = observe.observe(
+                observe.find(record.uuid, record.name, root),
+                record.live,
+                root,
+                None if libvirt is None else libvirt.monitor(record.name),
+            )
+        except InventoryUnreadable as error:
+            return Audited(record.name, running, (_unseen(error),))
     shown: Domain | None = live or defined
     assert shown is not None
     receipt = (defined or shown).receipt
@@ -114,4 +121,15 @@ def _audit(
         record.name,
         running,
         audit_.compare(shown, receipt, observed, inventory, others),
+    )
+
+
+def _unseen(error: InventoryUnreadable) -> Finding:
+    return Finding(
+        Severity.UNKNOWN,
+        'guest',
+        'a process that can be looked at',
+        str(error),
+        'nothing of this guest could be audited',
+        NOT_OBSERVED,
     )

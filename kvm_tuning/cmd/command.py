@@ -203,6 +203,17 @@ class _HelpFormatter(_argparse.SmartHelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
+def paragraph(text: str) -> str:
+    """Return ``text`` as one item of a list, in lines of a terminal."""
+    return textwrap.fill(
+        f'- {text}',
+        width=79,
+        subsequent_indent='  ',
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _write_yaml(document: Any, stdout: Any) -> None:
     import yaml
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
-from kvm_tuning.cmd.command import FOUND, Output, Report, Section
+from kvm_tuning.cmd.command import FOUND, Output, Report, Section, paragraph
 
 if TYPE_CHECKING:
     from kvm_tuning.cmd.requests import Profiles
@@ -45,18 +45,22 @@ class FlavorCheck(Report):
         errors = sum(row[0] == 'error' for row in rows)
         if errors:
             self.status = FOUND
-        verdict = f'{errors} errors' if errors != 1 else '1 error'
+        counted = f'{errors} errors' if errors > 1 else '1 error'
+        verdict = counted if errors else 'no errors'
         document = {
             'flavor': parsed_args.flavor,
             'image': parsed_args.image,
             'valid': not errors,
             'findings': [dict(zip(COLUMNS, row, strict=True)) for row in rows],
         }
+        lines = [
+            paragraph(f'{severity} ({code}), for the {who}: {text}')
+            for severity, code, who, text in rows
+        ]
         return Output(
             document,
-            (Section('', COLUMNS, rows, lines=(verdict,)),)
-            if rows
-            else (Section('', COLUMNS, lines=('no errors',)),),
+            (Section('', lines=(*lines, verdict)),),
+            main=Section('', COLUMNS, rows),
         )
 
 

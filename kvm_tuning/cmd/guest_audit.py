@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.cmd import arguments
-from kvm_tuning.cmd.command import FOUND, Output, Report, Section
+from kvm_tuning.cmd.command import FOUND, INCOMPLETE, Output, Report, Section
 
 if TYPE_CHECKING:
     from kvm_tuning.adapters.audit import Audited
@@ -18,8 +18,9 @@ class GuestAudit(Report):
     """Compare what was promised to guests with what they really have.
 
     Without a name: all guests that were tuned. Exits with 1 when there is a
-    finding as bad as --fail-on says. What could not be known is "unknown",
-    never fine; most of it needs root rights.
+    finding as bad as --fail-on says, with 3 when a running guest could not be
+    looked at. What could not be known is "unknown", never fine; most of it
+    needs root rights.
     """
 
     examples = (
@@ -66,12 +67,11 @@ class GuestAudit(Report):
             )
         if parsed_args.monitor:
             self.say('note: --monitor taints the domains it asks')
-        if any(
-            _fails(finding, parsed_args.fail_on)
-            for each in found
-            for finding in each.findings
-        ):
+        findings = [finding for each in found for finding in each.findings]
+        if any(_fails(each, parsed_args.fail_on) for each in findings):
             self.status = FOUND
+        elif any(each.code == audit.NOT_OBSERVED for each in findings):
+            self.status = INCOMPLETE
         return Output(_document(found), tuple(_sections(found)))
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class GuestPlan(Report):
     """Show what would become of a guest. Changes nothing.
 
-    With --root and --xml it needs neither libvirt nor root rights.
+    With --root and --xml it needs neither libvirt nor root rights; --root /
+    is this host, without what its guests hold.
     """
 
     examples = (
@@ -145,6 +146,7 @@ def _live_site(
     from kvm_tuning.adapters import connection, standalone
 
     uri = parsed_args.connect or conf.libvirt.uri
+    # Who holds what is libvirt's to say; --root / plans without.
     with connection.open(uri, read_only=True) as libvirt:
         site = standalone.site(
             libvirt, conf, guest, cpusets, parsed_args.taken

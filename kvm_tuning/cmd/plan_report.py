@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 import dataclasses
 import enum
-import textwrap
 from typing import Any
 
-from kvm_tuning.cmd.command import Section
+from kvm_tuning.cmd.command import Section, paragraph
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.effects import (
     Absent,
@@ -92,12 +91,7 @@ def effects(plan: Plan) -> Section:
 def consequences(found: tuple[Consequence, ...]) -> Section:
     """Return what is to know, one paragraph each."""
     lines = [
-        textwrap.fill(
-            f'- for the {each.audience} ({each.code}): {each.text}',
-            width=79,
-            subsequent_indent='  ',
-            break_on_hyphens=False,
-        )
+        paragraph(f'for the {each.audience} ({each.code}): {each.text}')
         for each in found
     ]
     return Section('Consequences', lines=lines or ('none',))
@@ -157,7 +151,7 @@ def _placement(plan: Plan) -> list[Section]:
     placement = plan.placement
     if not plan.demands:
         return []
-    lines = [f'- {reason}' for reason in placement.reasons]
+    lines = [paragraph(reason) for reason in placement.reasons]
     if placement.emulator:
         lines.append(
             f'- the emulator alone: pCPU {cpuset.format(placement.emulator)}'
@@ -246,8 +240,13 @@ def _unkept(plan: Plan) -> list[Section]:
     return [
         Section(
             'Preferences that are not kept',
-            ('knob', 'wanted', 'found', 'reason'),
-            [(u.knob, u.wanted, u.found, u.reason) for u in plan.unkept],
+            lines=[
+                paragraph(
+                    f'{each.knob}: wanted {each.wanted}, found {each.found}: '
+                    f'{each.reason}'
+                )
+                for each in plan.unkept
+            ],
         )
     ]
 

@@ -172,6 +172,16 @@ class CommandsTest(LibvirtTest):
         (finding,) = done.document['guests'][0]['findings']
         self.assertEqual('receipt-unreadable', finding['code'])
 
+    def test_an_audit_of_a_guest_that_cannot_be_looked_at(self):
+        self.guest('tune', 'g', '--flavor', self.flavor)
+        self.guest('start', 'g')
+        # The test driver's guests have no process.
+        done = self.guest('audit', '-f', 'json')
+        self.assertEqual(3, done.status)
+        (finding,) = done.document['guests'][0]['findings']
+        self.assertEqual('not-observed', finding['code'])
+        self.assertEqual('unknown', finding['severity'])
+
     def test_an_audit_without_guests(self):
         done = self.guest('audit')
         self.assertEqual(0, done.status)

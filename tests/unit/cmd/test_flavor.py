@@ -1,0 +1,56 @@
+from tests.unit.cmd.base import CommandTest
+
+
+class FlavorCheckTest(CommandTest):
+    def check(self, flavor, *argv):
+        return self.run_command('flavor', 'check', flavor, *argv, '-f', 'json')
+
+    def test_a_good_one(self):
+        done = self.check(self.flavor(**{'hw:cpu_policy': 'dedicated'}))
+        self.assertEqual(0, done.status)
+        self.assertTrue(done.document['valid'])
+
+    def test_all_that_is_wrong_at_once(self):
+        flavor = self.flavor(
+            **{
+                'kvm:nothing': '1',
+                'kvm:disk_io': 'magic',
+                'kvm:emulator_cpus': 'l3',
+                'hw:emulator_threads_policy': 'share',
+                'hw:cpu_policy': 'dedicated',
+            }
+        )
+        image = self.write('image.json', '{"vcpus": 1, "name": "x"}')
+        done = self.check(flavor, '--image', image)
+        self.assertEqual(1, done.status)
+        codes = sorted(
+            each['code']
+            for each in done.document['findings']
+            if each['severity'] == 'error'
+        )
+        self.assertEqual(
+            [
+                'ConflictingKnobs',
+                'InvalidDocument',
+                'InvalidValue',
+                'UnknownKnob',
+            ],
+            codes,
+        )
+
+    def test_what_a_host_cannot_hold(self):
+        flavor = self.flavor(17, **{'hw:cpu_policy': 'dedicated'})
+        self.assertEqual(0, self.check(flavor).status)
+        done = self.check(flavor, '--root', self.host())
+        self.assertEqual(1, done.status)
+        self.assertFalse(done.document['valid'])
+
+    def test_as_a_table(self):
+        done = self.run_command('flavor', 'check', self.flavor())
+        self.assertIn('no errors', done.stdout)
+
+    def test_a_profile(self):
+        done = self.check(self.flavor(**{'kvm:profile': 'latency'}))
+        self.assertEqual(0, done.status)
+        codes = [each['code'] for each in done.document['findings']]
+        self.assertIn('profile', codes)
