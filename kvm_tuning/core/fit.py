@@ -1,9 +1,10 @@
 """One guest cell on one host cell: whether it fits, and at which cost."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from kvm_tuning.core import packing, pages, sharing, stock
+from kvm_tuning.core import costs, packing, pages, sharing, stock
 from kvm_tuning.core.demands import CellDemand, Locality, Pool
 from kvm_tuning.core.grid import Grid, Row
 from kvm_tuning.core.packing import Ask, Packing
@@ -30,8 +31,8 @@ class Kinds(NamedTuple):
 class Fit(NamedTuple):
     """How a guest cell would sit on a host cell."""
 
-    #: See :data:`kvm_tuning.core.placement.COST`; what depends on other
-    #: guest cells is 0 here.
+    #: See :mod:`kvm_tuning.core.costs`; what depends on other guest cells is
+    #: 0 here.
     cost: tuple[int, ...]
     row: Row
     kinds: Kinds
@@ -52,12 +53,16 @@ class Fitter:
         self.grid = grid
         self.stock = stock.of(site, grid)
         self.kinds = _kinds(grid)
-        self._most = max([row.size for row in grid.rows], default=0)
         self._strict = wants.strict
         self._l3 = wants.l3
-        # In a host cell without any shared pCPU these pools are empty.
+        self._spread = not site.policy.pack_cells
+        # Pools that are empty in a host cell without any shared pCPU.
         self._numa_promise = wants.pool(Pool.NUMA, True)
         self._numa_wish = wants.pool(Pool.NUMA, False)
+        # See costs.DOMAINS.
+        narrow = grid.narrow and not self._spread
+        self._weight = max(1, grid.widest // 2) if narrow else 1
+        self._row_free = self.stock.row_free if narrow else None
 
     def ask(self, cell: CellDemand) -> Ask:
         """Return what a guest cell asks of a packing."""
@@ -80,13 +85,12 @@ class Fitter:
         found = derived.get(key)
         if found is None:
             hardware = stock.empty(self.grid)
+            every = self.kinds[-1].mask
             found = derived[key] = [
-                packing.fewest_with_emulator(profiles, ask)
+                packing.fewest_empty(hardware, row, ask, every)
                 if hardware.room(row, ask.policy) >= ask.vcpus + ask.emulator
                 else None
-                for row, profiles in enumerate(
-                    hardware.profiles(ask.policy, self.kinds[-1].mask)
-                )
+                for row in self.grid.rows
             ]
         return found  # type: ignore[return-value]
 
@@ -105,15 +109,48 @@ class Fitter:
             None
             if limit is None
             else self._fit(cell, ask, row, limit if own_limits else best)
-            for row, limit in enumerate(limits)
+            for row, limit in zip(self.grid.rows, limits, strict=True)
         ]
 
+    def best(self, cell: CellDemand) -> tuple[Fit | None, Fit | None]:
+        """Return the cheapest fit on any row, and one that lost to it."""
+        ask = self.ask(cell)
+        limits = self.fewest(ask)
+        least = min([n for n in limits if n is not None], default=0)
+        best = second = None
+        rows: Sequence[Row] = self.grid.rows
+        free = self._row_free
+        if free is not None:
+            rows = sorted(rows, key=lambda row: free[row.index])
+        for row in rows:
+            if limits[row.index] is None or (
+                best is not None and self._is_worse(row, ask, best)
+            ):
+                continue
+            fit = self._fit(cell, ask, row, least)
+            if fit is None:
+                continue
+            if best is None or fit.cost < best.cost:
+                best, second = fit, best
+            elif second is None or fit.cost < second.cost:
+                second = fit
+        return best, second
+
+    def _is_worse(self, row: Row, ask: Ask, best: Fit) -> bool:
+        """Whether a row's free pCPUs alone make it worse than the best."""
+        cost = best.cost
+        return (
+            self._row_free is not None
+            and ask.vcpus > 0
+            and self._row_free[row.index] > cost[costs.DOMAINS]
+            and not any(cost[: costs.DOMAINS])
+        )
+
     def _fit(
-        self, cell: CellDemand, ask: Ask, index: int, fewest: int
+        self, cell: CellDemand, ask: Ask, row: Row, fewest: int
     ) -> Fit | None:
         """Return the cheapest fit on one row."""
-        row = self.grid.rows[index]
-        if self.stock.room(index, ask.policy) < ask.vcpus + ask.emulator:
+        if self.stock.room(row, ask.policy) < ask.vcpus + ask.emulator:
             return None
         found = self.pages(cell, row)
         if found is None:
@@ -125,62 +162,72 @@ class Fitter:
                 return None
         best = None
         for kinds in self.kinds:
-            packed = packing.pack(
-                self.stock.profiles(ask.policy, kinds.mask)[index], ask
+            slots = self.stock.slots(ask.policy, kinds.mask)
+            count = packing.fewest(
+                [slots[domain.index] for domain in row.domains], ask.vcpus
             )
-            if packed is None or (
-                self._strict and ask.vcpus and packed.spans > fewest
-            ):
+            if count is None or (self._strict and count > fewest):
                 continue
-            fit = self._priced(
-                row, index, kinds, packed, fewest, found, floats
+            packed = packing.pack(self.stock, row, ask, kinds.mask, count)
+            fit = Fit(
+                self._cost(row, kinds, packed, count - fewest, found, floats),
+                row,
+                kinds,
+                packed,
+                fewest,
+                found,
+                floats,
             )
             if best is None or fit.cost < best.cost:
                 best = fit
         return best
 
-    def _priced(
+    def _cost(
         self,
         row: Row,
-        index: int,
         kinds: Kinds,
         packed: Packing,
-        fewest: int,
+        over: int,
         found: Pages,
         floats: Float | None,
-    ) -> Fit:
-        cost = packed.cost
-        over = max(0, packed.spans - fewest)
-        dedicated = packed.spans > 0
-        apart = not row.shared
-        free = self.stock.row_free[index]
-        return Fit(
-            (
-                cost.promise + (self._numa_promise and apart),
-                over if self._l3 else 0,
+    ) -> tuple[int, ...]:
+        """Return the entries that :mod:`kvm_tuning.core.costs` explains."""
+        promise, emulator, wish, partial, used, stranded, free = packed.cost
+        if not row.shared:
+            promise += self._numa_promise
+            wish += self._numa_wish
+        load = floats.load if floats is not None else 0
+        if not used:
+            return (promise, 0, 0, 0, 0, 0, 0, found.rank, emulator, wish) + (
                 0,
-                kinds.mixed if dedicated else 0,
-                over,
                 0,
-                kinds.ranks if dedicated else 0,
-                found.rank,
-                cost.emulator,
-                cost.wish + (self._numa_wish and apart),
-                cost.partial,
-                cost.cores,
-                floats.load if floats else 0,
-                (free if self.site.policy.pack_cells else self._most - free)
-                if dedicated
-                else 0,
-                cost.stranded,
-                cost.free,
-            ),
-            row,
-            kinds,
-            packed,
-            fewest,
-            found,
-            floats,
+                load,
+                0,
+                0,
+                0,
+                0,
+            )
+        if over < 0:
+            over = 0
+        left = self.stock.row_free[row.index]
+        return (
+            promise,
+            over if self._l3 else 0,
+            0,
+            kinds.mixed,
+            over * self._weight + (0 if self._row_free is None else left),
+            0,
+            kinds.ranks,
+            found.rank,
+            emulator,
+            wish,
+            partial,
+            used,
+            load,
+            self.grid.largest - left if self._spread else 0,
+            stranded,
+            free,
+            0 if self._spread else left,
         )
 
     def pages(self, cell: CellDemand, row: Row) -> Pages | None:

@@ -18,6 +18,9 @@ from kvm_tuning.core.site import Policy
 # are one kind: a favoured core's few percent of turbo are not another kind.
 SAME_KIND = 0.9
 
+# A host cell of so few L3 domains is itself what large guests take whole.
+NARROW = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domain:
@@ -36,17 +39,13 @@ class Domain:
     #: How many of them may be dedicated, and on how many cores.
     size: int
     cores: int
-    #: The positions of those cores, as bits.
+    #: The positions of those cores, and their threads, as bits.
     mask: int
+    bits: int
     #: The shared pCPUs.
     shared: frozenset[int]
-    #: Whether the kernel shows an L3 cache.
-    known: bool
-
-    @property
-    def name(self) -> str:
-        what = 'L3' if self.known else 'cell'
-        return f'{what} of CPUs {cpuset.format(self.cpus)}'
+    #: For a person: what it is and its online CPUs.
+    name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +53,8 @@ class Row:
     """A NUMA cell with CPUs."""
 
     cell: int
+    #: Position in the grid.
+    index: int
     domains: tuple[Domain, ...]
     package: int
     shared: frozenset[int]
@@ -142,20 +143,23 @@ class Grid:
                 size=size,
                 cores=count,
                 mask=((1 << count) - 1) << start,
+                bits=sum(self.bit.get(cpu, 0) for cpu in cpus),
                 shared=cpus & self.shared,
-                known=known,
+                name=f'{"L3" if known else "cell"} of CPUs '
+                f'{cpuset.format(cpus)}',
             )
             for index, (cell, cpus, known, size, count, start) in enumerate(
                 domains
             )
         )
         made = []
-        for cell in ids:
+        for index, cell in enumerate(ids):
             own = tuple(d for d in self.domains if d.cell == cell)
             cpus = frozenset[int]().union(*(d.cpus for d in own))
             made.append(
                 Row(
                     cell=cell,
+                    index=index,
                     domains=own,
                     package=packages[inventory.cpu[min(cpus)].package],
                     shared=cpus & self.shared,
@@ -165,7 +169,13 @@ class Grid:
                 )
             )
         self.rows = tuple(made)
-        #: The domain of each online CPU, by position.
+        #: Threads of the largest row, and of the largest domain.
+        self.largest = max([row.size for row in self.rows], default=0)
+        self.widest = max([d.size for d in self.domains], default=0)
+        #: Whether host cells have few domains: see ``weight`` in
+        #: :mod:`kvm_tuning.core.fit`.
+        self.narrow = all(len(row.domains) <= NARROW for row in self.rows)
+        #: The domain of each online CPU.
         self.domain_of = {
             cpu: domain for domain in self.domains for cpu in domain.cpus
         }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from kvm_tuning.core import cores
 from kvm_tuning.core.demands import ThreadPolicy
-from kvm_tuning.core.grid import Row
+from kvm_tuning.core.grid import Domain, Row
 from kvm_tuning.core.stock import Profile, Stock
 
 #: Alternatives that are looked at one by one before a rule of thumb decides:
@@ -70,24 +70,33 @@ class Packing(NamedTuple):
         return len(self.full) + len(self.part)
 
 
-def fewest(profiles: Sequence[Profile], ask: Ask) -> int | None:
-    """Return the fewest domains that hold the vCPUs; None: all do not."""
-    slots = 0
-    for count, profile in enumerate(
-        sorted(profiles, key=lambda profile: -profile.slots), 1
-    ):
-        slots += profile.slots
-        if slots >= ask.vcpus:
+NOTHING = Packing(Cost(0, 0, 0, 0, 0, 0, 0), (), (), 0)
+
+
+def fewest(slots: Sequence[int], vcpus: int) -> int | None:
+    """Return how many domains hold the vCPUs at least; None: all do not.
+
+    :param slots: the vCPUs that each domain can hold.
+    """
+    if not vcpus:
+        return 0
+    if slots and max(slots) >= vcpus:
+        return 1
+    room = 0
+    for count, number in enumerate(sorted(slots, reverse=True), 1):
+        room += number
+        if room >= vcpus:
             return count
     return None
 
 
-def fewest_with_emulator(profiles: Sequence[Profile], ask: Ask) -> int | None:
+def fewest_empty(stock: Stock, row: Row, ask: Ask, kinds: int) -> int | None:
     """As :func:`fewest`, and the emulator's pCPU is in one of them, too."""
-    if not ask.vcpus:
-        return 0
-    count = fewest(profiles, ask)
-    if count is None or not ask.emulator:
+    profiles = [
+        stock.profile(ask.policy, kinds, domain) for domain in row.domains
+    ]
+    count = fewest([profile.slots for profile in profiles], ask.vcpus)
+    if not count or not ask.emulator:
         return count
     rooms = sorted((profile.room for profile in profiles), reverse=True)
     while count < len(rooms) and sum(rooms[:count]) <= ask.vcpus:
@@ -95,24 +104,35 @@ def fewest_with_emulator(profiles: Sequence[Profile], ask: Ask) -> int | None:
     return count
 
 
-def pack(profiles: Sequence[Profile], ask: Ask) -> Packing | None:
-    """Return the cheapest packing, or None when nothing fits.
+def pack(stock: Stock, row: Row, ask: Ask, kinds: int, count: int) -> Packing:
+    """Return the cheapest packing on ``count`` domains of a row.
 
-    Whether the emulator finds room elsewhere in the cell is not asked here.
+    Whether the emulator finds room elsewhere in the row is not asked here.
+
+    :param kinds: the cores that may be used, as bits.
+    :param count: what :func:`fewest` says for them.
     """
-    vcpus = ask.vcpus
-    if not vcpus:
-        return Packing(Cost(0, 0, 0, 0, 0, 0, 0), (), (), 0)
-    count = fewest(profiles, ask)
-    if count is None:
-        return None
+    if not count:
+        return NOTHING
+    slots = stock.slots(ask.policy, kinds)
     fill = (
         cores.fill_isolated
         if ask.policy is ThreadPolicy.ISOLATE
         else cores.fill
     )
     if count == 1:
-        return min(_singles(profiles, ask, fill), key=_cost)
+        return _single(
+            stock,
+            [d for d in row.domains if slots[d.index] >= ask.vcpus],
+            ask,
+            kinds,
+            fill,
+        )
+    profiles = [
+        stock.profile(ask.policy, kinds, domain)
+        for domain in row.domains
+        if slots[domain.index]
+    ]
     return min(_several(profiles, ask, fill, count), key=_cost)
 
 
@@ -120,16 +140,39 @@ def _cost(packing: Packing) -> Cost:
     return packing.cost
 
 
-def _singles(
-    profiles: Sequence[Profile], ask: Ask, fill: Fill
-) -> Iterator[Packing]:
-    for profile in profiles:
-        if profile.slots > ask.vcpus or (
-            profile.slots == ask.vcpus and not profile.whole
+def _single(
+    stock: Stock, domains: list[Domain], ask: Ask, kinds: int, fill: Fill
+) -> Packing:
+    """Return the cheapest of the packings on one domain.
+
+    With nothing but the vCPUs to place, the fullest domain is the cheapest
+    unless it strands threads or takes more cores than it must: then another
+    one may be cheaper.
+    """
+    vcpus = ask.vcpus
+    if len(domains) > 1:
+        free = stock.domain_free
+        domains.sort(key=lambda domain: free[domain.index])
+    plain = not (ask.emulator or ask.promised or ask.wished)
+    ideal = -(-vcpus // stock.grid.threads)
+    best = None
+    for domain in domains:
+        profile = stock.profile(ask.policy, kinds, domain)
+        if profile.slots == vcpus and profile.whole:
+            packed = _rated((profile,), (), 0, ask, fill)
+        else:
+            packed = _rated((), (profile,), vcpus, ask, fill)
+        if best is None or packed.cost < best.cost:
+            best = packed
+        if (
+            plain
+            and packed.cost.stranded == 0
+            and packed.cost.cores == ideal
+            and (packed.full or profile.free > vcpus)
         ):
-            yield _rated((), (profile,), ask.vcpus, ask, fill)
-        elif profile.slots == ask.vcpus:
-            yield _rated((profile,), (), 0, ask, fill)
+            break
+    assert best is not None
+    return best
 
 
 def _several(
@@ -142,13 +185,11 @@ def _several(
     ranks higher asks for others.
     """
     whole = [profile for profile in profiles if profile.whole]
-    free = ask.emulator or ask.promised or ask.wished
-    for parts in range(count + 1):
+    plain = not (ask.emulator or ask.promised or ask.wished)
+    for parts in range(max(0, count - len(whole)), count + 1):
         found = False
-        if count - parts > len(whole):
-            continue
         for full in _choices(whole, count - parts):
-            rest = ask.vcpus - sum(profile.slots for profile in full)
+            rest = ask.vcpus - sum([profile.slots for profile in full])
             if parts == 0:
                 if rest == 0:
                     found = True
@@ -156,13 +197,12 @@ def _several(
                 continue
             if rest <= 0:
                 continue
-            others = (
-                [p for p in profiles if p not in full] if full else profiles
-            )
+            used = {profile.domain.index for profile in full}
+            others = [p for p in profiles if p.domain.index not in used]
             for part in _parts(others, parts, rest):
                 found = True
                 yield _rated(full, part, rest, ask, fill)
-        if found and not free:
+        if found and plain:
             return
 
 
@@ -224,31 +264,32 @@ def _rated(
     ask: Ask,
     fill: Fill,
 ) -> Packing:
-    used = stranded = 0
+    used = stranded = free = room = 0
+    reached = False
     for profile in full:
         number, left = fill(profile.counts, profile.slots)
         used += number
         stranded += left
+        free += profile.free
+        room += profile.room
+        reached |= bool(profile.domain.shared)
     if part:
         number, left = fill(_pool(part), rest)
         used += number
         stranded += left
-    domains = full + part
-    apart = 0
-    if ask.promised or ask.wished:
-        apart = not any(profile.domain.shared for profile in domains)
-    outside = 0
-    if ask.emulator:
-        outside = sum(profile.room for profile in domains) <= ask.vcpus
+        for profile in part:
+            free += profile.free
+            room += profile.room
+            reached |= bool(profile.domain.shared)
     return Packing(
         Cost(
-            int(ask.promised and apart),
-            int(outside),
-            int(ask.wished and apart),
+            int(ask.promised and not reached),
+            int(ask.emulator and room <= ask.vcpus),
+            int(ask.wished and not reached),
             len(part),
             used,
             stranded,
-            sum(profile.free for profile in domains),
+            free,
         ),
         full,
         part,

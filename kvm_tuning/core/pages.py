@@ -103,11 +103,14 @@ def choose(
         )
         return SMALL if memory_kib <= left else None
     for rank, size in enumerate(sizes_kib):
-        if memory_kib % size:
-            continue
-        if size == base:
-            if memory_kib <= small_free_kib(site, cell):
+        if size <= base:
+            # Nova calls the smallest page of x86 small, whatever the host's.
+            if memory_kib % base == 0 and memory_kib <= small_free_kib(
+                site, cell
+            ):
                 return Pages(rank, None, 0)
+            continue
+        if memory_kib % size:
             continue
         for pool in cell.pages:
             if pool.size_kib == size:

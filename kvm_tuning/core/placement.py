@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from kvm_tuning.core import (
+    costs,
     cpuset,
     devices,
     packing,
@@ -34,27 +35,8 @@ from kvm_tuning.core.wants import Wants
 
 __all__ = ['COST', 'CellPlacement', 'Placement', 'Unkept', 'solve']
 
-#: What the entries of a cost are, the weightiest first; lower is better. All
-#: but the devices and the packages are sums over the guest's cells. "Its"
-#: cores and L3 domains are those of a guest cell's dedicated vCPUs.
-COST = (
-    'promised helper pools without a shared pCPU in reach',
-    'L3 domains over the fewest, where L3 locality is asked for',
-    'devices away: 1 in an unknown cell or beside (socket), 2 elsewhere',
-    'kinds of core (capacities) beyond one',
-    'L3 domains over the fewest that this hardware allows',
-    'packages beyond one',
-    'kinds of core, the fastest counting 1, the next 2, then 4',
-    'page sizes that were ranked better',
-    "emulator outside of the first guest cell's L3 domains",
-    'wished helper pools without a shared pCPU in reach',
-    'L3 domains that it does not take whole',
-    'cores that it uses',
-    'shared vCPUs per thousand shared pCPUs',
-    'free pCPUs of its host cell (packing), or the lack of them (spreading)',
-    'threads of its cores that it does not run on',
-    'free pCPUs of its L3 domains before it came',
-)
+#: The entries of a cost, in words.
+COST = costs.WORDS
 
 
 def solve(demands: Iterable[Demand], site: Site) -> Placement:
@@ -63,8 +45,9 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
     Every guest cell has a host cell of its own, and spans the fewest L3
     domains that can hold it there as the host cell is now, with the kinds of
     core that it uses. Among those the placement with the lowest cost
-    (:data:`COST`) is taken, and of equals the one on the lowest cells and
-    pCPUs. Pure: equal demands and sites give equal placements.
+    (:mod:`kvm_tuning.core.costs`) is taken, and of equals the one on the
+    lowest cells and pCPUs. Pure: equal demands and sites give equal
+    placements.
 
     :raises Unsupported: this host could not do it with nobody else there.
     :raises Exhausted: there is not enough left; it says what was free where.
@@ -185,14 +168,14 @@ def _reason(cell: CellDemand, fit: Fit) -> str:
 
 
 def _runner_up(cost: tuple[int, ...], second: Fit) -> str:
-    """Say what the next best host cell has against it."""
-    for what, one, other in zip(COST, cost, second.cost, strict=True):
+    """Say what another host cell has against it."""
+    for what, one, other in zip(costs.WORDS, cost, second.cost, strict=True):
         if one != other:
             return (
-                f'host cell {second.row.cell} is next: {other} {what}, '
-                f'against {one}'
+                f'host cell {second.row.cell} would do, too, and costs more: '
+                f'{other} {what}, against {one}'
             )
-    return f'host cell {second.row.cell} is as good, and higher'
+    return f'host cell {second.row.cell} is as good, and comes later'
 
 
 def _unkept_locality(
@@ -273,8 +256,8 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
         wants.pools,
         sharing.Reach(grid, site.ledger, frozenset(), found.cpus, host_cells),
     )
-    cost = [0] * len(COST)
-    cost[12] = found.load
+    cost = [0] * len(costs.WORDS)
+    cost[costs.LOAD] = found.load
     return Placement(
         (
             CellPlacement(
@@ -326,6 +309,6 @@ def _without_cells(wants: Wants, site: Site, grid: Grid) -> Placement:
     return Placement(
         pools=pools,
         devices=chosen.devices,
-        cost=(0,) * len(COST),
+        cost=(0,) * len(costs.WORDS),
         unkept=tuple(unkept),
     )

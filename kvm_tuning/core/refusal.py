@@ -177,19 +177,16 @@ def _why(fitter: Fitter, cell: CellDemand, ask: Ask, index: int) -> str:
 
 def _cpus(fitter: Fitter, ask: Ask, row: Row) -> str:
     kinds = fitter.kinds[-1].mask
-    index = fitter.grid.rows.index(row)
-    now = {
-        profile.domain.index: profile.slots
-        for profile in fitter.stock.profiles(ask.policy, kinds)[index]
-    }
-    hardware = stock.empty(fitter.grid).profiles(ask.policy, kinds)[index]
-    if not hardware:
+    now = fitter.stock.slots(ask.policy, kinds)
+    hardware = stock.empty(fitter.grid).slots(ask.policy, kinds)
+    parts = [
+        f'{now[domain.index]}/{hardware[domain.index]} in {domain.name}'
+        for domain in row.domains
+        if hardware[domain.index]
+    ]
+    if not parts:
         return 'no allocatable pCPU'
-    return 'free of allocatable pCPUs: ' + ', '.join(
-        f'{now.get(profile.domain.index, 0)}/{profile.slots} in '
-        f'{profile.domain.name}'
-        for profile in hardware
-    )
+    return 'free of allocatable pCPUs: ' + ', '.join(parts)
 
 
 def _memory(fitter: Fitter, cell: CellDemand, row: Row) -> str:

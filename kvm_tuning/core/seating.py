@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from kvm_tuning.core import devices, matching, refusal
+from kvm_tuning.core import costs, devices, matching, refusal
 from kvm_tuning.core.demands import Affinity
 from kvm_tuning.core.devices import Chosen, Offer
 from kvm_tuning.core.fit import Fit, Fitter
 
-# Positions in the cost of what depends on all guest cells together.
-AWAY, PACKAGES = 2, 5
 # Bits for one entry of a cost when several are added as one number.
 _ENTRY = 40
 # Sets of host cells with devices that are tried for a guest of several
@@ -26,7 +24,7 @@ class Seating(NamedTuple):
     fits: tuple[Fit, ...]
     devices: Chosen
     cost: tuple[int, ...]
-    #: The second best host cell of a guest of one cell.
+    #: Another host cell that lost, for a guest of one cell.
     second: Fit | None = None
 
 
@@ -43,24 +41,20 @@ def seat(fitter: Fitter) -> Seating:
 
 def _seat_one(fitter: Fitter, offered: list[Offer]) -> Seating:
     cell = fitter.wants.cells[0]
+    if not offered:
+        best, second = fitter.best(cell)
+        if best is None:
+            raise refusal.no_host_cell(fitter, cell)
+        return Seating((best,), devices.NONE, best.cost, second)
     fits = [fit for fit in fitter.fits(cell) if fit is not None]
     if not fits:
         raise refusal.no_host_cell(fitter, cell)
-    if not offered:
-        if len(fits) == 1:
-            return Seating((fits[0],), devices.NONE, fits[0].cost)
-        fits.sort(key=_cost)
-        return Seating((fits[0],), devices.NONE, fits[0].cost, fits[1])
     found = [
         seating for fit in fits if (seating := _with(fitter, offered, [fit]))
     ]
     if not found:
         raise refusal.no_devices(offered)
     return min(found, key=_seating_cost)
-
-
-def _cost(fit: Fit) -> tuple[int, ...]:
-    return fit.cost
 
 
 def _seating_cost(seating: Seating) -> tuple[int, ...]:
@@ -81,8 +75,8 @@ def _with(
     cost = [
         sum(entries) for entries in zip(*(f.cost for f in fits), strict=True)
     ]
-    cost[AWAY] = chosen.away
-    cost[PACKAGES] = len({fit.row.package for fit in fits}) - 1
+    cost[costs.AWAY] = chosen.away
+    cost[costs.PACKAGES] = len({fit.row.package for fit in fits}) - 1
     return Seating(tuple(fits), chosen, tuple(cost))
 
 
@@ -92,14 +86,14 @@ def _seat_several(fitter: Fitter, offered: list[Offer]) -> Seating:
     if short is not None:
         raise refusal.too_few_cells(fitter, *short)
     numbers: dict[int, list[int | None]] = {}
-    costs = []
+    matrix = []
     for line in fits:
         if id(line) not in numbers:
             numbers[id(line)] = [f and _number(f.cost) for f in line]
-        costs.append(numbers[id(line)])
+        matrix.append(numbers[id(line)])
     best: Seating | None = None
     for allowed, must in _restrictions(fitter, offered):
-        found = _assign(costs, allowed, must)
+        found = _assign(matrix, allowed, must)
         if found is None:
             continue
         chosen = [
@@ -117,7 +111,7 @@ def _seat_several(fitter: Fitter, offered: list[Offer]) -> Seating:
 
 def _all_fits(fitter: Fitter) -> list[list[Fit | None]]:
     """Return the fits of each guest cell; like cells share one list."""
-    own_limits = fitter.wants.strict and _best_rows_are_short(fitter)
+    own_limits = fitter.wants.strict and best_rows_are_short(fitter)
     known: dict[object, list[Fit | None]] = {}
     found = []
     for cell in fitter.wants.cells:
@@ -133,7 +127,7 @@ def _all_fits(fitter: Fitter) -> list[list[Fit | None]]:
     return found
 
 
-def _best_rows_are_short(fitter: Fitter) -> bool:
+def best_rows_are_short(fitter: Fitter) -> bool:
     """Whether not all guest cells can have a host cell that allows the
     fewest L3 domains of all, even with nobody else on the host.
     """
@@ -206,17 +200,17 @@ def _subsets(rows: Sequence[int], most: int) -> Iterator[frozenset[int]]:
 
 
 def _assign(
-    costs: Sequence[Sequence[int | None]],
+    matrix: Sequence[Sequence[int | None]],
     allowed: frozenset[int],
     must: frozenset[int],
 ) -> list[int] | None:
     """Return the cheapest column of each row under a restriction."""
     columns = sorted(allowed)
-    if len(columns) < len(costs):
+    if len(columns) < len(matrix):
         return None
-    if not must and all(line is costs[0] for line in costs):
-        return _cheapest(costs[0], columns, len(costs))
-    bonus = 1 << (_ENTRY * 20)
+    if not must and all(line is matrix[0] for line in matrix):
+        return _cheapest(matrix[0], columns, len(matrix))
+    bonus = 1 << (_ENTRY * len(costs.WORDS) + _ENTRY)
     narrowed = [
         [
             None
@@ -226,7 +220,7 @@ def _assign(
             else cost
             for column in columns
         ]
-        for line in costs
+        for line in matrix
     ]
     found = matching.assign(narrowed)
     if found is None:

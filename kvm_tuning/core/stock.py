@@ -1,9 +1,10 @@
-"""What of a host is free: threads, pages and memory, in one ledger's light."""
+"""What of a host's pCPUs is free, in one ledger's light."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 from kvm_tuning.core.demands import ThreadPolicy
-from kvm_tuning.core.grid import Domain, Grid
+from kvm_tuning.core.grid import Domain, Grid, Row
 from kvm_tuning.core.site import Site
 
 
@@ -17,8 +18,6 @@ class Profile(NamedTuple):
     room: int
     #: Whether filling all slots takes the whole domain, nobody else in it.
     whole: bool
-    #: Usable cores.
-    cores: int
     #: Usable cores by their number of usable threads (``isolate``: by the
     #: threads that one vCPU takes).
     counts: tuple[int, ...]
@@ -32,103 +31,121 @@ class Stock:
 
     def __init__(self, grid: Grid, held: int) -> None:
         self.grid = grid
-        width, threads = grid.width, grid.threads
         #: Free threads as bits, as in :class:`Grid`.
         self.free = free = grid.all & ~held
-        every = (1 << width) - 1
-        busy = 0
-        #: Cores with at least so many free threads, as bits.
-        at_least = [every] + [0] * threads
-        taken = grid.all & held
-        for thread in range(threads):
-            plane = free >> thread * width & every
-            busy |= taken >> thread * width & every
-            for count in range(thread + 1, 0, -1):
-                at_least[count] |= at_least[count - 1] & plane
-        self.at_least = at_least
-        #: Cores that ``isolate`` may take: all threads dedicable and free.
-        self.isolable = grid.isolable & ~busy
+        #: Free pCPUs by domain.
+        self.domain_free = [
+            (free & domain.bits).bit_count() for domain in grid.domains
+        ]
+        self._slots: dict[tuple[ThreadPolicy, int], list[int]] = {}
         self._profiles: dict[
-            tuple[ThreadPolicy, int], list[list[Profile]]
+            tuple[ThreadPolicy, int], list[Profile | None]
         ] = {}
-        #: Free pCPUs by row.
-        self.row_free = [(free & row.bits).bit_count() for row in grid.rows]
 
-    def room(self, row: int, policy: ThreadPolicy) -> int:
+    @cached_property
+    def row_free(self) -> list[int]:
+        """Free pCPUs by row."""
+        free = self.domain_free
+        return [
+            sum([free[domain.index] for domain in row.domains])
+            for row in self.grid.rows
+        ]
+
+    @cached_property
+    def at_least(self) -> list[int]:
+        """Cores with at least so many free threads, as bits."""
+        width, threads = self.grid.width, self.grid.threads
+        every = (1 << width) - 1
+        found = [every] + [0] * threads
+        for thread in range(threads):
+            plane = self.free >> thread * width & every
+            for count in range(thread + 1, 0, -1):
+                found[count] |= found[count - 1] & plane
+        return found
+
+    @cached_property
+    def isolable(self) -> int:
+        """Cores that ``isolate`` may take: all threads dedicable and free."""
+        grid = self.grid
+        taken = grid.all & ~self.free
+        every = (1 << grid.width) - 1
+        busy = 0
+        for thread in range(grid.threads):
+            busy |= taken >> thread * grid.width & every
+        return grid.isolable & ~busy
+
+    def room(self, row: Row, policy: ThreadPolicy) -> int:
         """Return how many vCPUs and emulators a row may hold at most."""
         if policy is ThreadPolicy.ISOLATE:
-            return (self.isolable & self.grid.rows[row].mask).bit_count()
-        return self.row_free[row]
+            return (self.isolable & row.mask).bit_count()
+        return self.row_free[row.index]
 
-    def profiles(
-        self, policy: ThreadPolicy, kinds: int
-    ) -> list[list[Profile]]:
-        """Return the profiles of the domains with any slot, by row.
+    def slots(self, policy: ThreadPolicy, kinds: int) -> list[int]:
+        """Return how many vCPUs each domain can hold.
 
         :param kinds: the cores that may be used, as bits.
         """
+        if policy is ThreadPolicy.PREFER and len(self.grid.kinds) == 1:
+            return self.domain_free
         key = policy, kinds
-        found = self._profiles.get(key)
+        found = self._slots.get(key)
         if found is None:
-            profile = (
-                self._isolated
-                if policy is ThreadPolicy.ISOLATE
-                else self._threaded
-            )
-            least = 2 if policy is ThreadPolicy.REQUIRE else 1
-            found = self._profiles[key] = [
-                [
-                    made
-                    for domain in row.domains
-                    if domain.size and (made := profile(domain, kinds, least))
-                ]
-                for row in self.grid.rows
+            found = self._slots[key] = [
+                self.profile(policy, kinds, domain).slots
+                for domain in self.grid.domains
             ]
         return found
 
-    def _threaded(
-        self, domain: Domain, kinds: int, least: int
-    ) -> Profile | None:
-        """The profile for vCPUs that may share a core with another."""
-        mask = domain.mask & kinds
-        at_least = self.at_least
-        above = slots = cores = 0
-        counts = [0] * len(at_least)
-        for threads in range(len(at_least) - 1, 0, -1):
-            count = (at_least[threads] & mask).bit_count()
-            if count and threads >= least:
-                counts[threads] = count - above
-                slots += threads * (count - above)
-                cores = count
-            above = count
-        if not slots:
-            return None
-        free = self._free(domain)
-        whole = free == domain.size == slots
-        return Profile(slots, free, whole, cores, tuple(counts), free, domain)
+    def profile(
+        self, policy: ThreadPolicy, kinds: int, domain: Domain
+    ) -> Profile:
+        """Return what a domain offers; see :meth:`slots`."""
+        key = policy, kinds
+        known = self._profiles.get(key)
+        if known is None:
+            known = self._profiles[key] = [None] * len(self.grid.domains)
+        found = known[domain.index]
+        if found is None:
+            found = (
+                self._isolated(domain, kinds)
+                if policy is ThreadPolicy.ISOLATE
+                else self._threaded(
+                    domain, kinds, policy is ThreadPolicy.REQUIRE
+                )
+            )
+            known[domain.index] = found
+        return found
 
-    def _isolated(
-        self, domain: Domain, kinds: int, least: int
-    ) -> Profile | None:
+    def _threaded(self, domain: Domain, kinds: int, siblings: bool) -> Profile:
+        """The profile for vCPUs that may share a core with another.
+
+        :param siblings: only cores with two free threads or more will do.
+        """
+        mask = domain.mask & kinds
+        free = self.domain_free[domain.index]
+        above = slots = 0
+        counts = [0] * len(self.at_least)
+        for threads in range(len(counts) - 1, siblings, -1):
+            count = (self.at_least[threads] & mask).bit_count()
+            counts[threads] = count - above
+            slots += threads * (count - above)
+            above = count
+        whole = slots == free == domain.size
+        return Profile(slots, free, whole, tuple(counts), free, domain)
+
+    def _isolated(self, domain: Domain, kinds: int) -> Profile:
         """The profile for vCPUs that have a core each."""
         mine = self.isolable & domain.mask
         cores = mine & kinds
         slots = cores.bit_count()
-        if not slots:
-            return None
-        counts = tuple((cores & size).bit_count() for size in self.grid.sized)
         return Profile(
             slots,
             mine.bit_count(),
             slots == domain.cores,
-            slots,
-            counts,
-            self._free(domain),
+            tuple([(cores & size).bit_count() for size in self.grid.sized]),
+            self.domain_free[domain.index],
             domain,
         )
-
-    def _free(self, domain: Domain) -> int:
-        return sum((ge & domain.mask).bit_count() for ge in self.at_least[1:])
 
 
 def of(site: Site, grid: Grid) -> Stock:
