@@ -96,10 +96,12 @@ class LoadTest(ConfTest):
             error = self.assertRaises(ConfigInvalid, self.load, text)
             self.assertIn(f'did you mean {hint}?', str(error))
 
-    def test_every_option_has_a_paragraph_of_help(self):
+    def test_every_option_has_sentences_of_help(self):
         for _group, options in opts.list_opts():
             for option in options:
-                self.assertGreater(len(option.help.split()), 12, option.name)
+                text = option.help.strip()
+                self.assertGreater(len(text.split()), 5, option.name)
+                self.assertEqual('.', text[-1], option.name)
 
 
 class PolicyTest(ConfTest):
