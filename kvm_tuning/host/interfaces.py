@@ -8,6 +8,7 @@ address without a route is seen on the machine itself only (netdevice(7)).
 
 from collections.abc import Iterator
 import fcntl
+import re
 import socket
 import struct
 
@@ -17,6 +18,7 @@ _NET = 'sys/class/net'
 _OVS = 'ovs-system'
 _SIOCGIFADDR = 0x8915
 _LINK_SCOPE = 0x20
+_HEX = re.compile(r'[0-9a-f]{1,8}\Z')
 
 
 def uppers(host: Host, name: str) -> list[str]:
@@ -77,8 +79,9 @@ def _routes(host: Host, name: str) -> Iterator[str]:
 def _has_address(host: Host, name: str) -> bool:
     for line in (host.tree.text('proc/net/if_inet6') or '').splitlines():
         words = line.split()
-        own = len(words) == 6 and words[5] == name
-        if own and int(words[3], 16) & 0xF0 != _LINK_SCOPE:
+        if len(words) != 6 or words[5] != name:
+            continue
+        if not _HEX.match(words[3]) or int(words[3], 16) & 0xF0 != _LINK_SCOPE:
             return True
     return host.live and _has_ipv4(name)
 

@@ -13,7 +13,8 @@ import re
 import struct
 
 from kvm_tuning.core.site import Capabilities, Probe
-from kvm_tuning.host import storage
+from kvm_tuning.host import interfaces, kinds, storage
+from kvm_tuning.host.observed import Host
 from kvm_tuning.host.sysfs import Tree
 
 _Version = tuple[int, int, int]
@@ -30,6 +31,7 @@ _VHOST_GET_FEATURES_PPC = 0x4008AF00
 _TUNGETFEATURES = 0x800454CF
 _TUNGETFEATURES_PPC = 0x400454CF
 _IFF_MULTI_QUEUE = 0x0100
+_THP = 'sys/kernel/mm/transparent_hugepage/enabled'
 # The number is the same on all architectures with the common table.
 _SYS_IO_URING_SETUP = 425
 _IO_URING_PARAMS_BYTES = 120
@@ -50,6 +52,8 @@ def probe(
     """
     tree = Tree(root)
     kernel = read_kernel(tree)
+    thp = read_transparent_huge_pages(tree)
+    management = read_management_nics(tree)
     paths = tuple(dict.fromkeys(guest_disks))
     if not tree.is_this_host:
         why = f'the host below {root} cannot be asked'
@@ -63,6 +67,8 @@ def probe(
             io_uring=unknown,
             tap_queues=None if kernel is None else most_tap_queues(kernel),
             storage={path: storage.unknown(path, why) for path in paths},
+            transparent_huge_pages=thp,
+            management_nics=management,
         )
     return Capabilities(
         kernel=kernel,
@@ -73,6 +79,8 @@ def probe(
         io_uring=probe_io_uring(tree),
         tap_queues=probe_tap_queues('/dev/net/tun', kernel),
         storage={path: storage.probe(path) for path in paths},
+        transparent_huge_pages=thp,
+        management_nics=management,
     )
 
 
@@ -93,6 +101,28 @@ def read_kernel(tree: Tree) -> _Version | None:
     if match is None:
         return None
     return int(match[1]), int(match[2]), int(match[3] or 0)
+
+
+def read_transparent_huge_pages(tree: Tree) -> str | None:
+    """Return the mode in force: ``always``, ``madvise`` or ``never``; None
+    when the host does not tell.
+    """
+    text = tree.text(_THP)
+    return None if text is None else kinds.plain(text)
+
+
+def read_management_nics(tree: Tree) -> frozenset[str] | None:
+    """Return the interfaces that the host itself is reached by; None when
+    the host's routes are not there to be read.
+    """
+    if tree.raw('proc/net/route') is None:
+        return None
+    host = Host(tree)
+    return frozenset(
+        name
+        for name in tree.names('sys/class/net')
+        if name != 'lo' and interfaces.carries(host, name)
+    )
 
 
 def probe_kvm(path: str) -> Probe:

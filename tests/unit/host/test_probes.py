@@ -89,6 +89,69 @@ class TestKernel(ProbesTest):
         self.assertThat(self.read(), Equals((6, 1, 55)))
 
 
+class TestTransparentHugePages(ProbesTest):
+    def test_the_mode_in_force(self):
+        self.assertThat(self.mode(), Is(None))
+        self.put(
+            'sys/kernel/mm/transparent_hugepage/enabled',
+            'always [madvise] never\n',
+        )
+        self.assertThat(self.mode(), Equals('madvise'))
+
+    def mode(self) -> str | None:
+        return probes.probe(root=self.root).transparent_huge_pages
+
+
+class TestManagementNics(ProbesTest):
+    """eth0 alone, eth1 in a bridge, eth2 in a bond with a VLAN; eth3 free."""
+
+    HEAD = 'Iface Destination Gateway Flags RefCnt Use Metric Mask MTU\n'
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ('lo', 'eth0', 'eth1', 'br0', 'eth2', 'bond0', 'eth3'):
+            self.put(f'sys/class/net/{name}/type', '1')
+        self.put('sys/class/net/bond0.7/type', '1')
+        for lower, upper in (
+            ('eth1', 'br0'),
+            ('eth2', 'bond0'),
+            ('bond0', 'bond0.7'),
+        ):
+            base = f'{self.root}/sys/class/net'
+            os.symlink(f'../{upper}', f'{base}/{lower}/upper_{upper}')
+
+    def nics(self) -> set[str] | None:
+        found = probes.probe(root=self.root).management_nics
+        return None if found is None else set(found)
+
+    def routes(self, *lines: str) -> None:
+        self.put('proc/net/route', self.HEAD + '\n'.join(lines))
+
+    def test_not_known_without_routes(self):
+        self.assertThat(self.nics(), Is(None))
+
+    def test_none_that_carries_nothing(self):
+        self.routes()
+        self.assertThat(self.nics(), Equals(set()))
+
+    def test_directly_and_below_what_carries_it(self):
+        default = '00000000 0100A8C0 0003 0 0 0 00000000 0'
+        local = '0000A8C0 00000000 0001 0 0 0 00FFFFFF 0'
+        self.routes(f'br0 {default}', f'br0 {local}', f'bond0.7 {local}')
+        self.assertThat(
+            self.nics(), Equals({'br0', 'eth1', 'bond0.7', 'bond0', 'eth2'})
+        )
+        self.routes(f'eth0 {default}')
+        self.assertThat(self.nics(), Equals({'eth0'}))
+
+    def test_an_address_of_ipv6_but_the_link_s_own(self):
+        self.routes()
+        own = f'fe80{"0" * 28} 02 40 20 80 eth0\n'
+        real = f'2001{"0" * 28} 02 40 00 80 eth3\n'
+        self.put('proc/net/if_inet6', own + real)
+        self.assertThat(self.nics(), Equals({'eth3'}))
+
+
 class TestDevices(ProbesTest):
     def test_none_there(self):
         path = f'{self.root}/none'
