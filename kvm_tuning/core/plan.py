@@ -4,9 +4,9 @@ A pure function of the hooks, the request, the guest and the site. Nothing is
 changed while a plan is made, so a dry run is a plan that nobody applies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from kvm_tuning.core import given, paths
 from kvm_tuning.core import placement as placement_
@@ -33,6 +33,7 @@ from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 
+_P = ParamSpec('_P')
 _T = TypeVar('_T')
 
 
@@ -95,10 +96,12 @@ def make(
     :raises HookError: a hook is broken, or two want different things.
     """
     active = [hook for hook in hooks if hook.wanted(request)]
+    if active:
+        guest.verify()
     consequences = check(active, request)
     demands: list[Demand] = []
     for hook in active:
-        demands += _call(hook, hook.demands(request, guest))
+        demands += _call(hook, hook.demands, request, guest)
     placement = _placement(demands, guest, site, placed)
     if placed:
         active = [hook for hook in active if _is_ours(hook, request)]
@@ -107,7 +110,7 @@ def make(
     held = {a for each in placement.devices.values() for a in each}
     owners: list[str] = []
     for hook in active:
-        for item in _call(hook, hook.effects(request, guest, placement, site)):
+        for item in _call(hook, hook.effects, request, guest, placement, site):
             if isinstance(item, Consequence):
                 consequences.append(item)
             elif isinstance(item, Unkept):
@@ -156,7 +159,7 @@ def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
     for hook in hooks:
         if not hook.wanted(request):
             continue
-        for item in _call(hook, hook.check(request)):
+        for item in _call(hook, hook.check, request):
             if isinstance(item, Consequence):
                 consequences.append(item)
             else:
@@ -165,10 +168,15 @@ def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
     return consequences
 
 
-def _call(hook: Hook, items: Iterable[_T]) -> list[_T]:
+def _call(
+    hook: Hook,
+    method: Callable[_P, Iterable[_T]],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> list[_T]:
     """Return what a hook yields; what it should not raise is its bug."""
     try:
-        return list(items)
+        return list(method(*args, **kwargs))
     except KvmTuningError:
         raise
     except Exception as exc:

@@ -114,6 +114,16 @@ class PlanTest(testtools.TestCase):
         self.assertIn("'one'", str(error))
         self.assertIn('oops', str(error))
 
+    def test_a_hook_that_yields_nothing_is_named_too(self):
+        """It raises when it is called, not when it is read."""
+        hook = says('one')
+
+        def effects(*args):
+            raise KeyError('oops')
+
+        hook.effects = effects
+        self.assertRaises(HookFailed, make, hook)
+
     def test_a_hooks_refusal_is_its_own(self):
         self.assertRaises(Exhausted, make, says('one', Exhausted('no room')))
 
