@@ -25,7 +25,7 @@ MAX_BYTES = 10 * 1024 * 1024
 _PROLOGUE = re.compile(r'(?:\s+|<\?.*?\?>|<!--.*?-->)*', re.DOTALL)
 _MARKUP = re.compile(r'<!--.*?-->|<\?.*?\?>|<[^>]+>', re.DOTALL)
 _ATTRIBUTE = re.compile(r'="([^"]*)"')
-_FIRST_QUOTE = re.compile(r'<[^!?<>]*?=\s*(["\'])', re.DOTALL)
+_QUOTE = re.compile(r'=\s*(["\'])')
 _QUOTE_IN_TEXT = re.compile(r'>[^<]*["\']')
 
 
@@ -203,10 +203,20 @@ def _serialise(root: etree._Element, like: str) -> str:
     text = etree.tostring(root, encoding='unicode', with_tail=False)
     prologue = _PROLOGUE.match(like)
     start = prologue.end() if prologue else 0
-    first = _FIRST_QUOTE.search(like, start)
-    if first is not None and first[1] == "'":
+    if _first_quote(like, start) == "'":
         text = _single_quoted(text)
     return like[:start] + text + like[_end(like) :]
+
+
+def _first_quote(like: str, start: int) -> str | None:
+    """Return the quote around the first attribute."""
+    for match in _MARKUP.finditer(like, start):
+        if match[0].startswith(('<!', '<?')):
+            continue
+        quote = _QUOTE.search(match[0])
+        if quote is not None:
+            return quote[1]
+    return None
 
 
 def _end(like: str) -> int:

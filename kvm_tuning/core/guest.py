@@ -138,6 +138,21 @@ class Guest:
         """What names its claims on the host."""
         return self.uuid or self.name
 
+    def verify(self) -> None:
+        """Check that every disk and NIC can be addressed.
+
+        :raises InvalidDocument: two of them have one target or MAC.
+        """
+        targets = [disk.target for disk in self.disks]
+        macs = [nic.mac for nic in self.interfaces if nic.mac is not None]
+        for what, names in (('disk target', targets), ('MAC', macs)):
+            if len(set(names)) < len(names):
+                twice = next(n for n in names if names.count(n) > 1)
+                raise InvalidDocument(
+                    f'{what} {twice} comes twice in the domain: what is '
+                    f'asked of one device would meet the other'
+                )
+
     @property
     def data_disks(self) -> tuple[Disk, ...]:
         """Its disks; no CD-ROM, no floppy."""
