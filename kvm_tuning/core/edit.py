@@ -223,12 +223,7 @@ class Editor:
     ) -> etree._Element:
         child = etree.Element(step.tag)
         for key in step.keys:
-            named = child
-            if key.child is not None:
-                named = child.find(key.child)
-                if named is None:
-                    named = etree.SubElement(child, key.child)
-            named.set(key.attribute, key.value)
+            _keyed(child, key).set(key.attribute, key.value)
         append(parent, child, depth)
         if len(step.keys) == 1:
             key = step.keys[0]
@@ -239,6 +234,14 @@ class Editor:
         cut(element)
         self._index.clear()
         self._known.clear()
+
+
+def _keyed(element: etree._Element, key: paths.Key) -> etree._Element:
+    """Return what carries the attribute of ``key``: made if need be."""
+    if key.child is None:
+        return element
+    child = element.find(key.child)
+    return etree.SubElement(element, key.child) if child is None else child
 
 
 def _only_keys(element: etree._Element, step: paths.Step) -> bool:
