@@ -130,14 +130,16 @@ def _defined_claim(
     online: frozenset[int],
     within: frozenset[int],
 ) -> Claim:
+    devices = _devices(defined.current)
     claim = promised(defined, record)
     if claim is not None:
-        return claim
+        return replace(claim, devices=claim.devices | devices)
     pins = [*_pins(defined.current)]
     return Claim(
         owner=record.uuid,
         name=record.name,
         pcpus=_held(pins, defined.current.vcpus, online, within),
+        devices=devices,
     )
 
 
@@ -162,7 +164,7 @@ def _live_claim(
         pages=_pages(guest),
         pages_in_use=True,
         memory_kib=_memory(guest),
-        devices=frozenset(guest.host_devices),
+        devices=_devices(guest),
     )
     claim = promised(live, record)
     if claim is None:
@@ -172,6 +174,19 @@ def _live_claim(
         pcpus=claim.pcpus | found.pcpus,
         pages_in_use=True,
         devices=claim.devices | found.devices,
+    )
+
+
+def _devices(guest: Guest) -> frozenset[str]:
+    """Return the host's functions and NICs that a guest has for itself: the
+    kernel gives a NIC with a macvtap of mode passthrough to no other.
+    """
+    return frozenset(guest.host_devices).union(
+        f'nic/{nic.source["dev"]}'
+        for nic in guest.interfaces
+        if nic.type == 'direct'
+        and nic.source.get('mode') == 'passthrough'
+        and 'dev' in nic.source
     )
 
 

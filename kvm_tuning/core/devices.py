@@ -32,9 +32,13 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
     """Return the free functions for each demand.
 
     A PF is not free while a guest holds one of its VFs, nor is a VF whose PF
-    is held.
+    is held; and no function is of which a guest has the NIC for itself, by
+    macvtap.
     """
-    inventory, held = site.inventory, site.ledger.devices
+    demands = list(demands)
+    if not demands:
+        return []
+    inventory, held = site.inventory, _held(site)
     return [
         Offer(
             demand,
@@ -53,6 +57,21 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
         )
         for demand in demands
     ]
+
+
+def _held(site: Site) -> frozenset[str]:
+    """Return what guests hold, a function also where it is held by the name
+    of its NIC.
+    """
+    held = site.ledger.devices
+    nics = {name for name in held if name.startswith('nic/')}
+    if not nics:
+        return held
+    return held.union(
+        device.address
+        for device in site.inventory.devices
+        if not nics.isdisjoint(f'nic/{name}' for name in device.interfaces)
+    )
 
 
 def matches(device: PciDevice, match: Mapping[str, frozenset[str]]) -> bool:

@@ -94,5 +94,10 @@ def _refuse(
             f'{asked}: two NICs of the guest are on {device}, and '
             f'passthrough gives it to one only'
         )
-    if f'nic/{device}' in site.ledger.devices:
+    functions = {
+        function.address
+        for function in site.inventory.devices
+        if device in function.interfaces
+    }
+    if not site.ledger.devices.isdisjoint({f'nic/{device}', *functions}):
         raise Exhausted(f'{asked}: another guest has {device} for itself')

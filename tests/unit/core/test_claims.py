@@ -123,18 +123,43 @@ class NoReceiptTest(testtools.TestCase):
         )
         self.assertEqual({6}, ledger(Record('h', 'u', None, xml)).pcpus)
 
-    def test_devices_of_what_runs_are_held(self):
+    def test_devices_are_held_running_or_not(self):
         hostdev = (
             "<devices><hostdev mode='subsystem' type='pci'><source>"
             "<address domain='0' bus='0x81' slot='0x10' function='1'/>"
-            '</source></hostdev>'
+            "</source></hostdev><interface type='hostdev'><source>"
+            "<address type='pci' domain='0' bus='0x81' slot='0x10' "
+            "function='3'/></source></interface>"
         )
         xml = domain_store.xml('h').replace('<devices>', hostdev)
-        found = ledger(Record('h', 'u', None, xml))
-        self.assertEqual({'0000:81:10.1'}, found.devices)
-        self.assertEqual(
-            frozenset(), ledger(Record('h', 'u', xml, None)).devices
+        held = {'0000:81:10.1', '0000:81:10.3'}
+        self.assertEqual(held, ledger(Record('h', 'u', None, xml)).devices)
+        self.assertEqual(held, ledger(Record('h', 'u', xml, None)).devices)
+
+    def test_a_nic_of_macvtap_passthrough_is_held(self):
+        xml = domain_store.xml('h').replace(
+            '<devices>',
+            '<devices>'
+            "<interface type='direct'>"
+            "<source dev='eth1' mode='passthrough'/></interface>"
+            "<interface type='direct'>"
+            "<source dev='eth2' mode='bridge'/></interface>",
         )
+        for record in (
+            Record('h', 'u', None, xml),
+            Record('h', 'u', xml, None),
+        ):
+            self.assertEqual({'nic/eth1'}, ledger(record).devices)
+        # Beside what its receipt says.
+        xml, claim = tuned()
+        xml = xml.replace(
+            '<devices>',
+            "<devices><interface type='direct'>"
+            "<source dev='eth1' mode='passthrough'/></interface>",
+        )
+        found = ledger(Record('g', 'u', xml, None))
+        self.assertEqual({'nic/eth1'}, found.devices)
+        self.assertEqual(claim.pcpus, found.pcpus)
 
     def test_huge_pages_of_what_runs_are_in_use(self):
         xml = domain_store.xml('h').replace(
