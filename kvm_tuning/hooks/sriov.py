@@ -32,7 +32,7 @@ SPOOF_CHECK = 'kvm:vf_spoof_check'
 MAX_RATE = 'kvm:vf_max_rate'
 AFFINITY = 'hw:pci_numa_affinity_policy'
 
-_ATTRIBUTES = (VLAN, TRUST, SPOOF_CHECK, MAX_RATE)
+_ATTRIBUTES = (TRUST, SPOOF_CHECK, MAX_RATE)
 # Intel 82576: its VF driver for Windows was never released for current ones.
 _82576_VF = '10ca'
 # Intel I350: igb's ndo_set_vf_rate answers for 82576 only.
@@ -96,7 +96,7 @@ class Sriov(Hook):
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
         count = request.value(VFS)
-        for key in (ATTACHMENT, *_ATTRIBUTES):
+        for key in (ATTACHMENT, VLAN, *_ATTRIBUTES):
             asked = request.get(key)
             if asked is not None and not count:
                 yield ConflictingKnobs(f'{asked} needs {VFS}, too')
@@ -167,9 +167,7 @@ def _hostdev(
     yield Element(
         f'{path}/source/address', address_of(device.address), make=True
     )
-    vlan = request.value(VLAN)
-    if vlan:
-        yield Element(f"{path}/vlan/tag[@id='{vlan}']", make=True)
+    yield from _vlan(request, path)
 
 
 def _macvtap(
@@ -189,6 +187,7 @@ def _macvtap(
         make=True,
     )
     yield Element(f'{path}/model', {'type': 'virtio'}, make=True)
+    yield from _vlan(request, path)
     yield Consequence(
         'host-unreachable',
         'tenant',
@@ -197,8 +196,20 @@ def _macvtap(
     )
 
 
+def _vlan(request: Request, path: str) -> Iterable[Outcome]:
+    """Yield the VLAN, for libvirt to set: it gives a VF the one of ``<vlan>``
+    when the guest starts, none without (virNetDevSetNetConfig), whichever
+    way the VF is attached, and what was there before when it ends.
+    """
+    vlan = request.value(VLAN)
+    if vlan:
+        yield Element(f"{path}/vlan/tag[@id='{vlan}']", make=True)
+
+
 def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
-    """Yield the attributes that the PF keeps for the VF."""
+    """Yield the attributes that the PF keeps for the VF, and that libvirt
+    does not know.
+    """
     for key in _ATTRIBUTES:
         asked = request.get(key)
         if asked is None:
@@ -208,8 +219,6 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
                 asked, 'no limit', 'an Intel I350 limits the rate of no VF'
             )
             continue
-        if key == VLAN and request.value(ATTACHMENT) != 'macvtap':
-            continue  # libvirt sets it, from <vlan>.
         value = asked.value
         text = str(int(value)) if isinstance(value, bool) else str(value)
         name = key.removeprefix('kvm:vf_')
