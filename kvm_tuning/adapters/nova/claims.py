@@ -1,0 +1,88 @@
+"""Nova's claim: where a guest gets its pins, or learns that it cannot.
+
+The claim is wrapped for two reasons: the fit below it sees neither the flavor
+nor the host's L3 domains, and a host that cannot keep a promise has to say so
+here, where Nova still tries the next one.
+"""
+
+import functools
+import logging
+from typing import Any
+
+from nova.compute import claims
+import nova.conf
+
+from kvm_tuning.adapters.nova import asked, faults, fit, packing
+from kvm_tuning.adapters.nova.asked import Asking
+from kvm_tuning.core.exceptions import KvmTuningError
+
+LOG = logging.getLogger(__name__)
+CONF = nova.conf.CONF
+
+_NAME = '_test_numa_topology'
+
+#: How often the wrapper was called.
+calls = {_NAME: 0}
+
+_stock: list[Any] = []
+
+
+def install() -> None:
+    """Let claims in this process go through the solver."""
+    packing.install()
+    if _stock:
+        return
+    original = getattr(claims.Claim, _NAME)
+    _stock.append(original)
+
+    @functools.wraps(original)
+    def test(self: Any, compute_node: Any, limit: Any) -> Any:
+        calls[_NAME] += 1
+        tuning = getattr(self.tracker.driver, '_kvm_tuning', None)
+        if tuning is None:
+            return original(self, compute_node, limit)
+        return _test(original, tuning, self, compute_node, limit)
+
+    setattr(claims.Claim, _NAME, test)
+
+
+def uninstall() -> None:
+    """Let Nova's claims be Nova's again."""
+    packing.uninstall()
+    if _stock:
+        setattr(claims.Claim, _NAME, _stock.pop())
+
+
+def _test(
+    original: Any, tuning: Any, claim: Any, compute_node: Any, limit: Any
+) -> Any:
+    flavor = getattr(claim, 'flavor', None) or claim.instance.flavor
+    image = getattr(claim, 'image_meta', None) or claim.instance.image_meta
+    reader = tuning.reader
+    specs = flavor.extra_specs if 'extra_specs' in flavor else {}
+    why: list[str] = []
+    token = fit.WHY.set(why)
+    try:
+        with asked.asking(
+            Asking(
+                tuning.host.domains,
+                asked.locality(
+                    specs or {}, reader.defaults.get(asked.LOCALITY)
+                ),
+            )
+        ):
+            refused = original(claim, compute_node, limit)
+    finally:
+        fit.WHY.reset(token)
+    if refused is not None:
+        return ': '.join([str(refused), *why[:1]])
+    try:
+        tuning.check(
+            flavor, image, claim.claimed_numa_topology, CONF.libvirt.virt_type
+        )
+    except KvmTuningError as error:
+        fault = faults.of(error)
+        if isinstance(fault, faults.ELSEWHERE):
+            return faults.told(error)
+        raise fault from error
+    return None

@@ -1,0 +1,106 @@
+"""Devices that Nova plugs into a running guest, as the flavor asks.
+
+The guest is planned with the device added, and of that plan what is below
+the device is written into the device's own XML. Which guest a device is for
+is kept in a context variable, as Nova does not tell every function.
+"""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+from contextvars import ContextVar
+import copy
+from dataclasses import dataclass
+import logging
+from typing import Any
+
+from lxml import etree
+
+from kvm_tuning.adapters.nova import tuning as tuning_
+from kvm_tuning.adapters.nova.tuning import Tuning
+from kvm_tuning.core import domain, edit
+from kvm_tuning.core import guest as guests
+from kvm_tuning.core.effects import Absent, Element
+from kvm_tuning.core.guest import Guest
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """A guest that a device is plugged into."""
+
+    tuning: Tuning
+    instance: Any
+    image_meta: Any
+    #: Its XML, as it runs.
+    xml: str
+
+
+_plug: ContextVar[Plug | None] = ContextVar('plug', default=None)
+
+
+@contextlib.contextmanager
+def into(plug: Plug | None) -> Iterator[None]:
+    """Let the devices that are made within be for ``plug``'s guest."""
+    token = _plug.set(plug)
+    try:
+        yield
+    finally:
+        _plug.reset(token)
+
+
+def tuned(conf: Any) -> Any:
+    """Return a device's configuration as the flavor of the guest asks that
+    it is plugged into; outside of :func:`into` as it is.
+
+    :param conf: a ``LibvirtConfigGuestDevice``; it keeps its class, and
+        writes its XML with our changes.
+    :raises KvmTuningError: it cannot be as is asked.
+    """
+    plug = _plug.get()
+    if plug is None or not plug.tuning.reader.asks(plug.instance.flavor):
+        return conf
+    effects = _effects(plug, conf.format_dom())
+    if not effects:
+        return conf
+    stock = conf.format_dom
+
+    def format_dom() -> etree._Element:
+        return write(stock(), effects)
+
+    conf.format_dom = format_dom
+    return conf
+
+
+def write(
+    device: etree._Element, effects: Sequence[Element | Absent]
+) -> etree._Element:
+    """Return a device's element with ``effects`` in it, its own paths."""
+    editor = edit.Editor(device)
+    for effect in effects:
+        if isinstance(effect, Element):
+            editor.apply(effect)
+        else:
+            editor.remove(effect)
+    return device
+
+
+def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
+    # The receipt holds promises of the guest as it was: the facts are those
+    # of the running guest, and the device as Nova made it.
+    root = domain.read(plug.xml).untuned.root
+    root = copy.deepcopy(root)
+    devices = root.find('devices')
+    if devices is None:
+        devices = etree.SubElement(root, 'devices')
+    devices.append(element)
+    guest = guests.read(root)
+    path = _path(guest, element)
+    made = plug.tuning.plan(plug.instance, plug.image_meta, guest)
+    return tuning_.effects_below(made, path)
+
+
+def _path(guest: Guest, element: etree._Element) -> str:
+    if element.tag == 'interface':
+        return guest.interfaces[-1].path
+    return guest.disks[-1].path

@@ -1,0 +1,309 @@
+"""Nova's libvirt driver with the plans of this package.
+
+No policy is here: what a flavor asks is planned by the hooks, and written
+into what Nova has made. An instance of which nothing of ours is asked gets
+the very bytes that Nova's own driver would give it.
+
+Public methods keep Nova's exact signatures, and there is no new one: Nova's
+tests hold drivers to that.
+"""
+
+from collections.abc import Callable
+import contextlib
+import copy
+import logging
+from typing import Any, TypeVar
+
+from nova import exception
+import nova.conf
+from nova.virt.libvirt import driver
+
+from kvm_tuning.adapters.nova import (
+    claims,
+    devices,
+    faults,
+    migration,
+    receipts,
+    signatures,
+    stats,
+    traits,
+    tuning,
+    vif,
+)
+from kvm_tuning.adapters.nova.asked import LOCALITY
+from kvm_tuning.core.exceptions import KvmTuningError
+
+LOG = logging.getLogger(__name__)
+CONF = nova.conf.CONF
+
+_T = TypeVar('_T')
+
+
+class KvmTuningDriver(driver.LibvirtDriver):
+    """See the module."""
+
+    def __init__(self, virtapi: Any, read_only: bool = False) -> None:
+        """Refuse to start where Nova or the configuration does not fit."""
+        signatures.check()
+        super().__init__(virtapi, read_only)
+        self._kvm_tuning = tuning.load(self._host)
+        self.vif_driver = vif.VifDriver(self._host)
+        claims.install()
+
+    def init_host(self, host: Any) -> None:
+        """As Nova's; then read the host and its receipts."""
+        super().init_host(host)
+        if not signatures.tested():
+            LOG.warning(
+                'this version of Nova has all that kvm-tuning relies on, but '
+                'is not one of those that it is tested with'
+            )
+        self._kvm_tuning.host.refresh()
+        receipts.reconcile(self._host)
+
+    # XML
+
+    def _get_guest_xml(self, *args: Any, **kwargs: Any) -> str:
+        xml: str = super()._get_guest_xml(*args, **kwargs)
+        named = dict(zip(_XML_ARGUMENTS, args, strict=False)) | kwargs
+        instance = named['instance']
+        try:
+            return self._kvm_tuning.xml(instance, named['image_meta'], xml)
+        except KvmTuningError as error:
+            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
+            raise faults.of(error) from error
+
+    # Devices
+
+    def _get_volume_config(self, *args: Any, **kwargs: Any) -> Any:
+        return devices.tuned(super()._get_volume_config(*args, **kwargs))
+
+    def attach_interface(
+        self, context: Any, instance: Any, image_meta: Any, vif: Any
+    ) -> None:
+        """As Nova's, with what the flavor asks of an interface."""
+
+        def undo() -> None:
+            self.vif_driver.unplug(instance, vif)
+
+        self._kvm_tuning_plug(
+            instance,
+            image_meta,
+            lambda: super(KvmTuningDriver, self).attach_interface(
+                context, instance, image_meta, vif
+            ),
+            undo,
+            lambda _why: exception.InterfaceAttachFailed(
+                instance_uuid=instance.uuid
+            ),
+        )
+
+    def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        """As Nova's; the receipt forgets the interface."""
+        super().detach_interface(context, instance, vif)
+        self._kvm_tuning_record(instance)
+
+    def attach_volume(
+        self,
+        context: Any,
+        connection_info: Any,
+        instance: Any,
+        mountpoint: Any,
+        disk_bus: Any = None,
+        device_type: Any = None,
+        encryption: Any = None,
+    ) -> None:
+        """As Nova's, with what the flavor asks of a disk."""
+
+        def undo() -> None:
+            self._disconnect_volume(
+                context, connection_info, instance, encryption=encryption
+            )
+
+        self._kvm_tuning_plug(
+            instance,
+            instance.image_meta,
+            lambda: super(KvmTuningDriver, self).attach_volume(
+                context,
+                connection_info,
+                instance,
+                mountpoint,
+                disk_bus=disk_bus,
+                device_type=device_type,
+                encryption=encryption,
+            ),
+            undo,
+            lambda why: exception.VolumeAttachFailed(
+                volume_id=connection_info.get('serial'), reason=why
+            ),
+        )
+
+    def swap_volume(
+        self,
+        context: Any,
+        old_connection_info: Any,
+        new_connection_info: Any,
+        instance: Any,
+        mountpoint: Any,
+        resize_to: Any,
+    ) -> None:
+        """As Nova's, with what the flavor asks of a disk."""
+
+        def undo() -> None:
+            self._disconnect_volume(context, new_connection_info, instance)
+
+        self._kvm_tuning_plug(
+            instance,
+            instance.image_meta,
+            lambda: super(KvmTuningDriver, self).swap_volume(
+                context,
+                old_connection_info,
+                new_connection_info,
+                instance,
+                mountpoint,
+                resize_to,
+            ),
+            undo,
+            lambda why: exception.VolumeRebaseFailed(reason=why),
+        )
+
+    def detach_volume(
+        self,
+        context: Any,
+        connection_info: Any,
+        instance: Any,
+        mountpoint: Any,
+        encryption: Any = None,
+    ) -> None:
+        """As Nova's; the receipt forgets the disk."""
+        super().detach_volume(
+            context, connection_info, instance, mountpoint, encryption
+        )
+        self._kvm_tuning_record(instance)
+
+    def _kvm_tuning_plug(
+        self,
+        instance: Any,
+        image_meta: Any,
+        plug: Callable[[], _T],
+        undo: Callable[[], object],
+        failed: Callable[[str], Exception],
+    ) -> _T:
+        """Call ``plug`` so that the device it makes is tuned.
+
+        :param undo: takes back what Nova has done before it made the device.
+        :param failed: makes Nova's exception of why the device cannot be as
+            is asked.
+        """
+        if not self._kvm_tuning.reader.asks(instance.flavor):
+            return plug()
+        guest = self._host.get_guest(instance)
+        where = devices.Plug(
+            self._kvm_tuning, instance, image_meta, guest.get_xml_desc()
+        )
+        try:
+            with devices.into(where):
+                done = plug()
+        except KvmTuningError as error:
+            why = faults.told(error)
+            LOG.error('instance %s: %s', instance.uuid, why)
+            with contextlib.suppress(Exception):
+                undo()
+            raise failed(why) from error
+        self._kvm_tuning_record(instance)
+        return done
+
+    def _kvm_tuning_record(self, instance: Any) -> None:
+        if not self._kvm_tuning.reader.asks(instance.flavor):
+            return
+        try:
+            guest = self._host.get_guest(instance)
+        except exception.InstanceNotFound:
+            return
+        receipts.record(self._kvm_tuning, instance, guest)
+
+    # Live migration
+
+    def _live_migration_operation(
+        self,
+        context: Any,
+        instance: Any,
+        dest: Any,
+        block_migration: Any,
+        migrate_data: Any,
+        guest: Any,
+        device_names: Any,
+    ) -> Any:
+        return super()._live_migration_operation(
+            context,
+            instance,
+            dest,
+            block_migration,
+            migrate_data,
+            migration.Source(guest),
+            device_names,
+        )
+
+    def post_live_migration_at_destination(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_migration: Any = False,
+        block_device_info: Any = None,
+    ) -> None:
+        """As Nova's; then the guest is planned for this host."""
+        super().post_live_migration_at_destination(
+            context,
+            instance,
+            network_info,
+            block_migration,
+            block_device_info,
+        )
+        if not self._kvm_tuning.reader.asks(instance.flavor):
+            return
+        with contextlib.suppress(exception.InstanceNotFound):
+            receipts.moved(
+                self._kvm_tuning,
+                self._host,
+                instance,
+                self._host.get_guest(instance),
+            )
+
+    # Placement and the scheduler
+
+    def update_provider_tree(
+        self, provider_tree: Any, nodename: Any, allocations: Any = None
+    ) -> None:
+        """As Nova's, with our traits."""
+        super().update_provider_tree(
+            provider_tree, nodename, allocations=allocations
+        )
+        host = self._kvm_tuning.host
+        traits.publish(
+            provider_tree,
+            nodename,
+            traits.of(len(host.domains), host.capabilities, traits.thp_mode()),
+        )
+        self.provider_tree = copy.deepcopy(provider_tree)
+
+    def get_available_resource(self, nodename: Any) -> Any:
+        """As Nova's, with the L3 domains among the stats."""
+        data = super().get_available_resource(nodename)
+        self._kvm_tuning.host.refresh()
+        data.setdefault('stats', {}).update(
+            stats.write(
+                self._kvm_tuning.host.domains,
+                self._kvm_tuning.reader.defaults.get(LOCALITY),
+            )
+        )
+        return data
+
+
+_XML_ARGUMENTS = (
+    'context',
+    'instance',
+    'network_info',
+    'disk_info',
+    'image_meta',
+)

@@ -1,0 +1,38 @@
+"""Our errors as Nova's: who has to act decides what Nova does next."""
+
+from typing import Any
+
+from nova import exception
+
+from kvm_tuning.core.exceptions import HostError, KvmTuningError, Refused
+
+#: What makes Nova try another host.
+ELSEWHERE = exception.ComputeResourcesUnavailable
+
+
+def abort(error: KvmTuningError) -> Any:
+    """Return the exception that aborts a build: what would fail on every
+    host alike.
+    """
+    return exception.InvalidInput(reason=told(error))
+
+
+def elsewhere(error: KvmTuningError) -> Any:
+    """Return the exception that lets Nova try another host."""
+    return ELSEWHERE(reason=told(error))
+
+
+def of(error: KvmTuningError) -> Any:
+    """Return the exception for an error while a guest is made.
+
+    A flavor that contradicts itself and a broken hook are the same on every
+    host; a refusal and a host that cannot be read are not.
+    """
+    if isinstance(error, Refused | HostError):
+        return elsewhere(error)
+    return abort(error)
+
+
+def told(error: KvmTuningError) -> str:
+    """Return the code and the message, for the instance's fault."""
+    return f'{error.code}: {error}'

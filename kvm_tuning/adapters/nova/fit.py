@@ -1,0 +1,167 @@
+"""Nova's fit of a guest's cells on a host's cells, decided by the solver.
+
+``nova.virt.hardware.numa_fit_instance_to_host`` is called once in the claim,
+which gives the guest its pins for good, and in the scheduler, which only asks
+whether they could be given. Here it answers with the fewest L3 domains, finds
+the cells by matching, and never mixes up one cell's pins with another's.
+
+What a pair of cells needs beside pCPUs (pages, memory, limits) is asked of
+Nova's own ``_numa_fit_instance_cell``; devices and network affinity of its
+own judges. The result is an ordinary ``InstanceNUMATopology``.
+"""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from nova import objects
+from nova.virt import hardware
+
+from kvm_tuning.adapters.nova import asked, stand
+from kvm_tuning.adapters.nova.problem import Line, Problem
+
+#: Sets of host cells that are shown to Nova's judges of devices and networks
+#: before the host is given up.
+MOST_SETS = 512
+
+#: Collects why a guest has no place, where somebody wants to know.
+WHY: ContextVar[list[str] | None] = ContextVar('why', default=None)
+
+Judge = Callable[[Sequence[int]], bool]
+
+
+class Found(NamedTuple):
+    """A host cell, by position, for each guest cell."""
+
+    problem: Problem
+    lines: list[Line]
+    columns: Sequence[int]
+
+
+def fit(
+    host_topology: Any,
+    instance_topology: Any,
+    provider_mapping: Any = None,
+    limits: Any = None,
+    pci_requests: Any = None,
+    pci_stats: Any = None,
+) -> Any:
+    """Answer as ``numa_fit_instance_to_host``: the guest's topology with its
+    cells, pages and pins, or None. The guest's cells are changed on success.
+    """
+    found = search(
+        host_topology,
+        instance_topology,
+        provider_mapping,
+        limits,
+        pci_requests,
+        pci_stats,
+    )
+    if found is None:
+        return None
+    policy = None
+    if 'emulator_threads_policy' in instance_topology:
+        policy = instance_topology.emulator_threads_policy
+    return objects.InstanceNUMATopology(
+        cells=found.problem.give(found.lines, found.columns),
+        emulator_threads_policy=policy,
+    )
+
+
+def search(
+    host_topology: Any,
+    instance_topology: Any,
+    provider_mapping: Any = None,
+    limits: Any = None,
+    pci_requests: Any = None,
+    pci_stats: Any = None,
+) -> Found | None:
+    """Return the best seating, or None; nothing is changed."""
+    if not (host_topology and instance_topology):
+        return None
+    if len(host_topology) < len(instance_topology):
+        _say(
+            f'the guest has {len(instance_topology)} NUMA cells, the host '
+            f'{len(host_topology)}'
+        )
+        return None
+    problem = Problem(
+        host_topology.cells,
+        instance_topology,
+        limits,
+        asked.current(),
+        pci_requests,
+        pci_stats,
+    )
+    lines = problem.lines()
+    judge = _judge(
+        problem, host_topology, provider_mapping, pci_requests, pci_stats
+    )
+    if judge is None:
+        best = problem.best(lines)
+        if best is not None:
+            return Found(problem, lines, best)
+    else:
+        for columns in islice(problem.seatings(lines), MOST_SETS):
+            if judge(columns):
+                return Found(problem, lines, columns)
+    if WHY.get() is not None:
+        _say(problem.why(lines))
+    return None
+
+
+def _judge(
+    problem: Problem,
+    host_topology: Any,
+    provider_mapping: Any,
+    pci_requests: Any,
+    pci_stats: Any,
+) -> Judge | None:
+    """Return who decides about a set of host cells; None: nobody does."""
+    limits, network = problem.limits, None
+    if limits and 'network_metadata' in limits:
+        network = limits.network_metadata
+    pci = bool(pci_requests and pci_stats)
+    if not network and not pci:
+        return None
+
+    def judge(columns: Sequence[int]) -> bool:
+        chosen = [problem.cells[column] for column in columns]
+        stands = stand.seated(problem.stands, (cell.id for cell in chosen))
+        if pci and not pci_stats.support_requests(
+            pci_requests, provider_mapping, stands
+        ):
+            return False
+        return not network or bool(
+            hardware._numa_cells_support_network_metadata(
+                host_topology, chosen, network
+            )
+        )
+
+    return judge
+
+
+def pack(host_cell: Any, instance_cell: Any, reserved: int = 0) -> Any:
+    """Answer as ``_pack_instance_onto_cores``: the guest cell with its pins
+    on one host cell, or None.
+    """
+    guest = SimpleNamespace(
+        cells=[instance_cell], emulator_threads_isolated=reserved > 0
+    )
+    problem = Problem([host_cell], guest, None, asked.current())
+    if not stand.threads_allow(host_cell, problem.stands[0]):
+        return None
+    (line,) = problem.lines()
+    if line.fits[0] is None:
+        return None
+    line.trust()
+    (given,) = problem.give([line], [0])
+    return given
+
+
+def _say(text: str) -> None:
+    why = WHY.get()
+    if why is not None:
+        why.append(text)

@@ -1,0 +1,87 @@
+"""Live migration: what the source writes, and what the destination makes.
+
+The source knows neither the destination's caches nor its shared pCPUs. So it
+writes what any destination can start: what Nova's own rewriting has dropped
+is put back, and every iothread runs inside the pins that Nova computed for
+the destination. The destination plans again once the guest is there.
+"""
+
+import logging
+from typing import Any
+
+from lxml import etree
+
+from kvm_tuning.core import domain, edit
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.edit import Promise
+from kvm_tuning.core.effects import Element
+from kvm_tuning.core.exceptions import KvmTuningError
+
+LOG = logging.getLogger(__name__)
+
+# What Nova makes anew for the destination, and so loses what we wrote.
+_MADE_ANEW = ('devices/', 'memoryBacking')
+
+
+class Source:
+    """Stands for a Nova guest while it is migrated away: all is the guest's
+    own, but what its destination is given.
+    """
+
+    def __init__(self, guest: Any) -> None:
+        self._kvm_tuning_guest = guest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kvm_tuning_guest, name)
+
+    def migrate(self, *args: Any, **kwargs: Any) -> Any:
+        """Migrate the guest, with our part of the destination's XML."""
+        xml = kwargs.get('destination_xml')
+        if xml:
+            kwargs['destination_xml'] = destination(xml)
+        return self._kvm_tuning_guest.migrate(*args, **kwargs)
+
+
+def destination(xml: str) -> str:
+    """Return the XML for the destination; as it is where nothing of ours is
+    in it.
+    """
+    try:
+        found = domain.read(xml)
+    except KvmTuningError as error:
+        LOG.warning('the guest migrates as Nova wrote it: %s', error)
+        return xml
+    if found.receipt is None:
+        return xml
+    return _written(found)
+
+
+def _written(found: Domain) -> str:
+    root = found.root
+    editor = edit.Editor(root)
+    promises = found.receipt.promises if found.receipt else ()
+    for promise in promises:
+        if isinstance(promise, Promise) and promise.path.startswith(
+            _MADE_ANEW
+        ):
+            _keep(editor, promise)
+    emulator = root.find('cputune/emulatorpin')
+    cpus = None if emulator is None else emulator.get('cpuset')
+    if cpus is not None:
+        for pin in root.iterfind('cputune/iothreadpin'):
+            pin.set('cpuset', cpus)
+    return etree.tostring(root, encoding='unicode')
+
+
+def _keep(editor: edit.Editor, promise: Promise) -> None:
+    """Write a promise again, where its device is still there."""
+    attributes = {
+        name: value
+        for name, value in promise.wanted.items()
+        if name != edit.TEXT
+    }
+    text = promise.wanted.get(edit.TEXT)
+    try:
+        editor.apply(Element(promise.path, attributes, text))
+    except KvmTuningError as error:
+        LOG.warning('%s is not migrated: %s', promise.path, error)

@@ -1,0 +1,316 @@
+"""One guest on one host: which host cell could hold which guest cell, and at
+which cost.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import nova.conf
+
+from kvm_tuning.adapters.nova import stand, topology
+from kvm_tuning.adapters.nova.asked import Asking
+from kvm_tuning.adapters.nova.stand import Answer, Stand
+from kvm_tuning.adapters.nova.topology import Host
+from kvm_tuning.core import packing, placement, ranking, refusal, seating
+from kvm_tuning.core.demands import CellDemand
+from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.core.fit import Fit, Fitter
+from kvm_tuning.core.wants import Wants
+
+CONF = nova.conf.CONF
+
+# Bits for one entry of a cost when several are added as one number.
+_ENTRY = 24
+
+
+def _position(what: str) -> int:
+    return next(
+        i for i, text in enumerate(placement.COST) if text.startswith(what)
+    )
+
+
+# Positions in the solver's cost of what Nova decides: how far devices are,
+# and which host cells are filled first.
+_AWAY = _position('devices away')
+_PACKED = _position('free pCPUs of its host cell')
+_FREE = (0,) * len(placement.COST)
+
+Rank = tuple[int, int, int, int]
+
+
+class Line:
+    """What like guest cells could have: by host cell, cheapest first.
+
+    Nova is asked about a host cell only when it is to be used.
+    """
+
+    def __init__(
+        self,
+        problem: 'Problem',
+        index: int,
+        fits: Sequence[Fit | None],
+        ranks: Sequence[Rank],
+    ) -> None:
+        self.problem = problem
+        self.stand = problem.stands[index]
+        self.reserved = int(problem.isolated and index == 0)
+        self.fits = fits
+        wants_pins = bool(self.stand.pcpuset)
+        self.costs: list[int | None] = [
+            _price(fit.cost if fit else _FREE, rank)
+            if fit is not None or not wants_pins
+            else None
+            for fit, rank in zip(fits, ranks, strict=True)
+        ]
+        self._answers: dict[int, Answer] = {}
+
+    def answer(self, column: int) -> Answer:
+        """Return Nova's word on a host cell."""
+        found = self._answers.get(column)
+        if found is None:
+            problem = self.problem
+            found = self._answers[column] = stand.ask(
+                problem.cells[column],
+                self.stand,
+                problem.limits,
+                self.reserved,
+            )
+        return found
+
+    def trust(self) -> None:
+        """Take every host cell that has the pCPUs, without asking Nova."""
+        yes = Answer(True, self.stand.pagesize)
+        self._answers = dict.fromkeys(range(len(self.costs)), yes)
+
+    def allowed(self) -> list[int | None]:
+        """Return the costs with None where Nova refuses."""
+        return [
+            None if cost is None or not self.answer(column).allowed else cost
+            for column, cost in enumerate(self.costs)
+        ]
+
+    def cheapest(self) -> Iterator[int]:
+        """Yield the host cells that will do, cheapest first."""
+        ranked = [(c, i) for i, c in enumerate(self.costs) if c is not None]
+        for _cost, column in sorted(ranked):
+            if self.answer(column).allowed:
+                yield column
+
+
+class Problem:
+    """The guest's cells and the host's. The guest is not changed before
+    :meth:`give`.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Any],
+        guest: Any,
+        limits: Any,
+        asking: Asking,
+        pci_requests: Any = None,
+        pci_stats: Any = None,
+    ) -> None:
+        self.cells = list(cells)
+        self.guest = guest
+        self.limits = limits
+        self.pci_requests, self.pci_stats = pci_requests, pci_stats
+        self.stands = [Stand(cell) for cell in guest.cells]
+        pack = CONF.compute.packing_host_numa_cells_allocation_strategy
+        self.pack = pack
+        self.host: Host = topology.host(self.cells, asking.domains, pack)
+        self.isolated = bool(guest.emulator_threads_isolated)
+        pinned = set[int]().union(*(cell.pinned_cpus for cell in self.cells))
+        wants = Wants(
+            cells=[
+                CellDemand(index, vcpus, vcpus, 0)
+                for index, one in enumerate(self.stands)
+                for vcpus in (frozenset(one.pcpuset),)
+            ],
+            threads=self.stands[0].threads,
+            locality=asking.locality,
+            emulator=self.isolated,
+        )
+        self.fitter = Fitter(wants, self.host.site(pinned), self.host.grid)
+
+    def lines(self) -> list[Line]:
+        """Return the line of each guest cell; like cells share one."""
+        fitter = self.fitter
+        own_limits = (
+            fitter.wants.strict
+            and len(self.stands) > 1
+            and seating.best_rows_are_short(fitter)
+        )
+        ranks = self._ranks()
+        known: dict[object, Line] = {}
+        lines = []
+        for index, one in enumerate(self.stands):
+            key = one.likeness, self.isolated and index == 0
+            if key not in known:
+                fits = self._fits(index, own_limits)
+                known[key] = Line(self, index, fits, ranks)
+            lines.append(known[key])
+        return lines
+
+    def _fits(self, index: int, own_limits: bool) -> list[Fit | None]:
+        if not self.stands[index].pcpuset:
+            return [None] * len(self.cells)
+        fits = self.fitter.fits(self.fitter.wants.cells[index], own_limits)
+        rows = self.host.rows
+        return [
+            fits[rows[cell.id]] if cell.id in rows else None
+            for cell in self.cells
+        ]
+
+    def best(self, lines: list[Line]) -> Sequence[int] | None:
+        """Return the cheapest seating when nobody else has a say."""
+        first = lines[0]
+        if any(line is not first for line in lines):
+            return next(self.seatings(lines), None)
+        room = sum(cost is not None for cost in first.costs)
+        if room < len(lines):
+            return None
+        chosen: list[int] = []
+        for column in first.cheapest():
+            chosen.append(column)
+            if len(chosen) == len(lines):
+                return sorted(chosen)
+        return None
+
+    def seatings(self, lines: list[Line]) -> Iterator[Sequence[int]]:
+        """Yield host cells, by position, for the guest cells; cheapest
+        first.
+        """
+        if len(lines) == 1:
+            for column in lines[0].cheapest():
+                yield (column,)
+            return
+        columns = len(self.cells)
+        # Of equals the guest's cells keep the order of the host's.
+        yield from ranking.assignments(
+            [
+                [
+                    None
+                    if cost is None
+                    else cost * columns**3 + (columns - row) * column
+                    for column, cost in enumerate(line.allowed())
+                ]
+                for row, line in enumerate(lines)
+            ]
+        )
+
+    def give(self, lines: Sequence[Line], columns: Sequence[int]) -> list[Any]:
+        """Write a seating into the guest's cells, as Nova does."""
+        cells = list(self.guest.cells)
+        pins = [
+            self._pins(index, line.fits[column])
+            for index, (line, column) in enumerate(
+                zip(lines, columns, strict=True)
+            )
+        ]
+        for cell, line, column, found in zip(
+            cells, lines, columns, pins, strict=True
+        ):
+            cell.id = self.cells[column].id
+            pagesize = line.answer(column).pagesize
+            if pagesize is not None:
+                cell.pagesize = pagesize
+            if found is not None:
+                cell.cpu_pinning = dict(
+                    zip(sorted(cell.pcpuset), found.pcpus, strict=True)
+                )
+                cell.cpuset_reserved = (
+                    None if found.emulator is None else {found.emulator}
+                )
+        return cells
+
+    def _pins(self, index: int, fit: Fit | None) -> packing.Pins | None:
+        if fit is None:
+            return None
+        ask = self.fitter.ask(self.fitter.wants.cells[index])
+        return packing.pin(
+            self.fitter.stock, fit.packing, ask, fit.kinds.mask, fit.row
+        )
+
+    def _ranks(self) -> list[Rank]:
+        """Return how Nova would order the host cells, lower first: by
+        devices where some are wanted, by devices where none is, by pCPUs, by
+        memory.
+
+        As in Nova, cells with devices come first for a guest that wants one
+        and last for others, and a guest that needs every cell has no order.
+        """
+        cells = self.cells
+        if len(cells) == len(self.stands):
+            return [(0, 0, 0, 0)] * len(cells)
+        none = [0] * len(cells)
+        devices = self._devices() if self.pci_stats else none
+        sign = 1 if self.pack else -1
+        if self.stands[0].cpu_policy in (None, 'shared'):
+            used = [-sign * cell.cpu_usage for cell in cells]
+        else:
+            free, rows = self.fitter.stock.row_free, self.host.rows
+            used = [
+                sign * (free[rows[cell.id]] if cell.id in rows else 0)
+                for cell in cells
+            ]
+        return list(
+            zip(
+                _raised([-d for d in devices]) if self.pci_requests else none,
+                none if self.pci_requests else _raised(devices),
+                _raised(used),
+                _raised([sign * cell.avail_memory for cell in cells]),
+                strict=True,
+            )
+        )
+
+    def _devices(self) -> list[int]:
+        counts: dict[int, int] = {}
+        for pool in self.pci_stats.pools:
+            node = pool['numa_node']
+            counts[node] = counts.get(node, 0) + pool['count']
+        return [counts.get(cell.id, 0) for cell in self.cells]
+
+    def why(self, lines: Sequence[Line]) -> str:
+        """Say why there is no seating, as far as it can be told."""
+        for index, line in enumerate(lines):
+            if not any(cost is not None for cost in line.costs):
+                demand = self.fitter.wants.cells[index]
+                try:
+                    return str(refusal.no_host_cell(self.fitter, demand))
+                except KvmTuningError as error:
+                    return str(error)
+        for index, line in enumerate(lines):
+            if all(cost is None for cost in line.allowed()):
+                return (
+                    f'the memory, pages or limits of every host cell are too '
+                    f'small for guest cell {index}'
+                )
+        return (
+            'the host cells that have room are too few, or too far from the '
+            'devices or networks'
+        )
+
+
+def _price(cost: tuple[int, ...], rank: Rank) -> int:
+    """Return the solver's cost of a pair, with Nova's order of host cells in
+    it, as a number that adds and compares as the cost does.
+    """
+    wanted, unwanted, used, memory = rank
+    number = 0
+    for position, entry in enumerate(cost):
+        if position == _PACKED:
+            for own in (unwanted, used, memory):
+                number = number << _ENTRY | own
+            continue
+        number = number << _ENTRY | (wanted if position == _AWAY else entry)
+    return number
+
+
+def _raised(values: list[int]) -> list[int]:
+    """Return the places of values in their order, equals in one place."""
+    distinct = set(values)
+    if len(distinct) == 1:
+        return [0] * len(values)
+    order = {value: i for i, value in enumerate(sorted(distinct))}
+    return [order[value] for value in values]

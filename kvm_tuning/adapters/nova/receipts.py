@@ -1,0 +1,113 @@
+"""Keeps a guest's receipt true while Nova changes the guest."""
+
+import logging
+from typing import Any
+
+from lxml import etree
+
+from kvm_tuning.adapters.nova.tuning import Tuning
+from kvm_tuning.core import cpuset, domain, receipt
+from kvm_tuning.core.exceptions import KvmTuningError
+
+LOG = logging.getLogger(__name__)
+
+# libvirt-domain.h: virDomainMetadataType, virDomainModificationImpact.
+_METADATA_ELEMENT = 2
+_AFFECT_LIVE, _AFFECT_CONFIG = 1, 2
+
+
+def record(tuning: Tuning, instance: Any, guest: Any) -> None:
+    """Write the receipt of a guest whose devices have changed.
+
+    A failure is logged: the devices are what was asked, and the audit reads
+    the flavor again.
+    """
+    try:
+        xml = _definition(guest)
+        made = tuning.xml(instance, instance.image_meta, xml)
+        if made != xml:
+            _set(guest, made, _AFFECT_CONFIG | _live(guest))
+    except Exception as error:
+        _told(instance, error)
+
+
+def moved(tuning: Tuning, host: Any, instance: Any, guest: Any) -> None:
+    """Plan a guest again that has come from another host: its helper
+    threads, its definition and its receipt, live and persistent.
+
+    A failure is logged and left to the audit: the guest has arrived.
+    """
+    if not tuning.reader.asks(instance.flavor):
+        return
+    try:
+        made = tuning.xml(instance, instance.image_meta, _definition(guest))
+        host.write_instance_config(made)
+        _set(guest, made, _AFFECT_LIVE)
+        _pin(guest, made)
+    except Exception as error:
+        _told(instance, error)
+
+
+def _definition(guest: Any) -> str:
+    return str(guest.get_xml_desc(dump_inactive=True, dump_sensitive=True))
+
+
+def _live(guest: Any) -> int:
+    return _AFFECT_LIVE if guest._domain.isActive() else 0
+
+
+def _set(guest: Any, xml: str, flags: int) -> None:
+    element = receipt.find(domain.read(xml).root)
+    if element is not None:
+        guest._domain.setMetadata(
+            _METADATA_ELEMENT,
+            etree.tostring(element, encoding='unicode', with_tail=False),
+            receipt.PREFIX,
+            receipt.NAMESPACE,
+            flags,
+        )
+
+
+def _pin(guest: Any, xml: str) -> None:
+    """Move the emulator and the iothreads of a running guest."""
+    facts = domain.read(xml).current
+    if facts.emulator_pin:
+        guest._domain.pinEmulator(_map(facts.emulator_pin), _AFFECT_LIVE)
+    for number, cpus in facts.iothread_pins.items():
+        guest._domain.pinIOThread(number, _map(cpus), _AFFECT_LIVE)
+
+
+def _map(cpus: frozenset[int]) -> tuple[bool, ...]:
+    return tuple(cpu in cpus for cpu in range(max(cpus, default=-1) + 1))
+
+
+def reconcile(host: Any) -> None:
+    """See, when nova-compute starts, that the receipts of this host's guests
+    can be read, and say which guests have them.
+    """
+    for guest in host.list_guests(only_running=False):
+        try:
+            found = domain.read(guest.get_xml_desc())
+        except Exception as error:
+            LOG.warning('guest %s: %s', guest.uuid, error)
+            continue
+        if found.receipt is None:
+            continue
+        pins = [cpuset.format(c) for c in found.current.pins.values()]
+        LOG.info(
+            'guest %s is tuned as flavor %s asks; its vCPUs are on %s',
+            guest.uuid,
+            found.receipt.flavor,
+            ' '.join(pins) or 'any pCPU',
+        )
+
+
+def _told(instance: Any, error: Exception) -> None:
+    code = error.code if isinstance(error, KvmTuningError) else ''
+    LOG.warning(
+        'the receipt of instance %s is not up to date; `kvm-tuning guest '
+        'audit` compares: %s %s',
+        instance.uuid,
+        code or type(error).__name__,
+        error,
+    )

@@ -1,0 +1,104 @@
+"""What Nova's flavor and image ask of a guest, as our Request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvm_tuning import loader
+from kvm_tuning.core import cpuset, plan
+from kvm_tuning.core import request as request_
+from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.request import NAMESPACE, Request
+from kvm_tuning.hooks.base import Hook
+
+Texts = Mapping[str, str]
+
+# Nova's typed properties that are lists, one for each guest cell.
+_BY_CELL = ('hw_numa_cpus', 'hw_numa_mem')
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads requests; what is the same for all of them."""
+
+    hooks: Sequence[Hook]
+    knobs: Mapping[str, Knob]
+    profiles: Mapping[str, Texts]
+    defaults: Texts
+
+    def asks(self, flavor: Any) -> bool:
+        """Return whether anything of ours is asked at all."""
+        return bool(self.defaults) or any(
+            key.startswith(NAMESPACE) for key in _specs(flavor)
+        )
+
+    def read(self, flavor: Any, image_meta: Any) -> Request:
+        """Return what Nova's flavor and image ask, checked.
+
+        :raises RequestError: what is wrong with it.
+        """
+        found = request_.read(
+            _flavor(flavor),
+            _image(image_meta),
+            self.knobs,
+            self.profiles,
+            self.defaults,
+        )
+        plan.check(self.hooks, found)
+        return found
+
+
+def reader(profiles: Mapping[str, Texts], defaults: Texts) -> Reader:
+    """Return a reader with all installed hooks.
+
+    :raises HookLoadError: one of them is broken.
+    """
+    hooks = loader.load()
+    return Reader(hooks, loader.knobs(hooks), profiles, defaults)
+
+
+def _specs(flavor: Any) -> Texts:
+    if 'extra_specs' not in flavor:
+        return {}
+    specs: Texts = flavor.extra_specs or {}
+    return specs
+
+
+def _flavor(flavor: Any) -> Flavor:
+    return Flavor(
+        name=flavor.name,
+        id=flavor.flavorid if 'flavorid' in flavor else '',
+        vcpus=flavor.vcpus,
+        ram_mib=flavor.memory_mb,
+        extra_specs=dict(_specs(flavor)),
+    )
+
+
+def _image(image_meta: Any) -> Image | None:
+    """Return the image with the properties that Nova has read from it, as
+    texts again.
+    """
+    if image_meta is None or 'properties' not in image_meta:
+        return None
+    texts: dict[str, str] = {}
+    properties = image_meta.properties
+    for name in properties.fields:
+        if not properties.obj_attr_is_set(name):
+            continue
+        value = getattr(properties, name)
+        if name in _BY_CELL:
+            for number, each in enumerate(value or ()):
+                texts[f'{name}.{number}'] = _text(each)
+        elif name == 'traits_required':
+            texts.update({f'trait:{trait}': 'required' for trait in value})
+        elif isinstance(value, str | int):
+            texts[name] = _text(value)
+    name = image_meta.name if 'name' in image_meta else ''
+    return Image(name=name or '', id='', properties=texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, set | frozenset):
+        return cpuset.format(value)
+    return str(value)

@@ -1,0 +1,132 @@
+"""The host that nova-compute runs on, as the site of a plan.
+
+What a host has and what works on it is read when the driver starts and again
+with Nova's periodic audit, not for every guest. Which pCPUs are dedicated or
+shared is Nova's configuration; who holds them is Nova's to know.
+"""
+
+from dataclasses import dataclass, replace
+import threading
+from typing import Any, Protocol
+
+from nova.virt import hardware
+
+from kvm_tuning.adapters.nova.topology import Domains
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Capabilities, Policy, Site
+from kvm_tuning.host import inventory as inventory_
+from kvm_tuning.host import probes, storage
+
+#: The knobs for which a guest's disks are tried.
+DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})
+
+_Version = tuple[int, int, int]
+
+
+class Readers(Protocol):
+    """What reads a host."""
+
+    def inventory(self) -> Inventory: ...
+
+    def capabilities(
+        self, libvirt: _Version | None, qemu: _Version | None
+    ) -> Capabilities: ...
+
+
+class ThisHost:
+    """Reads the host that the process runs on."""
+
+    def inventory(self) -> Inventory:
+        """Return its CPUs, caches and cells."""
+        return inventory_.read('/', devices=False)
+
+    def capabilities(
+        self, libvirt: _Version | None, qemu: _Version | None
+    ) -> Capabilities:
+        """Return what works on it."""
+        return probes.probe((), '/', libvirt, qemu)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    inventory: Inventory
+    capabilities: Capabilities
+
+
+class Host:
+    """This host. Safe for threads."""
+
+    def __init__(self, libvirt: Any, readers: Readers | None = None) -> None:
+        """:param libvirt: Nova's ``virt.libvirt.host.Host``."""
+        self._libvirt = libvirt
+        self._readers: Readers = readers or ThisHost()
+        self._lock = threading.Lock()
+        self._seen: _Seen | None = None
+
+    def refresh(self) -> None:
+        """Read it again.
+
+        :raises InventoryUnreadable: it is not as documented.
+        """
+        inventory = self._readers.inventory()
+        before = self._seen
+        if before is not None and before.inventory == inventory:
+            # What others derived from it stays with it.
+            inventory = before.inventory
+        capabilities = self._readers.capabilities(*self._versions())
+        with self._lock:
+            self._seen = _Seen(inventory, capabilities)
+
+    @property
+    def domains(self) -> Domains:
+        """Its L3 domains; empty when the kernel shows none."""
+        return self._now().inventory.l3
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What works on it."""
+        return self._now().capabilities
+
+    def site(self, request: Request, guest: Guest) -> Site:
+        """Return the site for a guest that Nova has placed."""
+        seen = self._now()
+        capabilities = seen.capabilities
+        if not DISK_KNOBS.isdisjoint(request.names):
+            paths = [disk.source for disk in guest.disks if disk.source]
+            capabilities = replace(
+                capabilities,
+                storage={path: storage.probe(path) for path in paths},
+            )
+        return Site(seen.inventory, capabilities=capabilities, policy=policy())
+
+    def _now(self) -> _Seen:
+        if self._seen is None:
+            self.refresh()
+        assert self._seen is not None
+        return self._seen
+
+    def _versions(self) -> tuple[_Version | None, _Version | None]:
+        connection = self._libvirt.get_connection()
+        return (
+            _version(connection.getLibVersion()),
+            _version(connection.getVersion()),
+        )
+
+
+def policy() -> Policy:
+    """Return what Nova's ``[compute]`` allows."""
+    dedicated = hardware.get_cpu_dedicated_set()
+    shared = hardware.get_cpu_shared_set()
+    return Policy(
+        dedicated_cpus=None if dedicated is None else frozenset(dedicated),
+        shared_cpus=None if shared is None else frozenset(shared),
+    )
+
+
+def _version(number: Any) -> _Version | None:
+    """Return libvirt's number, major * 1000000 + minor * 1000 + release."""
+    if not isinstance(number, int):
+        return None
+    return number // 1000000, number // 1000 % 1000, number % 1000

@@ -1,0 +1,55 @@
+"""What placement is told of a host: traits that a flavor can require."""
+
+from typing import Any
+
+from kvm_tuning.core.site import Capabilities
+from kvm_tuning.host.sysfs import Tree
+
+PREFIX = 'CUSTOM_KVM_TUNING'
+
+#: Every trait that this package ever sets: ``nova retire`` removes them.
+ALL = (
+    PREFIX,
+    f'{PREFIX}_L3',
+    f'{PREFIX}_VHOST',
+    f'{PREFIX}_IO_URING',
+    f'{PREFIX}_THP_ALWAYS',
+    f'{PREFIX}_THP_MADVISE',
+)
+
+_THP = 'sys/kernel/mm/transparent_hugepage/enabled'
+
+
+def of(
+    domains: int, capabilities: Capabilities, thp: str | None
+) -> frozenset[str]:
+    """Return the traits of a host.
+
+    :param domains: how many L3 domains it shows.
+    :param thp: the mode of transparent huge pages; None: not known.
+    """
+    has = {
+        PREFIX: True,
+        f'{PREFIX}_L3': domains > 0,
+        f'{PREFIX}_VHOST': capabilities.vhost_net.works is True,
+        f'{PREFIX}_IO_URING': capabilities.io_uring.works is True,
+        f'{PREFIX}_THP_ALWAYS': thp == 'always',
+        # QEMU madvises the guest's memory, so that always does, too.
+        f'{PREFIX}_THP_MADVISE': thp in ('always', 'madvise'),
+    }
+    return frozenset(trait for trait, holds in has.items() if holds)
+
+
+def thp_mode(root: str = '/') -> str | None:
+    """Return the mode of transparent huge pages that is in force."""
+    text = Tree(root).text(_THP) or ''
+    for word in text.split():
+        if word.startswith('['):
+            return word.strip('[]')
+    return None
+
+
+def publish(provider_tree: Any, nodename: str, has: frozenset[str]) -> None:
+    """Write the traits into Nova's provider tree."""
+    provider_tree.add_traits(nodename, *sorted(has))
+    provider_tree.remove_traits(nodename, *sorted(set(ALL) - has))

@@ -1,0 +1,137 @@
+"""Plans Nova's guests and writes the plans into their XML."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lxml import etree
+
+from kvm_tuning import conf
+from kvm_tuning.adapters.nova import request as request_
+from kvm_tuning.adapters.nova import stand_in
+from kvm_tuning.adapters.nova.request import Reader
+from kvm_tuning.adapters.nova.site import Host
+from kvm_tuning.conf import defaults
+from kvm_tuning.core import domain, plan
+from kvm_tuning.core.effects import Absent, Element
+from kvm_tuning.core.exceptions import HookFailed, KvmTuningError
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.plan import Plan
+from kvm_tuning.core.site import Site
+from kvm_tuning.host import profiles
+
+#: Keys whose promises depend on the guest's own devices, which a claim does
+#: not know: they are kept, or refused, when the guest is made.
+OF_DEVICES = ('kvm:vif_tx_ring', 'kvm:macvtap_mode', 'kvm:vf')
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tunes the guests of one nova-compute."""
+
+    reader: Reader
+    host: Host
+
+    def xml(self, instance: Any, image_meta: Any, xml: str) -> str:
+        """Return the XML of a guest as its flavor asks; the very same where
+        nothing of ours is asked.
+
+        :raises KvmTuningError: it cannot be as is asked.
+        """
+        if not self.reader.asks(instance.flavor):
+            return xml
+        found = domain.read(xml)
+        return domain.tune(found, self.plan(instance, image_meta, found.guest))
+
+    def plan(
+        self,
+        instance: Any,
+        image_meta: Any,
+        guest: Guest,
+        site: Site | None = None,
+    ) -> Plan:
+        """Return the plan of a guest that Nova has placed.
+
+        :param site: of another host than this one.
+        :raises KvmTuningError: it cannot be as is asked.
+        """
+        asked = self.reader.read(instance.flavor, image_meta)
+        return plan.make(
+            self.reader.hooks,
+            asked,
+            guest,
+            site or self.host.site(asked, guest),
+            placed=True,
+        )
+
+    def check(
+        self, flavor: Any, image_meta: Any, numa: Any, virt_type: str
+    ) -> None:
+        """See, before anything is made, whether this host can keep what a
+        flavor asks of it.
+
+        :param numa: the claimed ``InstanceNUMATopology``; None for none.
+        :raises KvmTuningError: it cannot.
+        """
+        if not self.reader.asks(flavor):
+            return
+        asked = self.reader.read(flavor, image_meta)
+        asked = replace(
+            asked,
+            asked={
+                key: value
+                for key, value in asked.asked.items()
+                if not key.startswith(OF_DEVICES)
+            },
+        )
+        guest = stand_in.guest(flavor, numa, virt_type)
+        plan.make(
+            self.reader.hooks,
+            asked,
+            guest,
+            self.host.site(asked, replace(guest, disks=())),
+            placed=True,
+        )
+
+
+def load(libvirt: Any) -> Tuning:
+    """Return what tunes the guests of this host.
+
+    :raises KvmTuningError: its configuration makes no sense, or a hook is
+        broken.
+    """
+    options = conf.load()
+    without = request_.reader({}, {})
+    found = profiles.read(without.knobs, options.defaults.profiles_dir)
+    return Tuning(
+        replace(
+            without,
+            profiles=profiles.texts(found.values()),
+            defaults=defaults.knobs(options),
+        ),
+        Host(libvirt),
+    )
+
+
+def effects_below(made: Plan, path: str) -> list[Element | Absent]:
+    """Return what a plan wants of one device, with paths below it."""
+    return [
+        replace(effect, path=effect.path.removeprefix(path + '/'))
+        for effect in made.effects
+        if isinstance(effect, Element | Absent)
+        and effect.path.startswith(path + '/')
+    ]
+
+
+def parse(xml: str) -> etree._Element:
+    """Return the root of a domain's XML.
+
+    :raises InvalidDocument: it is none.
+    """
+    return domain.read_without_receipt(xml).root
+
+
+def wrapped(error: Exception) -> KvmTuningError:
+    """Return ``error`` as one of ours."""
+    if isinstance(error, KvmTuningError):
+        return error
+    return HookFailed(f'{type(error).__name__}: {error}')

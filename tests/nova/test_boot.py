@@ -1,0 +1,207 @@
+"""Guests that are started: what their XML has, and what their faults say."""
+
+import os
+
+import nova.conf
+from nova.virt.libvirt import driver as stock
+from testtools import matchers
+
+from tests.nova import base
+
+CONF = nova.conf.CONF
+
+PINNED = {'hw__cpu_policy': 'dedicated'}
+
+
+class BootTest(base.ServersTest):
+    def setUp(self):
+        super().setUp()
+        self.start()
+
+    def test_what_is_asked_is_in_the_xml(self):
+        server = self.boot(
+            kvm__iothreads='2',
+            kvm__disk_queues='auto',
+            kvm__page_sharing='false',
+            kvm__emulator_cpus='housekeeping',
+            **PINNED,
+        )
+        found = self.domain(server)
+        guest = found.current
+        self.assertEqual(2, guest.iothreads)
+        self.assertEqual({0, 1}, guest.emulator_pin)
+        disks = guest.data_disks
+        self.assertEqual(['4', '4'], [d.driver['queues'] for d in disks])
+        self.assertEqual(['1', '2'], [d.driver['iothread'] for d in disks])
+        self.assertIsNotNone(found.root.find('memoryBacking/nosharepages'))
+        self.assertEqual(guest.pins.keys(), set(range(4)))
+        self.assertEqual(
+            frozenset().union(*guest.pins.values()), found.receipt.claim.pcpus
+        )
+
+    def test_the_guest_is_on_one_l3_domain(self):
+        for _number in range(2):
+            pins = self.pins(self.boot(kvm__cpu_locality='l3', **PINNED))
+            self.assertTrue(any(pins <= l3 for l3 in base.L3), pins)
+
+    def test_strict_locality_that_is_taken_is_no_host(self):
+        specs = {
+            'kvm__cpu_locality': 'l3',
+            'kvm__cpu_locality_policy': 'strict',
+            **PINNED,
+        }
+        for _number in range(2):
+            self.boot(**specs)
+        server = self.boot(expected_state='ERROR', **specs)
+        self.assertIn('No valid host', server['fault']['message'])
+        # It would have fitted without the promise: 2 pCPUs are left.
+        self.boot(vcpus=2, **PINNED)
+
+    def test_a_hard_reboot_writes_the_same(self):
+        server = self.boot(kvm__iothreads='2', **PINNED)
+        facts = self.domain(server).current
+        self._reboot_server(server, hard=True)
+        # Nova writes down some defaults when a guest has started.
+        self.assertEqual(facts, self.domain(server).current)
+        before = self.settled(server)
+        self._reboot_server(server, hard=True)
+        self.assertEqual(before, self.settled(server))
+
+    def test_rescue_and_unrescue(self):
+        server = self.boot(kvm__iothreads='2', **PINNED)
+        pins = self.pins(server)
+        os.makedirs(os.path.join(CONF.instances_path, server['id']))
+        self.api.post_server_action(server['id'], {'rescue': {}})
+        self._wait_for_state_change(server, 'RESCUE')
+        guest = self.domain(server).current
+        self.assertEqual(2, guest.iothreads)
+        self.assertEqual(
+            ['1', '2'], [d.driver['iothread'] for d in guest.data_disks]
+        )
+        self.assertEqual(pins, self.pins(server))
+        self.api.post_server_action(server['id'], {'unrescue': None})
+        self._wait_for_state_change(server, 'ACTIVE')
+
+    def test_shelve_and_unshelve(self):
+        server = self.boot(kvm__cpu_locality='l3', **PINNED)
+        self._shelve_server(server)
+        self._unshelve_server(server)
+        pins = self.pins(server)
+        self.assertTrue(any(pins <= l3 for l3 in base.L3), pins)
+
+    def test_the_host_may_have_changed_its_mind(self):
+        """A restart of nova-compute reads everything again."""
+        server = self.boot(kvm__iothreads='2', **PINNED)
+        self._reboot_server(server, hard=True)
+        before = self.settled(server)
+        self.restart_compute_service('compute1')
+        self.assertEqual(before, self.settled(server))
+        self._reboot_server(server, hard=True)
+        self.assertEqual(before, self.settled(server))
+
+    def test_without_the_extension_the_guests_go_on(self):
+        server = self.boot(kvm__iothreads='2', **PINNED)
+        before = self.settled(server)
+        pins = self.pins(server)
+        base.claims.uninstall()
+        self.flags(compute_driver='libvirt.LibvirtDriver')
+        self.restart_compute_service('compute1')
+        self.assertEqual(before, self.settled(server))
+        self._reboot_server(server, hard=True)
+        guest = self.domain(server).current
+        self.assertEqual(1, guest.iothreads)
+        self.assertEqual(pins, self.pins(server))
+        self._delete_server(server)
+
+
+class FaultTest(base.ServersTest):
+    def setUp(self):
+        super().setUp()
+        self.start()
+
+    def fault(self, **specs):
+        server = self.boot(vcpus=2, expected_state='ERROR', **specs)
+        self.assertEqual([], self.connection().listAllDomains())
+        return server['fault']['message']
+
+    def test_a_contradiction_aborts_the_build(self):
+        message = self.fault(kvm__disk_io='native', kvm__disk_cache='unsafe')
+        self.assertThat(
+            message,
+            matchers.MatchesAll(
+                matchers.Contains('ConflictingKnobs'),
+                matchers.Contains('kvm:disk_io=native'),
+                matchers.Contains('kvm:disk_cache=unsafe'),
+            ),
+        )
+
+    def test_an_unknown_key_that_an_old_client_stored(self):
+        with self.api_without_validation():
+            message = self.fault(kvm__iothread='2')
+        self.assertIn('UnknownKnob', message)
+        self.assertIn('did you mean kvm:iothreads?', message)
+
+    def test_what_the_host_cannot_do_lets_nova_look_elsewhere(self):
+        self.readers.works = base.Capabilities(
+            vhost_net=base.Probe(False, '/dev/vhost-net is missing')
+        )
+        self.computes['compute1'].driver._kvm_tuning.host.refresh()
+        message = self.fault(kvm__vif_backend='vhost')
+        self.assertIn('Exceeded maximum number of retries', message)
+
+    def test_a_broken_hook_is_named(self):
+        def effects(*args):
+            raise KeyError('oops')
+
+        self.useFixture(
+            base.fixtures.MonkeyPatch(
+                'kvm_tuning.hooks.page_sharing.PageSharing.effects', effects
+            )
+        )
+        message = self.fault(kvm__page_sharing='false')
+        self.assertIn("HookFailed: hook 'page_sharing' failed", message)
+
+    def api_without_validation(self):
+        return base.fixtures.MonkeyPatch(
+            'nova.api.openstack.compute.flavors_extraspecs.'
+            'FlavorExtraSpecsController._check_extra_specs_value',
+            lambda *args, **kwargs: None,
+        )
+
+
+class UntouchedTest(base.ServersTest):
+    """Nothing asked: the stock driver's bytes."""
+
+    def boots(self, **specs):
+        """Boot with our driver and with Nova's; return both XMLs."""
+        found = []
+        stock_xml = stock.LibvirtDriver._get_guest_xml
+
+        def record(driver, *args, **kwargs):
+            xml = stock_xml(driver, *args, **kwargs)
+            found.append(xml)
+            return xml
+
+        self.useFixture(
+            base.fixtures.MonkeyPatch(
+                'nova.virt.libvirt.driver.LibvirtDriver._get_guest_xml',
+                record,
+            )
+        )
+        server = self.boot(**specs)
+        return found[-1], self.xml(server)
+
+    def test_a_plain_guest(self):
+        self.start()
+        ours, here = self.boots(vcpus=2)
+        self.assertEqual(ours, here)
+
+    def test_a_pinned_guest_with_novas_own_keys(self):
+        self.start()
+        ours, here = self.boots(
+            hw__cpu_thread_policy='prefer',
+            hw__emulator_threads_policy='share',
+            **PINNED,
+        )
+        self.assertEqual(ours, here)
+        self.assertNotIn('kvm-tuning', here)

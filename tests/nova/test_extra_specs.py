@@ -1,0 +1,46 @@
+"""Flavors with our keys, through Nova's API."""
+
+from nova.tests.functional.api import client
+
+from kvm_tuning import loader
+from tests.nova import base
+
+
+class ExtraSpecsTest(base.ServersTest):
+    def refused(self, **specs):
+        error = self.assertRaises(
+            client.OpenStackApiException, self.flavor, **specs
+        )
+        self.assertEqual(400, error.response.status_code)
+        return error.response.text
+
+    def test_a_value_outside_of_its_kind_is_a_400(self):
+        text = self.refused(kvm__disk_cache='bogus')
+        self.assertIn('bogus', text)
+        self.assertIn('writethrough', text)
+
+    def test_an_unknown_key_of_our_namespace_is_a_400(self):
+        self.assertIn('kvm:typo', self.refused(kvm__typo='1'))
+
+    def test_numbers_have_bounds(self):
+        self.assertIn('max value of', self.refused(kvm__iothreads='17'))
+
+    def test_old_microversions_store_anything(self):
+        self.api.microversion = '2.85'
+        self.flavor(kvm__typo='1')
+
+    def test_every_knob_takes_what_it_says(self):
+        knobs = loader.knobs(loader.load())
+        ours = {n: k for n, k in knobs.items() if not k.nova}
+        self.assertTrue(ours)
+        specs = {}
+        for name, knob in ours.items():
+            schema = knob.kind.schema()
+            first = schema.get('enum', [None])[0]
+            specs[name.replace(':', '__')] = first or (
+                'true' if schema.get('type') == 'boolean' else '1'
+            )
+        self.flavor(**specs)
+
+    def test_other_namespaces_are_left_alone(self):
+        self.flavor(other__anything='goes', **{'hw__cpu_policy': 'shared'})
