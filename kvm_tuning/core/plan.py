@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
-from kvm_tuning.core import given, paths
+from kvm_tuning.core import device_models, given, paths
 from kvm_tuning.core import placement as placement_
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
@@ -45,6 +45,9 @@ class Hook(Protocol):
 
     @property
     def knobs(self) -> Sequence[Knob]: ...
+
+    @property
+    def as_it_is(self) -> bool: ...
 
     def wanted(self, request: Request) -> bool: ...
 
@@ -99,9 +102,15 @@ def make(
     if active:
         guest.verify()
     consequences = check(active, request)
+    # Who has placed it has given it its devices, too.
+    modelled = guest if placed else device_models.applied(request, guest)
+
+    def seen(hook: Hook) -> Guest:
+        return guest if hook.as_it_is else modelled
+
     demands: list[Demand] = []
     for hook in active:
-        demands += _call(hook, hook.demands, request, guest)
+        demands += _call(hook, hook.demands, request, seen(hook))
     placement = _placement(demands, guest, site, placed)
     if placed:
         active = [hook for hook in active if _is_ours(hook, request)]
@@ -110,7 +119,9 @@ def make(
     held = {a for each in placement.devices.values() for a in each}
     owners: list[str] = []
     for hook in active:
-        for item in _call(hook, hook.effects, request, guest, placement, site):
+        for item in _call(
+            hook, hook.effects, request, seen(hook), placement, site
+        ):
             if isinstance(item, Consequence):
                 consequences.append(item)
             elif isinstance(item, Unkept):

@@ -41,6 +41,9 @@ class Hook(ABC):
     also: ClassVar[tuple[str, ...]] = ()
     #: Whether Nova's own keys call it as soon as they give the guest cells.
     cells: ClassVar[bool] = False
+    #: Whether it sees the guest's devices as they are; the others see them
+    #: with the models that are asked for (hw_vif_model, hw_disk_bus).
+    as_it_is: ClassVar[bool] = False
 
     def wanted(self, request: Request) -> bool:
         """Return whether one of its knobs is asked."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core.device_models import BUS, VIF
 from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
@@ -9,9 +10,6 @@ from kvm_tuning.core.placed import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
-
-VIF = 'hw_vif_model'
-BUS = 'hw_disk_bus'
 
 # What Nova's libvirt driver takes for kvm and qemu guests.
 _VIFS = (
@@ -26,6 +24,7 @@ class DeviceModels(Hook):
     """Under Nova these are honoured before us; standalone by this hook."""
 
     name = 'device_models'
+    as_it_is = True
     knobs = (
         Knob(
             VIF,

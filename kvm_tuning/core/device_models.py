@@ -1,0 +1,40 @@
+"""The guest's devices as its image wants them."""
+
+from dataclasses import replace
+
+from kvm_tuning.core.guest import Controller, Guest
+from kvm_tuning.core.request import Request
+
+VIF = 'hw_vif_model'
+BUS = 'hw_disk_bus'
+
+
+def applied(request: Request, guest: Guest) -> Guest:
+    """Return ``guest`` with the NIC model and the disk bus that are asked
+    for: queues and backends are for the devices that it will have.
+    """
+    model, bus = request.value(VIF), request.value(BUS)
+    if model is not None:
+        guest = replace(
+            guest,
+            interfaces=tuple(
+                nic
+                if nic.type == 'hostdev'
+                else replace(nic, model=str(model))
+                for nic in guest.interfaces
+            ),
+        )
+    if bus is None:
+        return guest
+    moved = {d.target for d in guest.data_disks if d.bus != bus}
+    controllers = guest.scsi_controllers
+    if moved and bus == 'scsi' and not controllers:
+        controllers = (Controller(0, 'virtio-scsi'),)
+    return replace(
+        guest,
+        disks=tuple(
+            replace(disk, bus=str(bus)) if disk.target in moved else disk
+            for disk in guest.disks
+        ),
+        scsi_controllers=controllers,
+    )
