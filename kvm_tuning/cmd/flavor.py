@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kvm_tuning.core.documents import Flavor, Image
     from kvm_tuning.core.effects import Consequence
     from kvm_tuning.core.exceptions import KvmTuningError
+    from kvm_tuning.core.guest import Guest
     from kvm_tuning.core.placement import Unkept
     from kvm_tuning.core.request import Request
 
@@ -167,24 +168,37 @@ class _Check:
         """Plan a guest of this flavor on the host below ``--root``."""
         from kvm_tuning.adapters import offline
         from kvm_tuning.core import plan
-        from kvm_tuning.core.guest import Guest
 
         site, notes = offline.site(self.root, self.conf, {})
-        guest = Guest(
-            name=request.flavor,
-            uuid=None,
-            type='kvm',
-            arch=None,
-            machine=None,
-            vcpus=request.vcpus,
-            memory_kib=request.memory_mib * 1024,
-        )
-        made = plan.make(self.hooks, request, guest, site)
+        made = plan.make(self.hooks, request, _example(request), site)
         return (*made.consequences, *notes), made.unkept
 
     def _add(self, error: 'KvmTuningError') -> None:
         for each in getattr(error, 'errors', (error,)):
             self.errors.append(('error', each.code, each.who, str(each)))
+
+
+def _example(request: 'Request') -> 'Guest':
+    """Return a guest that has what a flavor's promises may be about."""
+    from kvm_tuning.core.guest import Disk, Guest, Interface
+
+    return Guest(
+        name=request.flavor,
+        uuid=None,
+        type='kvm',
+        arch=None,
+        machine=None,
+        vcpus=request.vcpus,
+        memory_kib=request.memory_mib * 1024,
+        disks=(Disk('vda', 'virtio', 'disk', 'block', 'the disk'),),
+        interfaces=(
+            Interface('52:54:00:00:00:01', 'bridge', 'virtio'),
+            Interface(
+                '52:54:00:00:00:02', 'direct', 'virtio', {'dev': 'the NIC'}
+            ),
+        ),
+        cpu_mode='host-passthrough',
+    )
 
 
 def _unkept(each: 'Unkept') -> str:

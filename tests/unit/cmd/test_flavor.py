@@ -1,3 +1,5 @@
+import os
+
 from tests.unit.cmd.base import CommandTest
 
 
@@ -44,6 +46,30 @@ class FlavorCheckTest(CommandTest):
         done = self.check(flavor, '--root', self.host())
         self.assertEqual(1, done.status)
         self.assertFalse(done.document['valid'])
+
+    def test_what_is_asked_of_devices_on_a_host(self):
+        """A flavor has no devices: those of a usual guest stand in."""
+        flavor = self.flavor(
+            **{
+                'hw:cpu_policy': 'shared',
+                'kvm:vif_backend': 'vhost',
+                'kvm:vhost_cpus': 'housekeeping',
+                'kvm:macvtap_mode': 'bridge',
+                'kvm:disk_io': 'native',
+                'kvm:disk_cache': 'none',
+                'kvm:iothreads': '1',
+            }
+        )
+        root = self.host()
+        config = os.path.join(root, 'etc', 'kvm-tuning')
+        os.makedirs(config)
+        with open(os.path.join(config, 'kvm-tuning.conf'), 'w') as file:
+            file.write('[placement]\ndedicated_cpus = 4-15\n')
+        done = self.check(flavor, '--root', root)
+        self.assertEqual(0, done.status, done.stdout)
+        codes = {each['code'] for each in done.document['findings']}
+        self.assertIn('host-unreachable', codes)
+        self.assertNotIn('iothreads-idle', codes)
 
     def test_as_a_table(self):
         done = self.run_command('flavor', 'check', self.flavor())
