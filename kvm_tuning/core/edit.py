@@ -163,8 +163,11 @@ class Editor:
             return []
         above = removal.path.rpartition('/')[0]
         parents = paths.find(self.root, above) if above else [self.root]
-        if not parents or paths.find(self.root, removal.path):
+        present = paths.find(self.root, removal.path)
+        if not parents or (present and not _libvirts(removal.path)):
             return [removal.path]
+        for element in present:
+            cut(element)
         for removed in reversed(removal.removed):
             _insert(parents[0], removed)
         self._index.clear()
@@ -234,6 +237,13 @@ class Editor:
         cut(element)
         self._index.clear()
         self._known.clear()
+
+
+def _libvirts(path: str) -> bool:
+    """Return whether libvirt writes what stands at ``path`` anew when it is
+    missing: nobody's change, and wrong for what is restored around it.
+    """
+    return paths.steps(path)[-1].tag == 'address'
 
 
 def _keyed(element: etree._Element, key: paths.Key) -> etree._Element:

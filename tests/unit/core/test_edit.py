@@ -104,6 +104,21 @@ class EditTest(testtools.TestCase):
         self.editor.take_back([removal])
         self.assertEqual(self.before, text(self.root))
 
+    def test_an_address_that_libvirt_made_anew_gives_way(self):
+        disk = self.root.find('devices/disk')
+        etree.SubElement(disk, 'address', type='pci', slot='0x03')
+        before = text(self.root)
+        removal = self.editor.remove(Absent(f'{VDA}/address'))
+        etree.SubElement(disk, 'address', type='drive', unit='0')
+        self.assertEqual([], edit.Editor(self.root).take_back([removal]))
+        self.assertEqual(before, text(self.root))
+
+    def test_what_somebody_else_put_there_stays(self):
+        removal = self.editor.remove(Absent('odd'))
+        etree.SubElement(self.root, 'odd', new='yes')
+        self.assertEqual(['odd'], edit.Editor(self.root).take_back([removal]))
+        self.assertEqual('yes', self.root.find('odd').get('new'))
+
     def test_an_element_that_is_gone_is_reported(self):
         promise = self.editor.apply(Element('memoryBacking/nosharepages'))
         self.root.remove(self.root.find('memoryBacking'))
