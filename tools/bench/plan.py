@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Time plan + tune of a domain against a bare lxml edit of the same XML.
 
-Prints medians of CPU time and the ratio, taken in one run, in turns. The bare edit
-parses, sets the same elements and attributes (without a receipt) and
+Prints medians of CPU time and the ratio, taken in one run, in turns. The bare
+edit parses, sets the same elements and attributes (without a receipt) and
 serialises. The bar: a ratio of at most 10.
 """
 

@@ -180,7 +180,8 @@ class RoundTripTest(testtools.TestCase):
 class SecurityTest(testtools.TestCase):
     def test_hostile_documents_are_refused(self):
         bodies = {
-            'entity': '<!DOCTYPE domain [<!ENTITY a "b">]><domain>&a;</domain>',
+            'entity': '<!DOCTYPE domain [<!ENTITY a "b">]>'
+            '<domain>&a;</domain>',
             'file': '<!DOCTYPE domain [<!ENTITY a SYSTEM "file:///etc/passwd">'
             ']><domain>&a;</domain>',
             'external': '<!DOCTYPE domain SYSTEM "http://localhost/x.dtd">'
