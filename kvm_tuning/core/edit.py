@@ -150,7 +150,9 @@ class Editor:
     def _unmake(self, element: etree._Element, promise: Promise) -> None:
         steps = paths.steps(promise.path)
         for step in steps[len(steps) - promise.made :][::-1]:
-            if not _only_keys(element, step):
+            # A device that we made goes with all that libvirt added to it.
+            device = _parent(element).tag == 'devices'
+            if not device and not _only_keys(element, step):
                 return
             if element.text and element.text.strip():
                 return

@@ -113,6 +113,14 @@ class EditTest(testtools.TestCase):
         self.assertEqual([], edit.Editor(self.root).take_back([removal]))
         self.assertEqual(before, text(self.root))
 
+    def test_a_device_that_was_made_goes_with_what_libvirt_added(self):
+        path = "devices/controller[@type='scsi'][@index='0']"
+        promise = self.editor.apply(Element(path, {'model': 'virtio-scsi'}))
+        controller = self.root.find('devices/controller')
+        etree.SubElement(controller, 'address', type='pci')
+        self.assertEqual([], edit.Editor(self.root).take_back([promise]))
+        self.assertEqual(self.before, text(self.root))
+
     def test_what_somebody_else_put_there_stays(self):
         removal = self.editor.remove(Absent('odd'))
         etree.SubElement(self.root, 'odd', new='yes')
