@@ -15,7 +15,7 @@ from kvm_tuning.core.knobs import Aliases, Choice, Count, Flag, Size
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Capabilities, Policy, Probe, Site, Storage
 from tests.fixtures.fake_host import FakeHost, FakePf
-from tests.unit.test_scenarios import GUESTS, PCI_ALIASES, PROFILES
+from tests.fixtures.scenarios import GUESTS, PCI_ALIASES, PROFILES
 
 KNOBS = loader.knobs(loader.load())
 JUNK = st.text(max_size=6)
