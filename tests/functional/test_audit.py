@@ -16,10 +16,10 @@ from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.observed import Kind
 from kvm_tuning.host import inventory, observe
 from tests.fixtures import tiny_guest
+from tests.fixtures.huge_pages import HugePages
 from tests.fixtures.promises import DISK, NIC, promise, receipt
 from tests.fixtures.thread_affinity import moved
 
-_PAGES = Path('/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages')
 _PAGE_COUNT = 64
 _KSM = Path('/sys/kernel/mm/ksm')
 
@@ -274,19 +274,9 @@ class MemoryTest(AuditTest):
 
     def setUp(self):
         super().setUp()
-        try:
-            before = int(_PAGES.read_text())
-            _PAGES.write_text(str(before + _PAGE_COUNT))
-        except OSError as error:
-            self.skipTest(f'no huge pages can be reserved: {error}')
-        self.addCleanup(self._give_back)
-        if int(_PAGES.read_text()) < before + _PAGE_COUNT:
-            self.skipTest(f'{_PAGE_COUNT} huge pages cannot be had')
-
-    def _give_back(self):
-        """Somebody else may have reserved some meanwhile."""
-        now = int(_PAGES.read_text())
-        _PAGES.write_text(str(max(now - _PAGE_COUNT, 0)))
+        pages = self.useFixture(HugePages(_PAGE_COUNT))
+        if not pages.reserved:
+            self.skipTest(pages.reason)
 
     def test_one_cell_in_huge_pages(self):
         self.start(
