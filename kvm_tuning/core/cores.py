@@ -38,6 +38,8 @@ def takes(counts: tuple[int, ...], vcpus: int) -> list[Take]:
 
     All but one are filled. Cores that one vCPU has for itself are at the end.
     """
+    if len(counts) == 3:
+        return _takes_of_pairs(counts, vcpus)
     cores, room = 0, 0
     for size in range(len(counts) - 1, 0, -1):
         short = vcpus - room
@@ -60,6 +62,18 @@ def takes(counts: tuple[int, ...], vcpus: int) -> list[Take]:
         if number > 1:
             taken.append((size, size, number - 1))
     return sorted(taken, key=lambda take: (-take[1], -take[0]))
+
+
+def _takes_of_pairs(counts: tuple[int, ...], vcpus: int) -> list[Take]:
+    """As :func:`takes`, for cores of at most two threads."""
+    full = min(vcpus >> 1, counts[2])
+    rest = vcpus - 2 * full
+    taken = [(2, 2, full)] if full else []
+    if rest == 1 and full < counts[2] and not counts[1]:
+        taken.append((2, 1, 1))
+    elif rest:
+        taken.append((1, 1, rest))
+    return taken
 
 
 @lru_cache(maxsize=4096)

@@ -19,15 +19,15 @@ LOCALITY = 1
 AWAY = 2
 #: Kinds of core (capacities) beyond one.
 KINDS = 3
+#: Packages beyond one.
+PACKAGES = 4
 #: L3 domains over the fewest. On a *narrow* host that packs its cells it is
 #: weighed against the crowding of cells: half of the pCPUs of its largest L3
 #: domain for each, plus the free pCPUs of the host cell. Narrow is a host
 #: whose cells have up to four L3 domains (:data:`grid.NARROW`): guests that
 #: take whole cells are ordinary there, and a placement that opens an empty
 #: cell to spare an L3 domain refuses one of them later.
-DOMAINS = 4
-#: Packages beyond one.
-PACKAGES = 5
+DOMAINS = 5
 #: Kinds of core that it uses: the fastest counts 1, the next 2, then 4.
 SLOW = 6
 #: Page sizes that the demand ranks higher than the one taken.
@@ -59,8 +59,8 @@ WORDS = (
     'L3 domains over the fewest',
     'devices away',
     'kinds of core beyond one',
-    'for L3 domains over the fewest and the crowding of host cells',
     'packages beyond one',
+    'for L3 domains over the fewest and the crowding of host cells',
     'for slow kinds of core',
     'better page sizes',
     'emulators outside of the L3 domains',

@@ -56,6 +56,8 @@ class Fitter:
         self._strict = wants.strict
         self._l3 = wants.l3
         self._spread = not site.policy.pack_cells
+        self._l3_promise = wants.pool(Pool.L3, True)
+        self._l3_wish = wants.pool(Pool.L3, False)
         # Pools that are empty in a host cell without any shared pCPU.
         self._numa_promise = wants.pool(Pool.NUMA, True)
         self._numa_wish = wants.pool(Pool.NUMA, False)
@@ -71,8 +73,8 @@ class Fitter:
             len(cell.dedicated),
             wants.threads,
             wants.emulator and cell is wants.cells[0],
-            wants.pool(Pool.L3, True),
-            wants.pool(Pool.L3, False),
+            self._l3_promise,
+            self._l3_wish,
         )
 
     def fewest(self, ask: Ask) -> list[int | None]:
@@ -121,12 +123,14 @@ class Fitter:
         rows: Sequence[Row] = self.grid.rows
         free = self._row_free
         if free is not None:
-            rows = sorted(rows, key=lambda row: free[row.index])
+            order = sorted(zip(free, range(len(rows)), strict=True))
+            rows = [rows[index] for _, index in order]
         for row in rows:
-            if limits[row.index] is None or (
-                best is not None and self._is_worse(row, ask, best)
-            ):
+            if limits[row.index] is None:
                 continue
+            if best is not None and self._is_worse(row, ask, best):
+                # So are the rows that follow: they are even emptier.
+                break
             fit = self._fit(cell, ask, row, least)
             if fit is None:
                 continue
@@ -160,26 +164,17 @@ class Fitter:
             floats = self._float(cell, row)
             if floats is None:
                 return None
+        most = fewest if self._strict else None
         best = None
         for kinds in self.kinds:
-            slots = self.stock.slots(ask.policy, kinds.mask)
-            count = packing.fewest(
-                [slots[domain.index] for domain in row.domains], ask.vcpus
-            )
-            if count is None or (self._strict and count > fewest):
+            packed = packing.pack(self.stock, row, ask, kinds.mask, most)
+            if packed is None:
                 continue
-            packed = packing.pack(self.stock, row, ask, kinds.mask, count)
-            fit = Fit(
-                self._cost(row, kinds, packed, count - fewest, found, floats),
-                row,
-                kinds,
-                packed,
-                fewest,
-                found,
-                floats,
+            cost = self._cost(
+                row, kinds, packed, packed.spans - fewest, found, floats
             )
-            if best is None or fit.cost < best.cost:
-                best = fit
+            if best is None or cost < best.cost:
+                best = Fit(cost, row, kinds, packed, fewest, found, floats)
         return best
 
     def _cost(
@@ -215,8 +210,8 @@ class Fitter:
             over if self._l3 else 0,
             0,
             kinds.mixed,
-            over * self._weight + (0 if self._row_free is None else left),
             0,
+            over * self._weight + (0 if self._row_free is None else left),
             kinds.ranks,
             found.rank,
             emulator,

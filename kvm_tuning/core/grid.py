@@ -12,11 +12,15 @@ from dataclasses import dataclass
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.inventory import Cpu, Inventory
+from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.site import Policy
 
 # Cores whose capacity is within this share of the fastest one of their kind
 # are one kind: a favoured core's few percent of turbo are not another kind.
 SAME_KIND = 0.9
+
+# Sets of pCPUs whose bits are kept in mind: most claims are there for long.
+MOST_HELD = 4096
 
 # A host cell of so few L3 domains is itself what large guests take whole.
 NARROW = 4
@@ -102,9 +106,10 @@ class Grid:
 
     def _place(self, cores: list[tuple[list[int], int, int, bool]]) -> None:
         """Give each pCPU its bit."""
-        #: The bit of each pCPU that may be dedicated; the pCPU of each bit.
+        #: The bit of each pCPU that may be dedicated.
         self.bit: dict[int, int] = {}
-        self.cpu: dict[int, int] = {}
+        #: The pCPUs of each core that may be dedicated.
+        self.siblings = [threads for threads, _, _, _ in cores]
         #: Cores all of whose online threads may be dedicated.
         self.isolable = 0
         #: Cores by how many threads may be dedicated, and by kind, the
@@ -120,7 +125,6 @@ class Grid:
             for number, cpu in enumerate(threads):
                 at = number * self.width + position
                 self.bit[cpu] = 1 << at
-                self.cpu[at] = cpu
         self.kinds = [kinds[kind] for kind in sorted(kinds)]
         self.ranks = sorted(kinds)
         self.all = sum(self.bit.values())
@@ -179,15 +183,30 @@ class Grid:
         self.domain_of = {
             cpu: domain for domain in self.domains for cpu in domain.cpus
         }
+        self._held: dict[frozenset[int], int] = {}
         #: What others derived from the grid, by a key of theirs.
         self.derived: dict[object, object] = {}
 
-    def held(self, cpus: Iterable[int]) -> int:
+    def held(self, cpus: frozenset[int]) -> int:
         """Return the bits of those of ``cpus`` that may be dedicated."""
-        get = self.bit.get
+        found = self._held.get(cpus)
+        if found is None:
+            if len(self._held) >= MOST_HELD:
+                self._held.clear()
+            own = self.dedicated.intersection(cpus)
+            # A sum of distinct bits is their union, and quicker.
+            found = self._held[cpus] = sum(map(self.bit.__getitem__, own))
+        return found
+
+    def held_by(self, claims: Iterable[Claim]) -> int:
+        """Return the bits of all pCPUs that somebody holds for itself."""
+        get = self._held.get
         bits = 0
-        for cpu in cpus:
-            bits |= get(cpu, 0)
+        for claim in claims:
+            pcpus = claim.pcpus
+            if pcpus:
+                found = get(pcpus)
+                bits |= self.held(pcpus) if found is None else found
         return bits
 
 

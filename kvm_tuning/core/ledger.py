@@ -38,11 +38,10 @@ class Ledger:
     """All claims on a host."""
 
     claims: tuple[Claim, ...] = ()
-
-    @cached_property
-    def derived(self) -> dict[object, object]:
-        """What others compute from it once and keep with it, by their key."""
-        return {}
+    #: What others compute from it once and keep with it, by a key of theirs.
+    derived: dict[object, object] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def pcpus(self) -> frozenset[int]:

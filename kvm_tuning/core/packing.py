@@ -104,15 +104,19 @@ def fewest_empty(stock: Stock, row: Row, ask: Ask, kinds: int) -> int | None:
     return count
 
 
-def pack(stock: Stock, row: Row, ask: Ask, kinds: int, count: int) -> Packing:
-    """Return the cheapest packing on ``count`` domains of a row.
+def pack(
+    stock: Stock, row: Row, ask: Ask, kinds: int, most: int | None = None
+) -> Packing | None:
+    """Return the cheapest packing on the fewest domains of a row.
 
     Whether the emulator finds room elsewhere in the row is not asked here.
 
     :param kinds: the cores that may be used, as bits.
-    :param count: what :func:`fewest` says for them.
+    :param most: so many domains are allowed; None: any number.
+    :returns: None when nothing fits.
     """
-    if not count:
+    vcpus = ask.vcpus
+    if not vcpus:
         return NOTHING
     slots = stock.slots(ask.policy, kinds)
     fill = (
@@ -120,14 +124,12 @@ def pack(stock: Stock, row: Row, ask: Ask, kinds: int, count: int) -> Packing:
         if ask.policy is ThreadPolicy.ISOLATE
         else cores.fill
     )
-    if count == 1:
-        return _single(
-            stock,
-            [d for d in row.domains if slots[d.index] >= ask.vcpus],
-            ask,
-            kinds,
-            fill,
-        )
+    domains = [d for d in row.domains if slots[d.index] >= vcpus]
+    if domains:
+        return _single(stock, domains, ask, kinds, fill)
+    count = fewest([slots[domain.index] for domain in row.domains], vcpus)
+    if count is None or (most is not None and count > most):
+        return None
     profiles = [
         stock.profile(ask.policy, kinds, domain)
         for domain in row.domains
@@ -153,22 +155,35 @@ def _single(
     if len(domains) > 1:
         free = stock.domain_free
         domains.sort(key=lambda domain: free[domain.index])
-    plain = not (ask.emulator or ask.promised or ask.wished)
+    _, _, emulator, promised, wished = ask
+    plain = not (emulator or promised or wished)
     ideal = -(-vcpus // stock.grid.threads)
     best = None
     for domain in domains:
         profile = stock.profile(ask.policy, kinds, domain)
-        if profile.slots == vcpus and profile.whole:
-            packed = _rated((profile,), (), 0, ask, fill)
-        else:
-            packed = _rated((), (profile,), vcpus, ask, fill)
-        if best is None or packed.cost < best.cost:
-            best = packed
+        used, stranded = fill(profile.counts, vcpus)
+        part = not profile.whole or profile.slots > vcpus
+        apart = not (plain or domain.shared)
+        cost = Cost(
+            int(promised and apart),
+            int(emulator and profile.room <= vcpus),
+            int(wished and apart),
+            int(part),
+            used,
+            stranded,
+            profile.free,
+        )
+        if best is None or cost < best.cost:
+            best = (
+                Packing(cost, (), (profile,), vcpus)
+                if part
+                else Packing(cost, (profile,), (), 0)
+            )
         if (
             plain
-            and packed.cost.stranded == 0
-            and packed.cost.cores == ideal
-            and (packed.full or profile.free > vcpus)
+            and not stranded
+            and used == ideal
+            and (not part or profile.free > vcpus)
         ):
             break
     assert best is not None
@@ -366,6 +381,7 @@ def _take(
 ) -> None:
     """Add the pCPUs of the lowest cores that ``takes`` names."""
     grid = stock.grid
+    siblings = grid.siblings
     for size, used, number in takes:
         if isolate:
             found = stock.isolable & grid.sized[size] & mask
@@ -377,21 +393,21 @@ def _take(
             core = found & -found
             found ^= core
             mask ^= core
-            threads = _threads(stock, core)
-            pcpus += threads[:used]
+            threads = siblings[core.bit_length() - 1]
+            if len(threads) != size:
+                threads = _threads(stock, core)
             if isolate:
-                idle += threads[used:]
+                pcpus.append(threads[0])
+                idle += threads[1:]
+            else:
+                pcpus += threads[:used] if used < size else threads
 
 
 def _threads(stock: Stock, core: int) -> list[int]:
     """Return the free threads of a core, given as its bit."""
     grid = stock.grid
-    position = core.bit_length() - 1
-    return [
-        grid.cpu[at]
-        for at in range(position, grid.width * grid.threads, grid.width)
-        if stock.free >> at & 1
-    ]
+    threads = grid.siblings[core.bit_length() - 1]
+    return [cpu for cpu in threads if stock.free & grid.bit[cpu]]
 
 
 def _emulator(
@@ -409,7 +425,9 @@ def _emulator(
     """
     grid = stock.grid
     own = [p.domain for p in packing.full + packing.part]
-    rest = Stock(grid, grid.all & ~stock.free | grid.held(pcpus + idle))
+    rest = Stock(
+        grid, grid.all & ~stock.free | grid.held(frozenset(pcpus + idle))
+    )
     far = [d for d in row.domains if d not in own]
     for domains in (own, far):
         mask = 0

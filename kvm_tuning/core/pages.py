@@ -1,12 +1,13 @@
 """Memory of a host cell: huge pages and small ones that are left."""
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.site import Site
+
+_Key = TypeVar('_Key')
 
 
 class Pages(NamedTuple):
@@ -22,30 +23,51 @@ class Pages(NamedTuple):
 SMALL = Pages(0, None, 0)
 
 
-class Sums(NamedTuple):
+class Sums:
     """What the claims of a ledger add up to."""
 
-    #: Huge pages by (cell, size in KiB): of all, and of those guests whose
-    #: pages are still in the pool.
-    promised: Counter[tuple[int, int]]
-    pending: Counter[tuple[int, int]]
-    #: Small pages' memory in KiB by cell.
-    memory: Counter[int]
+    def __init__(self, ledger: Ledger) -> None:
+        self._claims = ledger.claims
+        self._promised: dict[tuple[int, int], int] | None = None
+        self._memory: dict[int, int] | None = None
+        #: Huge pages by (cell, size in KiB) that are still in the pool, of
+        #: guests that do not run.
+        self.pending: dict[tuple[int, int], int] = {}
+        for claim in ledger.claims:
+            if claim.pages and not claim.pages_in_use:
+                _add(self.pending, claim.pages)
+
+    @property
+    def promised(self) -> dict[tuple[int, int], int]:
+        """Huge pages of all guests by (cell, size in KiB)."""
+        found = self._promised
+        if found is None:
+            found = self._promised = {}
+            for claim in self._claims:
+                _add(found, claim.pages)
+        return found
+
+    @property
+    def memory(self) -> dict[int, int]:
+        """Memory in small pages by cell, in KiB."""
+        found = self._memory
+        if found is None:
+            found = self._memory = {}
+            for claim in self._claims:
+                _add(found, claim.memory_kib)
+        return found
+
+
+def _add(sums: dict[_Key, int], more: Mapping[_Key, int]) -> None:
+    for key, number in more.items():
+        sums[key] = sums.get(key, 0) + number
 
 
 def sums(ledger: Ledger) -> Sums:
     """Return the sums of a ledger, made once."""
     found = ledger.derived.get('pages')
     if found is None:
-        made = Sums(Counter(), Counter(), Counter())
-        for claim in ledger.claims:
-            for key, count in claim.pages.items():
-                made.promised[key] += count
-                if not claim.pages_in_use:
-                    made.pending[key] += count
-            for cell, kib in claim.memory_kib.items():
-                made.memory[cell] += kib
-        found = ledger.derived['pages'] = made
+        found = ledger.derived['pages'] = Sums(ledger)
     return found  # type: ignore[return-value]
 
 
@@ -58,11 +80,12 @@ def free_pages(site: Site, cell: int, pool: PagePool) -> int:
     """
     of_all = sums(site.ledger)
     key = cell, pool.size_kib
+    free = pool.free - of_all.pending.get(key, 0)
     reserved = site.policy.reserved_pages.get(key, 0)
-    return min(
-        pool.free - of_all.pending[key],
-        pool.total - reserved - of_all.promised[key],
-    )
+    if reserved:
+        left = pool.total - reserved - of_all.promised.get(key, 0)
+        return min(free, left)
+    return free
 
 
 def small_total_kib(site: Site, cell: Cell) -> int:
@@ -76,7 +99,7 @@ def small_free_kib(site: Site, cell: Cell) -> int:
     return (
         small_total_kib(site, cell)
         - site.policy.reserved_memory_kib
-        - sums(site.ledger).memory[cell.id]
+        - sums(site.ledger).memory.get(cell.id, 0)
     )
 
 

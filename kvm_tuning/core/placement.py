@@ -65,9 +65,12 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
 
 def _check(wants: Wants, site: Site, grid: Grid) -> None:
     """Raise what no ledger could change."""
-    dedicated = wants.emulator or any(cell.dedicated for cell in wants.cells)
-    if not dedicated:
-        return
+    if not wants.emulator:
+        for cell in wants.cells:
+            if cell.dedicated:
+                break
+        else:
+            return
     if not grid.dedicated:
         raise Unsupported(
             'dedicated vCPUs need pCPUs that may be dedicated: set '
@@ -106,16 +109,17 @@ def _placement(fitter: Fitter, seated: Seating) -> Placement:
             unkept += _unkept_locality(fitter, cell, fit)
     if seated.second is not None:
         reasons.append(_runner_up(seated.cost, seated.second))
-    pins_ = frozenset(p for cell in cells for p in cell.pins.values())
-    host_cells = frozenset(cell.host_cell for cell in cells)
+    host_cells: frozenset[int] = frozenset()
     pools: dict[str, frozenset[int]] = {}
+    if wants.pools or wants.memory is not None:
+        host_cells = frozenset(cell.host_cell for cell in cells)
     if wants.pools:
         pools, more = sharing.pools(
             wants.pools,
             sharing.Reach(
                 grid,
                 site.ledger,
-                pins_,
+                frozenset(p for cell in cells for p in cell.pins.values()),
                 frozenset().union(*(cell.shared for cell in cells)),
                 host_cells,
             ),
@@ -158,13 +162,18 @@ def _cell(
 
 def _reason(cell: CellDemand, fit: Fit) -> str:
     """Say where a guest cell went."""
-    head = f'guest cell {cell.cell} is on host cell {fit.row.cell}'
     domains = fit.packing.domains
-    if not domains:
-        return head
-    names = ' and '.join(profile.domain.name for profile in domains)
-    free = sum(profile.free for profile in domains)
-    return f'{head}: {len(cell.dedicated)} of {free} free pCPUs in {names}'
+    if len(domains) == 1:
+        free, names = domains[0].free, domains[0].domain.name
+    elif domains:
+        free = sum(profile.free for profile in domains)
+        names = ' and '.join(profile.domain.name for profile in domains)
+    else:
+        return f'guest cell {cell.cell} is on host cell {fit.row.cell}'
+    return (
+        f'guest cell {cell.cell} is on host cell {fit.row.cell}: '
+        f'{len(cell.dedicated)} of {free} free pCPUs in {names}'
+    )
 
 
 def _runner_up(cost: tuple[int, ...], second: Fit) -> str:

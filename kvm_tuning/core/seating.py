@@ -92,18 +92,22 @@ def _seat_several(fitter: Fitter, offered: list[Offer]) -> Seating:
             numbers[id(line)] = [f and _number(f.cost) for f in line]
         matrix.append(numbers[id(line)])
     best: Seating | None = None
-    for allowed, must in _restrictions(fitter, offered):
-        found = _assign(matrix, allowed, must)
-        if found is None:
-            continue
-        chosen = [
-            fit
-            for line, column in zip(fits, found, strict=True)
-            if (fit := line[column]) is not None
-        ]
-        seating = _with(fitter, offered, chosen)
-        if seating and (best is None or seating.cost < best.cost):
-            best = seating
+    for restrictions in _restrictions(fitter, offered):
+        for allowed, must in restrictions:
+            found = _assign(matrix, allowed, must)
+            if found is None:
+                continue
+            chosen = [
+                fit
+                for line, column in zip(fits, found, strict=True)
+                if (fit := line[column]) is not None
+            ]
+            seating = _with(fitter, offered, chosen)
+            if seating and (best is None or seating.cost < best.cost):
+                best = seating
+        if best is not None and not any(best.cost[: costs.PACKAGES]):
+            # More packages could only be worse.
+            break
     if best is None:
         raise refusal.no_devices(offered)
     return best
@@ -149,8 +153,8 @@ def _number(cost: tuple[int, ...]) -> int:
 
 def _restrictions(
     fitter: Fitter, offered: Sequence[Offer]
-) -> Iterator[tuple[frozenset[int], frozenset[int]]]:
-    """Yield (rows that may be used, rows that must be).
+) -> Iterator[list[tuple[frozenset[int], frozenset[int]]]]:
+    """Yield (rows that may be used, rows that must be), by package count.
 
     The costs of packages and of devices are no sums over guest cells: for
     each combination of them the rest is one assignment.
@@ -163,23 +167,27 @@ def _restrictions(
         else (1, 2, len(packages))
     )
     with_devices = _rows_with_devices(fitter, offered)
+    count = len(fitter.wants.cells)
     for size in sizes:
+        found = []
         for chosen in combinations(packages, size):
             inside = frozenset(
-                i for i, row in enumerate(rows) if row.package in chosen
+                [row.index for row in rows if row.package in chosen]
             )
-            if len(inside) < len(fitter.wants.cells):
-                continue
-            for must in _subsets(
-                sorted(with_devices & inside), len(fitter.wants.cells)
-            ):
-                yield inside - (with_devices - must), must
+            if len(inside) >= count:
+                found += [
+                    (inside - (with_devices - must), must)
+                    for must in _subsets(sorted(with_devices & inside), count)
+                ]
+        yield found
 
 
 def _rows_with_devices(
     fitter: Fitter, offered: Sequence[Offer]
 ) -> frozenset[int]:
     """Return the rows that make a difference for the devices."""
+    if not offered:
+        return frozenset()
     rows = fitter.grid.rows
     cells = {device.cell for offer in offered for device in offer.free}
     found = {i for i, row in enumerate(rows) if row.cell in cells}

@@ -1,6 +1,5 @@
 """What of a host's pCPUs is free, in one ledger's light."""
 
-from functools import cached_property
 from typing import NamedTuple
 
 from kvm_tuning.core.demands import ThreadPolicy
@@ -37,42 +36,41 @@ class Stock:
         self.domain_free = [
             (free & domain.bits).bit_count() for domain in grid.domains
         ]
+        #: Free pCPUs by row.
+        self.row_free = [(free & row.bits).bit_count() for row in grid.rows]
+        self._at_least: list[int] | None = None
+        self._isolable: int | None = None
         self._slots: dict[tuple[ThreadPolicy, int], list[int]] = {}
         self._profiles: dict[
             tuple[ThreadPolicy, int], list[Profile | None]
         ] = {}
 
-    @cached_property
-    def row_free(self) -> list[int]:
-        """Free pCPUs by row."""
-        free = self.domain_free
-        return [
-            sum([free[domain.index] for domain in row.domains])
-            for row in self.grid.rows
-        ]
-
-    @cached_property
+    @property
     def at_least(self) -> list[int]:
         """Cores with at least so many free threads, as bits."""
-        width, threads = self.grid.width, self.grid.threads
-        every = (1 << width) - 1
-        found = [every] + [0] * threads
-        for thread in range(threads):
-            plane = self.free >> thread * width & every
-            for count in range(thread + 1, 0, -1):
-                found[count] |= found[count - 1] & plane
+        found = self._at_least
+        if found is None:
+            width, threads = self.grid.width, self.grid.threads
+            every = (1 << width) - 1
+            found = self._at_least = [every] + [0] * threads
+            for thread in range(threads):
+                plane = self.free >> thread * width & every
+                for count in range(thread + 1, 0, -1):
+                    found[count] |= found[count - 1] & plane
         return found
 
-    @cached_property
+    @property
     def isolable(self) -> int:
         """Cores that ``isolate`` may take: all threads dedicable and free."""
-        grid = self.grid
-        taken = grid.all & ~self.free
-        every = (1 << grid.width) - 1
-        busy = 0
-        for thread in range(grid.threads):
-            busy |= taken >> thread * grid.width & every
-        return grid.isolable & ~busy
+        if self._isolable is None:
+            grid = self.grid
+            taken = grid.all & ~self.free
+            every = (1 << grid.width) - 1
+            busy = 0
+            for thread in range(grid.threads):
+                busy |= taken >> thread * grid.width & every
+            self._isolable = grid.isolable & ~busy
+        return self._isolable
 
     def room(self, row: Row, policy: ThreadPolicy) -> int:
         """Return how many vCPUs and emulators a row may hold at most."""
@@ -123,10 +121,11 @@ class Stock:
         """
         mask = domain.mask & kinds
         free = self.domain_free[domain.index]
+        at_least = self.at_least
         above = slots = 0
-        counts = [0] * len(self.at_least)
+        counts = [0] * len(at_least)
         for threads in range(len(counts) - 1, siblings, -1):
-            count = (self.at_least[threads] & mask).bit_count()
+            count = (at_least[threads] & mask).bit_count()
             counts[threads] = count - above
             slots += threads * (count - above)
             above = count
@@ -153,7 +152,8 @@ def of(site: Site, grid: Grid) -> Stock:
     derived = site.ledger.derived
     found = derived.get(grid)
     if found is None:
-        found = derived[grid] = Stock(grid, grid.held(site.ledger.pcpus))
+        held = grid.held_by(site.ledger.claims)
+        found = derived[grid] = Stock(grid, held)
     return found  # type: ignore[return-value]
 
 

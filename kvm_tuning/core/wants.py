@@ -71,7 +71,7 @@ class Wants:
 
     def pool(self, level: Pool, strict: bool) -> bool:
         """Whether a helper pool of that kind was promised or wished for."""
-        return any(
+        return bool(self.pools) and any(
             one.pool is level and one.strict is strict for one in self.pools
         )
 
@@ -80,23 +80,22 @@ def sort(demands: Iterable[Demand]) -> Wants:
     """Return the demands sorted; guest cells by their ids."""
     wants = Wants()
     for demand in demands:
-        match demand:
-            case CellDemand():
-                wants.cells.append(demand)
-            case PageDemand():
-                wants.sizes_kib[demand.cell] = demand.sizes_kib
-            case ThreadDemand():
-                wants.threads = demand.policy
-            case LocalityDemand():
-                wants.locality = demand
-            case EmulatorDemand():
-                wants.emulator = True
-            case PoolDemand():
-                wants.pools.append(demand)
-            case MemoryDemand():
-                wants.memory = demand
-            case DeviceDemand():
-                wants.devices.append(demand)
+        if isinstance(demand, CellDemand):
+            wants.cells.append(demand)
+        elif isinstance(demand, PageDemand):
+            wants.sizes_kib[demand.cell] = demand.sizes_kib
+        elif isinstance(demand, ThreadDemand):
+            wants.threads = demand.policy
+        elif isinstance(demand, LocalityDemand):
+            wants.locality = demand
+        elif isinstance(demand, EmulatorDemand):
+            wants.emulator = True
+        elif isinstance(demand, PoolDemand):
+            wants.pools.append(demand)
+        elif isinstance(demand, MemoryDemand):
+            wants.memory = demand
+        else:
+            wants.devices.append(demand)
     if len(wants.cells) > 1:
         wants.cells.sort(key=lambda cell: cell.cell)
     return wants
