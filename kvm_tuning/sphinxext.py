@@ -1,22 +1,29 @@
 """Draw the reference pages from the declarations.
 
 ``.. kvm-tuning-knobs::`` lists every installed hook with its knobs, those
-from outside the tree included; ``.. kvm-tuning-errors::`` every error code.
+from outside the tree included; ``.. kvm-tuning-errors::`` every error code;
+``.. kvm-tuning-guest-table::`` what becomes of each knob of this tree, which
+needs the scenarios of a checkout and fails when a knob lacks one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+import importlib
 import inspect
+from pathlib import Path
+import sys
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
-from kvm_tuning import loader
+from kvm_tuning import guest_table, loader
 from kvm_tuning.core import exceptions
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.plan import Hook
+from kvm_tuning.guest_table import Row
 
 
 class KnobsDirective(SphinxDirective):
@@ -33,6 +40,75 @@ class ErrorsDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         return self.parse_text_to_nodes('\n'.join(errors()))
+
+
+class GuestTableIncomplete(SphinxError):
+    """A knob lacks a scenario, or an audit and the reason for none."""
+
+    category = 'guest table'
+
+
+class GuestTableDirective(SphinxDirective):
+    """Every knob of this tree: what it becomes and what proves it."""
+
+    def run(self) -> list[nodes.Node]:
+        checkout = Path(self.env.srcdir).parents[1]
+        for path in sorted((checkout / 'tests' / 'scenarios').rglob('*.*')):
+            self.env.note_dependency(str(path))
+        if str(checkout) not in sys.path:
+            sys.path.insert(0, str(checkout))
+        try:
+            scenarios = importlib.import_module('tests.fixtures.scenarios')
+        except ImportError as exc:
+            raise GuestTableIncomplete(
+                f'the scenarios of a checkout are needed: {exc}'
+            ) from exc
+        rows = guest_table.rows(own(loader.load()), scenarios.described())
+        return self.parse_text_to_nodes('\n'.join(table(rows)))
+
+
+def own(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    """Return the hooks of this tree: scenarios of others are theirs."""
+    return tuple(
+        hook
+        for hook in hooks
+        if type(hook).__module__.startswith('kvm_tuning.hooks.')
+    )
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the reStructuredText of the guest knobs' table.
+
+    :raises GuestTableIncomplete: with all that a row lacks.
+    """
+    rows = tuple(rows)
+    lacking = list(guest_table.missing(rows))
+    if lacking:
+        raise GuestTableIncomplete('\n'.join(lacking))
+    yield from ('.. list-table::', '   :header-rows: 1', '')
+    yield from _cells(
+        'knob', 'hook', 'becomes', 'scenarios: kept, refused', 'audited as'
+    )
+    for row in rows:
+        name = row.knob.name
+        yield from _cells(
+            f'``{name}``' if row.knob.parameter is None else f'``{name}.N``',
+            f':ref:`{row.hook} <hook-{row.hook}>`',
+            _listed(row.becomes) or 'nothing in the guest',
+            f'{row.kept}, {row.refused}',
+            _listed(row.audited)
+            if row.knob.unaudited is None
+            else f'not: {row.knob.unaudited}',
+        )
+
+
+def _cells(first: str, *others: str) -> Iterator[str]:
+    yield f'   * - {first}'
+    yield from (f'     - {each}' for each in others)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ', '.join(f'``{word}``' for word in words)
 
 
 def describe(hook: Hook) -> Iterator[str]:
@@ -88,4 +164,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives (Sphinx calls it)."""
     app.add_directive('kvm-tuning-knobs', KnobsDirective)
     app.add_directive('kvm-tuning-errors', ErrorsDirective)
+    app.add_directive('kvm-tuning-guest-table', GuestTableDirective)
     return {'version': '1.0', 'parallel_read_safe': True}

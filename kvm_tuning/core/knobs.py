@@ -314,6 +314,8 @@ class Knob:
     parameter: str | None = None
     #: Whether a profile and the host's defaults may set it.
     preferable: bool = True
+    #: Why an audit cannot tell whether it is kept; None: it can.
+    unaudited: str | None = None
 
 
 def by_name(knobs: Mapping[str, Knob], key: str) -> Knob | None:

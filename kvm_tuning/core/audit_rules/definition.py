@@ -40,6 +40,7 @@ RULES: Rules = {
     ('vcpu', 'placement'): _DOCUMENT,
     ('vcpu', 'current'): _DOCUMENT,
     ('cpu/numa/cell', ''): _DOCUMENT,
+    ('cpu/cache', 'level'): _DOCUMENT,
     ('devices/disk/address', ''): _DOCUMENT,
     ('devices/interface/address', ''): _DOCUMENT,
     ('iothreadids/iothread', ''): _DOCUMENT,
