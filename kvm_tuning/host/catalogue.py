@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kvm_tuning.host.cpu_affinity import CpuAffinity
+from kvm_tuning.host.kernel_args import KernelArguments
 from kvm_tuning.host.kinds import Kind, Sysfs
 from kvm_tuning.host.modprobe import (
     Module,
@@ -9,6 +11,7 @@ from kvm_tuning.host.modprobe import (
     ModuleParameter,
     RunningParameter,
 )
+from kvm_tuning.host.services import Service
 from kvm_tuning.host.udev import UdevRule
 
 KINDS: Mapping[str, Kind] = {
@@ -17,5 +20,8 @@ KINDS: Mapping[str, Kind] = {
     'module-load': ModuleLoad(),
     'module': Module(),
     'running-parameter': RunningParameter(),
+    'kernel-arguments': KernelArguments(),
+    'service': Service(),
+    'cpu-affinity': CpuAffinity(),
     'udev-rule': UdevRule(),
 }

@@ -83,7 +83,7 @@ def make(hands: Hands, goal: Goal) -> bool:
         before=_before(entry, host.boot_id, found),
         wanted=target,
         got=None,
-        via=_via(entry, found, route),
+        via=_via(entry, found, route, kind.between(found, target)),
         state=State.WRITING,
         volatile=kind.volatile,
         boot=host.boot_id,
@@ -112,6 +112,7 @@ def restore(hands: Hands, entry: Entry, target: Value) -> None:
     if route.refusals:
         raise SettingRejected('; '.join(map(str, route.refusals)))
     via = {v for v in (found, entry.wanted, entry.got) if v is not None}
+    via.update(kind.between(found, target))
     promise = replace(
         entry,
         wanted=target,
@@ -139,8 +140,13 @@ def _before(entry: Entry | None, boot: str, found: Value) -> Value:
     return entry.before if entry.ours(found) else found
 
 
-def _via(entry: Entry | None, found: Value, route: Route) -> tuple[str, ...]:
-    values = set(route.via)
+def _via(
+    entry: Entry | None,
+    found: Value,
+    route: Route,
+    between: tuple[str, ...],
+) -> tuple[str, ...]:
+    values = {*route.via, *between}
     if found is not None:
         values.add(found)
     if entry is not None and entry.open:

@@ -6,7 +6,7 @@ should have become. The file is replaced as a whole and only root may read it.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 import enum
 import json
 from typing import Any
@@ -66,7 +66,9 @@ class Entry:
         """Tell whether a value can be of our making."""
         if found in (self.wanted, self.got):
             return True
-        return self.open and (found == self.before or found in self.via)
+        return self.open and (
+            found is None or found == self.before or found in self.via
+        )
 
     def forgotten(self, boot: str, found: Value) -> bool:
         """Tell whether a reboot has undone it."""
@@ -143,13 +145,19 @@ def load(tree: Tree) -> Journal:
 
 
 def _encode(entries: tuple[Entry, ...]) -> str:
-    document = {
-        'version': VERSION,
-        'entries': [
-            {**asdict(entry), 'state': entry.state.value} for entry in entries
-        ],
+    """Return the document, an entry a line."""
+    lines = ',\n'.join(json.dumps(_plain(entry)) for entry in entries)
+    return f'{{"version": {VERSION}, "entries": [\n{lines}\n]}}\n'
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    found = {key: getattr(entry, key) for key in (*_TEXTS, *_VALUES)}
+    return {
+        **found,
+        'via': entry.via,
+        'state': entry.state.value,
+        'volatile': entry.volatile,
     }
-    return json.dumps(document, indent=1) + '\n'
 
 
 _TEXTS = ('kind', 'name', 'concern', 'title', 'boot', 'place')

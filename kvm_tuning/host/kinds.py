@@ -35,6 +35,9 @@ class Kind(Protocol):
         :raises OSError: it cannot be.
         """
 
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        """Return what may be found when a write is interrupted."""
+
     def place(self, name: str) -> str:
         """Say where it is kept over a reboot."""
 
@@ -66,6 +69,9 @@ class Sysfs:
             value = f'{cpuset.to_bits(cpuset.parse(value)):x}'
             value = _grouped(value)
         system.write(name, value, timeout)
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
 
     def place(self, name: str) -> str:
         return UNIT

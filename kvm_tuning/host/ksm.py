@@ -6,21 +6,24 @@ is merged. Unmerging needs memory for every page that is shared now, and the
 kernel stops half-way, or kills somebody, when there is not enough.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import errno
 
+from kvm_tuning.host import services
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
     DIRECT,
     Address,
     Companion,
+    Goal,
     Item,
     Note,
     Refusal,
     Route,
     Terms,
     Value,
+    setting,
     sysfs,
 )
 
@@ -28,6 +31,9 @@ DIRECTORY = 'sys/kernel/mm/ksm'
 CONCERN = 'ksm'
 RUN = f'{DIRECTORY}/run'
 MERGE = f'{DIRECTORY}/merge_across_nodes'
+
+#: RHEL's and Debian's services that drive KSM, the driver first.
+SERVICES = ('ksmtuned.service', 'ksm.service')
 
 #: Of the memory that unmerging needs: kept for whoever allocates meanwhile.
 _SPARE_PERCENT = 20
@@ -39,6 +45,8 @@ class Wanted:
 
     run: bool | None = None
     merge_across_nodes: bool | None = None
+    #: Whether ksmtuned, which sets ``run`` as it likes, is to be off.
+    stop_ksmtuned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ class State:
 
     run: str | None
     merge_across_nodes: str | None
-    cells: int
+    #: :data:`SERVICES` that are there, and how.
+    services: Mapping[str, str]
 
 
 def read(host: Host) -> State:
@@ -55,7 +64,11 @@ def read(host: Host) -> State:
     return State(
         host.tree.text(RUN),
         host.tree.text(MERGE),
-        len(host.inventory.cells),
+        {
+            name: value
+            for name in SERVICES
+            if (value := services.Service().read(host, name)) is not None
+        },
     )
 
 
@@ -63,6 +76,21 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     """Yield what ``wanted`` takes."""
     if wanted == Wanted():
         return
+    for name, found in state.services.items():
+        if wanted.stop_ksmtuned:
+            yield Goal(
+                setting('service', name, services.OFF),
+                CONCERN,
+                found,
+                'it turns merging on and off by itself',
+                title=name,
+            )
+        elif found != services.OFF and wanted.run is not None:
+            yield Note(
+                CONCERN,
+                f'{name} is {found} and sets run by itself; '
+                f'stop_ksmtuned = true turns it off',
+            )
     if state.run is None:
         yield Note(CONCERN, 'n/a: this kernel is built without KSM')
         return

@@ -51,6 +51,9 @@ class ModuleParameter:
             lines.append(f'options {module} {parameter}={text}')
         _replace(system, OPTIONS, lines)
 
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
+
     def place(self, name: str) -> str:
         return f'/{OPTIONS}'
 
@@ -74,6 +77,9 @@ class ModuleLoad:
             names.add(name)
         _replace(system, LOAD, sorted(names))
 
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
+
     def place(self, name: str) -> str:
         return f'/{LOAD}'
 
@@ -94,6 +100,9 @@ class Module:
     ) -> None:
         options = [] if value is not None else ['-r']
         system.run(['modprobe', *options, name])
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
 
     def place(self, name: str) -> str:
         return f'/{LOAD}'
@@ -129,6 +138,9 @@ class RunningParameter:
         if loaded(system.tree(), module):
             system.run(['modprobe', '-r', module])
         system.run(['modprobe', module, f'{parameter}={value}'])
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
 
     def place(self, name: str) -> str:
         return f'/{OPTIONS}'

@@ -111,6 +111,33 @@ def plan(
     )
 
 
+def resume(hands: Hands) -> Outcome:
+    """Bring back what is gone because we were interrupted: a module that was
+    unloaded to be loaded anew. Nothing can be planned before.
+
+    :raises JournalFailed: the journal cannot be written.
+    """
+    outcome = Outcome()
+    for entry in hands.journal:
+        if _gone(entry, hands.read(entry.address)):
+            try:
+                change.restore(hands, entry, entry.wanted)
+                outcome.changed.append(f'{entry.title} (brought back)')
+            except SettingRejected as error:
+                outcome.failed.append(str(error))
+    return outcome
+
+
+def _gone(entry: Entry, found: Value) -> bool:
+    return (
+        entry.open
+        and entry.volatile
+        and found is None
+        and entry.before is not None
+        and entry.wanted is not None
+    )
+
+
 def _overruled(record: Journal, host: Host, goal: Goal) -> Value:
     entry = record.get(goal.address)
     if entry is None or entry.forgotten(host.boot_id, goal.found):

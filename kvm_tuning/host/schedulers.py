@@ -24,6 +24,7 @@ from kvm_tuning.host.settings import (
 )
 
 CONCERN = 'block_scheduler'
+NAMES = ('none', 'mq-deadline', 'bfq', 'kyber')
 CLASSES = ('rotational', 'ssd', 'nvme')
 
 #: Names of the old elevators, and what took their place.

@@ -159,7 +159,7 @@ class System:
         try:
             handle = os.open(
                 os.path.basename(real),
-                os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
                 dir_fd=directory,
             )
         finally:

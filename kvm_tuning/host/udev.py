@@ -36,6 +36,9 @@ class UdevRule:
             lines += [f'# {each}', rule]
         system.replace(PATH, '\n'.join(lines) + '\n')
 
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
+
     def place(self, name: str) -> str:
         return f'/{PATH}'
 

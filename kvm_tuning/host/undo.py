@@ -40,7 +40,7 @@ def _step(hands: Hands, entry: Entry) -> Step:
         return Step(entry, found, 'forget', 'it is as it was before')
     if entry.forgotten(host.boot_id, found):
         return Step(entry, found, 'forget', 'a reboot has undone it')
-    if found is None and entry.volatile:
+    if found is None and entry.volatile and not entry.open:
         return Step(entry, found, 'forget', 'the device is gone')
     if not entry.ours(found):
         return Step(

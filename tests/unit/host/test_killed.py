@@ -12,6 +12,7 @@ from kvm_tuning.host import (
     huge_pages,
     journal,
     ksm,
+    prepare,
     schedulers,
     transparent_huge_pages,
 )
@@ -70,6 +71,7 @@ class KilledTest(testtools.TestCase):
         return FakeKernel(root, kill_at=kill_at)
 
     def apply(self, kernel: FakeKernel) -> None:
+        self.resume(kernel)
         done = prepared.apply(kernel, list(self.items(kernel.root)))
         if done.failed:
             raise AssertionError(done.failed)
@@ -80,11 +82,15 @@ class KilledTest(testtools.TestCase):
             raise AssertionError(done.failed)
 
     def settled(self, root: str) -> dict[str, str]:
-        """Return a tree without the journal; merging itself goes on."""
+        """Return a tree with what the journal says in it."""
         found = prepared.snapshot(root)
-        for entry in journal.load(Tree(root)):
-            self.assertThat(entry.open, Equals(False))
         found.pop(journal.PATH, None)
+        for entry in journal.load(Tree(root)):
+            # What undo goes by, in whatever order it came to be.
+            self.assertThat(entry.open, Equals(False))
+            found[f'journal {entry.address}'] = (
+                f'{entry.before} {entry.wanted} {entry.got}'
+            )
         return self.volatile(found)
 
     def volatile(self, found: dict[str, str]) -> dict[str, str]:
@@ -92,21 +98,30 @@ class KilledTest(testtools.TestCase):
             found.pop(f'{ksm.DIRECTORY}/{name}', None)
         return found
 
+    def resume(self, kernel: FakeKernel) -> None:
+        done = prepare.resume(prepared.hands(kernel))
+        if done.failed:
+            raise AssertionError(done.failed)
+
     def mends(self, point: int, root: str) -> None:
         """Check that both ways lead to a clean end."""
         other = f'{root}.undo'
         shutil.copytree(root, other, symlinks=True)
-        prepared.plan(self.kernel(root), self.items(root))
         self.apply(self.kernel(root))
-        self.assertThat(self.settled(root), Equals(self.after), f'at {point}')
-        self.undo(self.kernel(root))
+        self.assertThat(
+            prepared.differences(self.settled(root), self.after),
+            Equals({}),
+            f'at {point}',
+        )
         self.undo(self.kernel(other))
-        for tree in (root, other):
-            self.assertThat(
-                self.volatile(prepared.snapshot(tree)),
-                Equals(self.volatile(dict(self.before))),
-                f'at {point}',
-            )
+        self.assertThat(
+            prepared.differences(
+                self.volatile(prepared.snapshot(other)),
+                self.volatile(dict(self.before)),
+            ),
+            Equals({}),
+            f'at {point}',
+        )
         shutil.rmtree(other)
 
 

@@ -81,7 +81,10 @@ class TestClasses(SchedulerTest):
         prepared.apply(self.kernel, self.plan(wanted))
         self.assertThat(self.kernel.log, Equals([]))
         prepared.take_back(self.kernel)
-        self.assertThat(prepared.snapshot(self.root), Equals(before))
+        self.assertThat(
+            prepared.differences(prepared.snapshot(self.root), before),
+            Equals({}),
+        )
 
     def test_old_names_are_mapped_with_a_note(self):
         items = self.plan({'rotational': 'deadline'})

@@ -1,0 +1,39 @@
+"""``[host_prep]``: how host settings are made and judged."""
+
+from oslo_config import cfg, types
+
+GROUP = 'host_prep'
+
+CONCERNS = (
+    'ksm',
+    'transparent_huge_pages',
+    'compaction',
+    'huge_pages',
+    'kvm_modules',
+    'iommu',
+    'sriov',
+    'block_scheduler',
+    'cpu_isolation',
+)
+
+OPTIONS = (
+    cfg.FloatOpt(
+        'write_timeout',
+        default=120.0,
+        min=0.1,
+        max=3600.0,
+        help="""
+Seconds until a write to the kernel that does not return counts as failed.
+Some drivers take long to make many VFs, and some never return.
+""",
+    ),
+    cfg.ListOpt(
+        'ready_ignores',
+        default=[],
+        item_type=types.String(choices=CONCERNS),
+        help="""
+Groups of settings that do not keep this host from being ready
+(``kvm-tuning host ready``).
+""",
+    ),
+)

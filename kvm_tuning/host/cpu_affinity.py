@@ -1,0 +1,69 @@
+"""systemd's CPUAffinity=: where it starts everything, unless told otherwise.
+
+systemd-system.conf(5). It is in force for what PID 1 starts after it has read
+it anew, so in full after a reboot. libvirt's guests are placed by libvirt.
+"""
+
+import re
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Value
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+PATH = 'etc/systemd/system.conf.d/kvm-tuning.conf'
+_HEAD = '# Written by kvm-tuning host apply. Do not edit.'
+_LINE = re.compile(r'^[ \t]*CPUAffinity[ \t]*=[ \t]*(\S.*)$', re.MULTILINE)
+
+
+class CpuAffinity:
+    """The drop-in of ours; its value is a CPU list."""
+
+    volatile = False
+
+    def read(self, host: Host, name: str) -> Value:
+        match = _LINE.search(host.tree.text(PATH) or '')
+        return match[1].strip() if match else None
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        if value is None:
+            system.remove(PATH)
+            return
+        # An empty assignment first: lists of several files are joined.
+        system.replace(
+            PATH, f'{_HEAD}\n[Manager]\nCPUAffinity=\nCPUAffinity={value}\n'
+        )
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        return ()
+
+    def place(self, name: str) -> str:
+        return f'/{PATH}'
+
+    def tidy(self, system: System, name: str) -> None:
+        system.tidy(PATH)
+
+
+def running(tree: Tree) -> Value:
+    """Return the CPUs that PID 1 may run on, as a list."""
+    for line in (tree.text('proc/1/status') or '').splitlines():
+        name, _colon, value = line.partition(':')
+        if name == 'Cpus_allowed_list':
+            return cpuset.format(cpuset.parse(value))
+    return None
+
+
+def foreign(tree: Tree) -> list[str]:
+    """Return other files that set it."""
+    base = 'etc/systemd/system.conf.d'
+    paths = ['etc/systemd/system.conf'] + [
+        f'{base}/{name}' for name in tree.names(base) if name.endswith('.conf')
+    ]
+    return [
+        path
+        for path in paths
+        if path != PATH and _LINE.search(tree.text(path) or '')
+    ]

@@ -1,0 +1,77 @@
+"""The IOMMU, without which no device can be given to a guest.
+
+The kernel's Documentation/driver-api/vfio.rst and kernel-parameters.txt. On
+Intel's it may take ``intel_iommu=on``; AMD's is on by itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kvm_tuning.host import command_line
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Argument, Item, Note, Refusal
+
+CONCERN = 'iommu'
+_REASON = 'devices are given to guests'
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[iommu]``."""
+
+    required: bool = False
+    kernel_arguments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the host shows."""
+
+    groups: int
+    vendor: str
+    command_line: str
+
+
+def read(host: Host) -> State:
+    """Return what the host shows."""
+    vendor = ''
+    for line in (host.tree.text('proc/cpuinfo') or '').splitlines():
+        name, _colon, value = line.partition(':')
+        if name.strip() == 'vendor_id':
+            vendor = value.strip()
+            break
+    groups = host.tree.names('sys/kernel/iommu_groups')
+    return State(len(groups), vendor, host.command_line)
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    arguments = []
+    if wanted.kernel_arguments:
+        if state.vendor == 'GenuineIntel':
+            arguments.append(Argument('intel_iommu', 'on', CONCERN, _REASON))
+        # The host's own devices are not translated: no cost for them.
+        arguments.append(Argument('iommu', 'pt', CONCERN, _REASON))
+        yield from arguments
+    if not wanted.required or state.groups:
+        return
+    missing = [
+        str(argument)
+        for argument in arguments
+        if command_line.value(state.command_line, argument.key)
+        != argument.value
+    ]
+    if missing:
+        yield Note(
+            CONCERN,
+            f'there are no IOMMU groups; after a reboot with '
+            f'{" ".join(missing)} there should be',
+        )
+    else:
+        yield Refusal(
+            CONCERN,
+            'required',
+            'there are no IOMMU groups: turn VT-d or AMD-Vi on in the '
+            'firmware'
+            + ('' if arguments else ', and set kernel_arguments = true'),
+        )

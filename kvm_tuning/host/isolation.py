@@ -1,0 +1,160 @@
+"""Keeps the host's own work off the pCPUs that guests are to have alone.
+
+The kernel's Documentation/admin-guide/kernel-parameters.txt (isolcpus,
+nohz_full, rcu_nocbs, irqaffinity) and core-api/irq/irq-affinity.rst. isolcpus
+takes CPUs out of load balancing: threads that may run on several of them stay
+on the first one, so nothing but vCPUs pinned one to one may be put there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.host import cpu_affinity
+from kvm_tuning.host.kinds import Sysfs
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Argument,
+    Goal,
+    Item,
+    Note,
+    Refusal,
+    Value,
+    When,
+    setting,
+    sysfs,
+)
+
+CONCERN = 'cpu_isolation'
+#: Kernel arguments that the option ``isolate_by`` may name.
+ARGUMENTS = ('isolcpus', 'nohz_full', 'rcu_nocbs', 'irqaffinity')
+_IRQ = 'proc/irq'
+
+_REASONS = {
+    'isolcpus': 'the scheduler puts nothing there by itself',
+    'nohz_full': 'no timer tick where one task runs alone',
+    'rcu_nocbs': "the kernel's deferred work is done elsewhere",
+    'irqaffinity': 'interrupts go to the housekeeping CPUs from the start',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[cpu_isolation]``; housekeeping None: not configured."""
+
+    housekeeping: frozenset[int] | None = None
+    isolate_by: tuple[str, ...] = ()
+    systemd: bool = True
+    interrupts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the host shows."""
+
+    online: frozenset[int]
+    affinity: Value
+    running_affinity: Value
+    affinity_elsewhere: tuple[str, ...]
+    #: Affinity of interrupts by number, and that of new ones.
+    interrupts: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    default_interrupts: Value = None
+    #: ``isolated`` of sysfs: what the running kernel has out of balancing.
+    isolated: Value = None
+
+
+def read(host: Host) -> State:
+    """Return what the host shows."""
+    tree = host.tree
+    interrupts = {}
+    for name in tree.names(_IRQ):
+        if name.isdecimal():
+            text = tree.text(f'{_IRQ}/{name}/smp_affinity_list')
+            if text:
+                interrupts[int(name)] = cpuset.parse(text)
+    return State(
+        host.inventory.online,
+        cpu_affinity.CpuAffinity().read(host, 'CPUAffinity'),
+        cpu_affinity.running(tree),
+        tuple(cpu_affinity.foreign(tree)),
+        interrupts,
+        Sysfs().read(host, f'{_IRQ}/default_smp_affinity'),
+        tree.text('sys/devices/system/cpu/isolated'),
+    )
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    own = wanted.housekeeping
+    if own is None:
+        return
+    problem = _problem(own, state.online)
+    if problem:
+        yield Refusal(CONCERN, 'housekeeping_cpus', problem)
+        return
+    isolated = state.online - own
+    for key in wanted.isolate_by:
+        cpus = own if key == 'irqaffinity' else isolated
+        yield Argument(key, cpuset.format(cpus), CONCERN, _REASONS[key])
+    if 'isolcpus' in wanted.isolate_by:
+        yield Note(
+            CONCERN,
+            f'threads that may run on several of {cpuset.format(isolated)} '
+            f'stay on the first one: pin them one to one, and keep emulator '
+            f'and I/O threads off',
+        )
+    if wanted.systemd:
+        yield from _systemd(own, state)
+    if wanted.interrupts:
+        yield from _interrupts(own, state)
+
+
+def _problem(own: frozenset[int], online: frozenset[int]) -> str | None:
+    absent = own - online
+    if absent:
+        return (
+            f'CPU {cpuset.format(absent)} is not online; online are '
+            f'{cpuset.format(online)}'
+        )
+    if own == online:
+        return 'they are all CPUs there are: none is left to isolate'
+    return None
+
+
+def _systemd(own: frozenset[int], state: State) -> Iterator[Item]:
+    value = cpuset.format(own)
+    yield Goal(
+        setting('cpu-affinity', 'CPUAffinity', value),
+        CONCERN,
+        state.affinity,
+        'services run on the housekeeping CPUs',
+        running=state.running_affinity or 'unknown',
+        running_wanted=value,
+        when=When.REBOOT,
+        title='systemd CPUAffinity',
+    )
+    for path in state.affinity_elsewhere:
+        yield Note(CONCERN, f'/{path} sets CPUAffinity, too')
+
+
+def _interrupts(own: frozenset[int], state: State) -> Iterator[Item]:
+    if state.default_interrupts is not None:
+        yield sysfs(
+            CONCERN,
+            f'{_IRQ}/default_smp_affinity',
+            state.default_interrupts,
+            cpuset.format(own),
+            'interrupts to come go to the housekeeping CPUs',
+            title='default interrupt affinity',
+        )
+    for number, cpus in sorted(state.interrupts.items()):
+        # An interrupt that has a place among them keeps it.
+        yield sysfs(
+            CONCERN,
+            f'{_IRQ}/{number}/smp_affinity_list',
+            cpuset.format(cpus),
+            cpuset.format((cpus & own) or own),
+            'its handler runs on the housekeeping CPUs',
+            title=f'affinity of interrupt {number}',
+            optional=True,
+        )

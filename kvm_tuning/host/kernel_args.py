@@ -1,0 +1,253 @@
+"""Kernel arguments for the next boot, as one managed set in each place.
+
+Where a boot loader takes them from:
+
+- Debian's GRUB: ``/etc/default/grub.d/*.cfg``, read by update-grub(8), which
+  writes the menu anew. Ours is a file of its own, and its arguments come last.
+- Boot Loader Specification (RHEL 8 and later, systemd-boot): the ``options``
+  lines of each ``/boot/loader/entries/*.conf``, and ``/etc/kernel/cmdline``,
+  from which entries of kernels to come are made.
+
+In the latter, all arguments with our names are taken out and ours put at the
+end, so that no stale value lingers; what was there is in the journal.
+"""
+
+from collections.abc import Iterable, Iterator
+import re
+
+from kvm_tuning.host import command_line
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Argument,
+    Goal,
+    Item,
+    Note,
+    Value,
+    When,
+    setting,
+)
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+KIND = 'kernel-arguments'
+CONCERN = 'kernel_arguments'
+GRUB = 'etc/default/grub.d/kvm-tuning.cfg'
+GRUB_MENU = 'boot/grub/grub.cfg'
+ENTRIES = 'boot/loader/entries'
+CMDLINE = 'etc/kernel/cmdline'
+
+_HEAD = '# Written by kvm-tuning host apply. Do not edit.'
+_VARIABLE = 'GRUB_CMDLINE_LINUX'
+_STALE = ' (not in the menu yet)'
+# Our file while the menu is made without it: were it gone at once, nobody
+# could see that the menu is a former one.
+_LEAVING = '(leaving)'
+_OPTIONS = re.compile(r'^options[ \t]+', re.MULTILINE)
+
+
+class KernelArguments:
+    """The arguments in one place; its name is that file's path."""
+
+    volatile = False
+
+    def read(self, host: Host, name: str) -> Value:
+        return _read_grub(host.tree) if name == GRUB else _read(host, name)
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        if name == GRUB:
+            _write_grub(system, value)
+            return
+        if value is None:
+            raise FileNotFoundError(2, 'a boot entry is not ours', name)
+        text = (system.tree().raw(name) or b'').decode()
+        system.replace(name, _with_options(name, text, value))
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        stale = (value + _STALE for value in (found, target) if value)
+        return (*stale, _LEAVING)
+
+    def place(self, name: str) -> str:
+        return f'/{name}'
+
+    def tidy(self, system: System, name: str) -> None:
+        system.tidy(name)
+
+
+def _read_grub(tree: Tree) -> Value:
+    """Return our arguments; with a mark when the menu is not made of them."""
+    text = tree.text(GRUB)
+    if text is None:
+        return None
+    match = re.search(rf'{_VARIABLE}="\${_VARIABLE} ([^"]*)"', text)
+    value = match[1] if match else _LEAVING
+    if value == _LEAVING or _in_menu(tree, value):
+        return value
+    return value + _STALE
+
+
+def _in_menu(tree: Tree, value: str) -> bool:
+    """Tell whether every Linux of the menu is started with ``value``. Rescue
+    entries have no arguments of ours on purpose.
+    """
+    lines = [
+        line
+        for line in (tree.text(GRUB_MENU) or '').splitlines()
+        if re.match(r'\s*linux(16|efi)?\s', line)
+    ]
+    normal = [line for line in lines if not _is_rescue(line)]
+    return all(f' {value}' in ' '.join(line.split()) for line in normal)
+
+
+def _is_rescue(line: str) -> bool:
+    words = line.split()
+    return 'single' in words or 'recovery' in words or 'memtest' in line
+
+
+def _write_grub(system: System, value: Value) -> None:
+    if value is None:
+        system.replace(GRUB, f'{_HEAD}\n')
+        system.run(['update-grub'])
+        system.remove(GRUB)
+        return
+    value = value.removesuffix(_STALE)
+    system.replace(GRUB, f'{_HEAD}\n{_VARIABLE}="${_VARIABLE} {value}"\n')
+    system.run(['update-grub'])
+
+
+def _read(host: Host, name: str) -> Value:
+    raw = host.tree.raw(name)
+    return None if raw is None else _options(name, raw.decode())
+
+
+def _options(name: str, text: str) -> str:
+    """Return the arguments of a boot entry, its lines apart."""
+    if name == CMDLINE:
+        return text.rstrip('\n')
+    lines = [
+        _OPTIONS.sub('', line, count=1)
+        for line in text.splitlines()
+        if _OPTIONS.match(line)
+    ]
+    return '\n'.join(lines)
+
+
+def _with_options(name: str, text: str, value: str) -> str:
+    """Return ``text`` with other arguments, all else to the byte."""
+    if name == CMDLINE:
+        return value + text[len(text.rstrip('\n')) :]
+    wanted = iter(value.splitlines())
+    lines = []
+    for line in text.splitlines(keepends=True):
+        match = _OPTIONS.match(line)
+        if match:
+            ending = line[len(line.rstrip('\n')) :]
+            line = match[0] + next(wanted, '') + ending
+        lines.append(line)
+    return ''.join(lines)
+
+
+def goals(
+    host: Host, arguments: Iterable[Argument], managed: Iterable[str]
+) -> Iterator[Item]:
+    """Yield what it takes that the next boot has ``arguments``.
+
+    :param managed: names of which no other value may linger.
+    """
+    arguments = list(arguments)
+    if not arguments:
+        return
+    value = ' '.join(map(str, arguments))
+    reason = '; '.join(dict.fromkeys(a.reason for a in arguments))
+    concern = arguments[0].concern
+    running = 'given' if in_force(host.command_line, arguments) else 'not yet'
+    places = list(_places(host.tree))
+    if not places:
+        yield Note(
+            CONCERN,
+            f'no boot loader that is known was found (GRUB with '
+            f'/etc/default/grub, or boot entries in /{ENTRIES}): start the '
+            f'kernel with {value} yourself',
+        )
+    for place in places:
+        found = KernelArguments().read(host, place)
+        wanted = value
+        if place != GRUB:
+            wanted = _merged(found or '', value, managed)
+        yield Goal(
+            setting(KIND, place, wanted),
+            concern,
+            found,
+            reason,
+            running=running,
+            running_wanted='given',
+            when=When.REBOOT,
+            title=f'kernel arguments in /{place}',
+        )
+    yield from _foreign(host, arguments)
+
+
+def _places(tree: Tree) -> Iterator[str]:
+    if tree.text('etc/default/grub') is not None and tree.names('boot/grub'):
+        yield GRUB
+    for name in tree.names(ENTRIES):
+        if name.endswith('.conf') and 'rescue' not in name:
+            yield f'{ENTRIES}/{name}'
+    if tree.text(CMDLINE) is not None:
+        yield CMDLINE
+
+
+def _merged(found: str, value: str, managed: Iterable[str]) -> str:
+    """Return the arguments of an entry with ours in place of any others."""
+    managed = list(managed)
+    lines = [command_line.without(line, managed) for line in found.split('\n')]
+    lines[-1] = f'{lines[-1]} {value}'.strip()
+    return '\n'.join(lines)
+
+
+def in_force(text: str, arguments: Iterable[Argument]) -> bool:
+    """Tell whether a command line has all arguments, none of them outdone by
+    a later one.
+    """
+    for argument in arguments:
+        if ' ' in str(argument):
+            # hugepagesz and hugepages, of which there may be several pairs.
+            if f' {argument} ' not in f' {text} ':
+                return False
+        elif command_line.value(text, argument.key) != argument.value:
+            return False
+    return True
+
+
+def _foreign(host: Host, arguments: list[Argument]) -> Iterator[Note]:
+    """Yield where else the same arguments are set."""
+    names = {command_line.key(argument.key) for argument in arguments}
+    for path in ('etc/default/grub', *_grub_parts(host.tree)):
+        for line in (host.tree.text(path) or '').splitlines():
+            match = re.match(
+                r'\s*GRUB_CMDLINE_LINUX(?:_DEFAULT)?=["\']?(.*?)["\']?$', line
+            )
+            words = command_line.words(match[1]) if match else []
+            for word in words:
+                if command_line.key(word) in names:
+                    yield Note(
+                        CONCERN, f'/{path} sets {word}, too; the last counts'
+                    )
+    if host.tree.text('etc/tuned/bootcmdline'):
+        for line in (host.tree.text('etc/tuned/bootcmdline') or '').split(
+            '\n'
+        ):
+            words = command_line.words(line.partition('=')[2].strip('"'))
+            found = [w for w in words if command_line.key(w) in names]
+            if line.startswith('TUNED_BOOT_CMDLINE') and found:
+                yield Note(CONCERN, f'TuneD sets {" ".join(found)}, too')
+
+
+def _grub_parts(tree: Tree) -> list[str]:
+    base = 'etc/default/grub.d'
+    return [
+        f'{base}/{name}'
+        for name in tree.names(base)
+        if name.endswith('.cfg') and f'{base}/{name}' != GRUB
+    ]

@@ -1,0 +1,225 @@
+"""KVM's and vhost's modules: loaded, and with which parameters.
+
+The kernel's Documentation/virt/kvm/halt-polling.rst; ``ept`` and ``npt`` are
+read-only while the module is loaded (arch/x86/kvm). Zero-copy transmit of
+vhost_net is off by default since Linux 5.3, as one slow receiver holds up all
+others (drivers/vhost/net.c, experimental_zcopytx).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kvm_tuning.host import holders, modprobe
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import (
+    Address,
+    Goal,
+    Item,
+    Note,
+    Refusal,
+    Route,
+    Terms,
+    Value,
+    When,
+    setting,
+)
+
+CONCERN = 'kvm_modules'
+HALT_POLL = 'kvm.halt_poll_ns'
+ZERO_COPY = 'vhost_net.experimental_zcopytx'
+#: The parameter of nested paging, and the CPU's flag, by module.
+PAGING = {'kvm_intel': ('ept', 'ept'), 'kvm_amd': ('npt', 'npt')}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``[kvm_modules]``; None: not configured."""
+
+    vhost_net: bool = False
+    halt_poll_ns: int | None = None
+    vhost_zero_copy: bool | None = None
+    nested_paging: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the host shows."""
+
+    #: Loaded ones among those we know.
+    modules: frozenset[str]
+    listed: bool
+    #: By ``module.parameter``: what runs, our line, others' lines.
+    running: Mapping[str, Value] = field(default_factory=dict)
+    own: Mapping[str, Value] = field(default_factory=dict)
+    foreign: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset()
+
+
+def read(host: Host) -> State:
+    """Return what the host shows."""
+    names = [HALT_POLL, ZERO_COPY] + [
+        f'{module}.{parameter}' for module, (parameter, _) in PAGING.items()
+    ]
+    return State(
+        frozenset(
+            module
+            for module in ('vhost_net', 'kvm', *PAGING)
+            if modprobe.loaded(host.tree, module)
+        ),
+        modprobe.ModuleLoad().read(host, 'vhost_net') is not None,
+        {name: modprobe.running(host.tree, name) for name in names},
+        {name: modprobe.ModuleParameter().read(host, name) for name in names},
+        {name: modprobe.foreign(host.tree, name) for name in names},
+        _flags(host),
+    )
+
+
+def _flags(host: Host) -> frozenset[str]:
+    for line in (host.tree.text('proc/cpuinfo') or '').splitlines():
+        name, _colon, value = line.partition(':')
+        if name.strip() == 'flags':
+            return frozenset(value.split())
+    return frozenset()
+
+
+def plan(wanted: Wanted, state: State) -> Iterator[Item]:
+    """Yield what ``wanted`` takes."""
+    if wanted.vhost_net:
+        yield from _vhost(state)
+    if wanted.halt_poll_ns is not None:
+        yield from _parameter(
+            state,
+            HALT_POLL,
+            str(wanted.halt_poll_ns),
+            'how long a vCPU that has nothing to do is waited for',
+            live=True,
+        )
+    if wanted.vhost_zero_copy is not None:
+        yield from _parameter(
+            state,
+            ZERO_COPY,
+            str(int(wanted.vhost_zero_copy)),
+            'whether packets to send are copied',
+            live=False,
+        )
+        if wanted.vhost_zero_copy:
+            yield Note(
+                CONCERN,
+                'vhost_zero_copy: one guest that receives slowly can hold up '
+                'all that send to it; the kernel has it off since 5.3',
+            )
+    if wanted.nested_paging:
+        yield from _paging(state)
+
+
+def _vhost(state: State) -> Iterator[Item]:
+    yield Goal(
+        setting('module-load', 'vhost_net', 'loaded at boot'),
+        CONCERN,
+        'loaded at boot' if state.listed else None,
+        'virtio NICs are served by the kernel',
+        title='vhost_net at boot',
+        running='loaded' if 'vhost_net' in state.modules else 'not loaded',
+        running_wanted='loaded',
+    )
+    yield Goal(
+        setting('module', 'vhost_net', 'loaded'),
+        CONCERN,
+        'loaded' if 'vhost_net' in state.modules else None,
+        'virtio NICs are served by the kernel',
+        title='vhost_net',
+    )
+
+
+def _parameter(
+    state: State, name: str, value: str, reason: str, live: bool
+) -> Iterator[Item]:
+    for path, other in state.foreign[name]:
+        if modprobe.overrides(path):
+            yield Refusal(
+                CONCERN,
+                name,
+                f'/{path} sets it to {other}, and counts after '
+                f'/{modprobe.OPTIONS}; remove its line',
+            )
+            return
+        yield Note(CONCERN, f'/{path} sets {name}={other}; ours counts after')
+    running = state.running[name]
+    yield Goal(
+        setting('module-parameter', name, value),
+        CONCERN,
+        state.own[name],
+        reason,
+        running=running or 'not loaded',
+        running_wanted=value,
+        when=When.NOW if live else When.RELOAD,
+        title=f'modprobe option {name}',
+    )
+    if live and running is not None:
+        yield Goal(
+            setting('running-parameter', name, value),
+            CONCERN,
+            running,
+            reason,
+            title=f'parameter {name}',
+        )
+
+
+def _paging(state: State) -> Iterator[Item]:
+    found = [module for module in PAGING if module in state.modules]
+    if not found:
+        yield Refusal(
+            CONCERN,
+            'nested_paging',
+            'neither kvm_intel nor kvm_amd is loaded: is virtualization on in '
+            'the firmware?',
+        )
+        return
+    parameter, flag = PAGING[found[0]]
+    if flag not in state.flags:
+        yield Refusal(
+            CONCERN,
+            'nested_paging',
+            f'this CPU does not have it (no flag {flag} in /proc/cpuinfo)',
+        )
+        return
+    name = f'{found[0]}.{parameter}'
+    goals = list(
+        _parameter(state, name, '1', 'guests need no shadow pages', live=True)
+    )
+    if state.running[name] == '1' and state.own[name] is None:
+        # It is on by itself: nothing has to be kept over a reboot.
+        goals = [
+            goal
+            for goal in goals
+            if not isinstance(goal, Goal)
+            or goal.setting.kind == 'running-parameter'
+        ]
+    yield from goals
+
+
+def route(
+    host: Host, terms: Terms, address: Address, found: Value, target: Value
+) -> Route:
+    """Return the route of a parameter of a module that is loaded."""
+    if modprobe.writable(host.tree, address[1]):
+        return Route(timeout=terms.write_timeout)
+    module = address[1].partition('.')[0]
+    running = [d.name for d in holders.read_domains(host) if d.running]
+    users = host.tree.number(f'sys/module/{module}/refcnt') or 0
+    refusals = []
+    if running or users:
+        who = ', '.join(running) or f'{users} users'
+        refusals.append(
+            Refusal(
+                CONCERN,
+                module,
+                f'it would have to be loaded anew, and is in use: {who}',
+            )
+        )
+    return Route(
+        interrupts=(f'{module} is unloaded and loaded anew',),
+        guests=tuple(running),
+        refusals=tuple(refusals),
+        timeout=terms.write_timeout,
+    )

@@ -1,0 +1,88 @@
+"""Services of systemd: read from files, changed by systemctl.
+
+A service is enabled when a ``.wants`` directory links to it, masked when it
+is a link to /dev/null, and active when it has a control group. So a plan asks
+no daemon, and works below another root.
+"""
+
+import errno
+
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Value
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+_SYSTEM = 'etc/systemd/system'
+_UNITS = (
+    _SYSTEM,
+    'run/systemd/system',
+    'usr/local/lib/systemd/system',
+    'usr/lib/systemd/system',
+    'lib/systemd/system',
+)
+# The unified hierarchy, the hybrid one and the old one.
+_CGROUPS = (
+    'sys/fs/cgroup/system.slice',
+    'sys/fs/cgroup/systemd/system.slice',
+    'sys/fs/cgroup/unified/system.slice',
+)
+
+#: The words of a value: whether it starts at boot, and whether it runs.
+OFF = 'disabled stopped'
+
+
+class Service:
+    """A unit, by its name with suffix; None: there is no such unit."""
+
+    volatile = False
+
+    def read(self, host: Host, name: str) -> Value:
+        if not exists(host.tree, name):
+            return None
+        boot = 'enabled' if enabled(host.tree, name) else 'disabled'
+        return f'{boot} {"running" if active(host.tree, name) else "stopped"}'
+
+    def write(
+        self, system: System, name: str, value: Value, timeout: float
+    ) -> None:
+        words = (value or '').split()
+        if len(words) != 2:
+            raise OSError(errno.EINVAL, 'it is not ours to install or remove')
+        boot, now = words
+        system.run(
+            ['systemctl', 'enable' if boot == 'enabled' else 'disable', name]
+        )
+        system.run(
+            ['systemctl', 'start' if now == 'running' else 'stop', name]
+        )
+
+    def between(self, found: Value, target: Value) -> tuple[str, ...]:
+        boot, now = (target or '').split()[:1], (found or '').split()[1:]
+        return (' '.join(boot + now),)
+
+    def place(self, name: str) -> str:
+        return f'systemctl disable {name}'
+
+    def tidy(self, system: System, name: str) -> None:
+        pass
+
+
+def exists(tree: Tree, name: str) -> bool:
+    """Tell whether there is such a unit."""
+    return any(name in tree.names(directory) for directory in _UNITS)
+
+
+def enabled(tree: Tree, name: str) -> bool:
+    """Tell whether a unit starts at boot."""
+    return any(
+        name in tree.names(f'{_SYSTEM}/{directory}')
+        for directory in tree.names(_SYSTEM)
+        if directory.endswith(('.wants', '.requires'))
+    )
+
+
+def active(tree: Tree, name: str) -> bool:
+    """Tell whether a unit has processes. A control group of a service that
+    has ended goes away with it.
+    """
+    return any(name in tree.names(base) for base in _CGROUPS)
