@@ -18,6 +18,7 @@ _T = TypeVar('_T')
 
 # libvirt's enumerations (libvirt-domain.h, virterror.h). Their values are
 # part of its ABI.
+_ACTIVE = 1
 _AFFECT_LIVE = 1
 _XML_SECURE = 1
 _XML_INACTIVE = 2
@@ -93,6 +94,13 @@ class Connection:
             with contextlib.suppress(_Gone):
                 found.append(self._record(raw, 0))
         return found
+
+    def running(self) -> dict[str, str]:
+        """Return the names of all running domains, by UUID."""
+        raws = self._call(
+            'listAllDomains', None, self._raw.listAllDomains, _ACTIVE
+        )
+        return {str(raw.UUIDString()): str(raw.name()) for raw in raws}
 
     def record(self, name: str, secure: bool = False) -> Record:
         """Return one domain.

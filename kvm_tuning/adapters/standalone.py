@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import lock
 from kvm_tuning.conf import placement
-from kvm_tuning.core import claims, cpuset, domain, drift, plan, restart
+from kvm_tuning.core import claims, domain, drift, plan, restart
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import (
-    Exhausted,
     InvalidDocument,
     LibvirtFailed,
     SettingRejected,
@@ -182,7 +181,7 @@ def tune(
     """
     with lock.held(conf):
         record = libvirt.record(name, secure=True)
-        found = domain.read(_definition(record))
+        found = domain.read(definition(record))
         here = site(libvirt, conf, found.guest, root=root)
         made = plan.make(hooks, request, found.guest, here)
         change = write(libvirt, record, found, domain.tune(found, made))
@@ -196,46 +195,9 @@ def undo(libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str) -> Change:
     """
     with lock.held(conf):
         record = libvirt.record(name, secure=True)
-        found = domain.read(_definition(record))
+        found = domain.read(definition(record))
         change = write(libvirt, record, found, domain.undo(found))
     return replace(change, foreign=found.untuned.foreign)
-
-
-def start(
-    libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str, root: str = '/'
-) -> bool:
-    """Start a guest; return whether it did not run before.
-
-    :raises Exhausted: somebody else has what was promised to it.
-    """
-    with lock.held(conf):
-        record = libvirt.record(name)
-        if record.live is not None:
-            return False
-        _definition(record)
-        _check_free(record, ledger(libvirt, conf, root))
-        libvirt.start(name)
-        return True
-
-
-def _check_free(record: Record, found: Ledger) -> None:
-    own = [claim for claim in found.claims if claim.owner == record.uuid]
-    others = found.without(record.uuid)
-    for claim in own:
-        for other in others.claims:
-            pcpus = claim.pcpus & other.pcpus
-            devices = claim.devices & other.devices
-            if pcpus:
-                raise Exhausted(
-                    f'guest {record.name!r} was promised pCPUs '
-                    f'{cpuset.format(pcpus)}, which {other.name!r} holds: '
-                    f'tune it again, or move {other.name!r} away'
-                )
-            if devices:
-                raise Exhausted(
-                    f'guest {record.name!r} was promised '
-                    f'{", ".join(sorted(devices))}, which {other.name!r} has'
-                )
 
 
 def _is_of(claim: Claim, guest: Guest) -> bool:
@@ -244,7 +206,11 @@ def _is_of(claim: Claim, guest: Guest) -> bool:
     return claim.owner == guest.uuid
 
 
-def _definition(record: Record) -> str:
+def definition(record: Record) -> str:
+    """Return the definition of a guest.
+
+    :raises Unsupported: it has none.
+    """
     if record.defined is None:
         raise Unsupported(
             f'guest {record.name!r} is transient: it has no definition that '
@@ -268,7 +234,7 @@ def write(
     if xml != record.defined:
         libvirt.define(record.name, xml)
         after = domain.read(
-            _definition(libvirt.record(record.name, secure=True))
+            definition(libvirt.record(record.name, secure=True))
         )
         _check_kept(libvirt, record, after)
     pending: tuple[Pending, ...] = ()
@@ -295,7 +261,7 @@ def _check_kept(libvirt: Libvirt, record: Record, after: Domain) -> None:
         return
     what = f'libvirt does not keep {"; ".join(lost)} of {record.name!r}'
     try:
-        libvirt.define(record.name, _definition(record))
+        libvirt.define(record.name, definition(record))
     except LibvirtFailed as error:
         raise SettingRejected(
             f'{what}, and the definition of before could not be put back: '

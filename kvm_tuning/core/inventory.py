@@ -5,7 +5,7 @@ build it by hand. All CPU numbers are Linux CPU numbers. Absent information is
 ``None`` or empty, never guessed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -171,6 +171,24 @@ class Inventory:
     def device(self) -> Mapping[str, PciDevice]:
         """The PCI functions by address."""
         return {device.address: device for device in self.devices}
+
+    def vfs(
+        self, addresses: Iterable[str], interfaces: Iterable[str] = ()
+    ) -> frozenset[tuple[str, int]]:
+        """Return the VFs at these addresses, or with these interfaces, each
+        by its PF's address and its index there.
+        """
+        wanted, names = frozenset(addresses), frozenset(interfaces)
+        return frozenset(
+            (device.pf, device.vf_index)
+            for device in self.devices
+            if device.pf is not None
+            and device.vf_index is not None
+            and (
+                device.address in wanted
+                or not names.isdisjoint(device.interfaces)
+            )
+        )
 
 
 def _distinct(sets: list[frozenset[int]]) -> tuple[frozenset[int], ...]:

@@ -6,7 +6,7 @@ import fixtures
 import testtools
 
 from kvm_tuning import conf, loader
-from kvm_tuning.adapters import lock, repin, standalone
+from kvm_tuning.adapters import lock, repin, standalone, starting
 from kvm_tuning.core import cpuset, domain, request
 from kvm_tuning.core.documents import Flavor
 from kvm_tuning.core.exceptions import (
@@ -70,7 +70,7 @@ class StoreTest(testtools.TestCase):
         return tune(self.store, self.conf, self.root, name, asked)
 
     def start(self, name):
-        standalone.start(self.store, self.conf, name, self.root)
+        starting.start(self.store, self.conf, name, self.root)
         guest = domain.read(self.store.record(name).live).current
         self.store.affinity[name] = (
             dict(guest.pins),
@@ -182,7 +182,8 @@ class StartTest(StoreTest):
         self.tune('g')
 
         def start():
-            return standalone.start(self.store, self.conf, 'g', self.root)
+            done = starting.start(self.store, self.conf, 'g', self.root)
+            return done.started
 
         self.assertTrue(start())
         self.assertFalse(start())
@@ -196,7 +197,7 @@ class StartTest(StoreTest):
         self.store.affinity['other'] = ({0: frozenset({taken})}, {})
         error = self.assertRaises(
             Exhausted,
-            standalone.start,
+            starting.start,
             self.store,
             self.conf,
             'g',

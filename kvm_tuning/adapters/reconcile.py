@@ -1,0 +1,159 @@
+"""Makes what was promised outside of a guest's definition, and restores what
+guests that have ended held.
+
+However a guest was started: by libvirt's autostart, by migration, by virsh.
+The hook script of libvirt only writes down names (a hook must not call
+libvirt), and this reads them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from kvm_tuning.adapters import lock
+from kvm_tuning.core import domain
+from kvm_tuning.core.claims import Record
+from kvm_tuning.core.effects import Scope, Setting
+from kvm_tuning.core.exceptions import (
+    InvalidDocument,
+    InventoryUnreadable,
+    LibvirtFailed,
+)
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.host import guest_settings, observe, start_queue
+from kvm_tuning.host import inventory as inventory_
+from kvm_tuning.host.guest_settings import Engine, Hands, Owner, Result, Step
+from kvm_tuning.host.system import System
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+
+class Libvirt(Protocol):
+    """What is needed of libvirt."""
+
+    def running(self) -> Mapping[str, str]: ...
+
+    def record(self, name: str, secure: bool = False) -> Record: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What was promised to a guest outside of its definition."""
+
+    owner: Owner
+    settings: tuple[Setting, ...]
+
+
+def engine(root: str = '/', hands: Hands | None = None) -> Engine:
+    """Return what makes settings on the host below ``root``."""
+    return Engine(hands or guest_settings.Privileged(), System(root))
+
+
+def promised(
+    record: Record, inventory: Inventory, running: bool
+) -> Promised | None:
+    """Return what the receipt of a guest promises beside its definition;
+    None where that is nothing.
+
+    :param running: take the receipt that it was started with.
+    :raises InvalidDocument: its receipt cannot be read.
+    """
+    xml = record.live if running else record.defined
+    found = domain.read(xml or record.defined or record.live or '')
+    if found.receipt is None:
+        return None
+    settings = tuple(
+        setting
+        for setting in found.receipt.settings
+        if setting.scope is Scope.INSTANCE
+    )
+    if not settings:
+        return None
+    guest = found.current
+    vfs = inventory.vfs(guest.host_devices, guest.direct_nics)
+    return Promised(Owner(record.uuid, record.name, vfs), settings)
+
+
+def reconcile(
+    libvirt: Libvirt,
+    conf: 'cfg.ConfigOpts',
+    names: Sequence[str] = (),
+    queue: str | None = None,
+    root: str = '/',
+    hands: Hands | None = None,
+) -> list[Step]:
+    """Make the settings of the guests ``names``, or of those in the queue;
+    of all running ones without either. Restore those of guests that ended.
+
+    :param queue: directory of what the hook script has written; what was
+        read there is removed.
+    :raises LibvirtFailed: there is no such guest, or libvirt does not answer.
+    :raises JournalFailed: what VFs had before is not known.
+    """
+    with lock.held(conf):
+        events = [] if queue is None else start_queue.read(queue)
+        starting = start_queue.starting(events)
+        running = libvirt.running()
+        maker = engine(root, hands)
+        held = {*running, *_uuids(libvirt, starting - set(running.values()))}
+        steps = maker.restore(lambda entry: entry.owner not in held)
+        if queue is None:
+            wanted = list(names) or sorted(running.values())
+        else:
+            wanted = sorted({event.guest for event in events})
+        inventory = inventory_.read(root) if wanted else None
+        for name in wanted:
+            if inventory is None:
+                break
+            try:
+                record = libvirt.record(name)
+            except LibvirtFailed:
+                # It was undefined since, or ended and was transient.
+                if name in names:
+                    raise
+                continue
+            steps += _one(maker, record, inventory, name in starting, root)
+        if queue is not None:
+            start_queue.remove(events)
+    return steps
+
+
+def _uuids(libvirt: Libvirt, names: Iterable[str]) -> list[str]:
+    found = []
+    for name in names:
+        with contextlib.suppress(LibvirtFailed):
+            found.append(libvirt.record(name).uuid)
+    return found
+
+
+def _one(
+    maker: Engine,
+    record: Record,
+    inventory: Inventory,
+    starting: bool,
+    root: str,
+) -> list[Step]:
+    running = record.live is not None
+    if not running and not starting:
+        return []
+    try:
+        found = promised(record, inventory, running)
+    except InvalidDocument as error:
+        return [failed(record, str(error))]
+    if found is None:
+        return []
+    steps = maker.before_start(found.owner, found.settings)
+    if running:
+        try:
+            pid = observe.find(record.uuid, record.name, root)
+        except InventoryUnreadable as error:
+            return [*steps, failed(record, str(error))]
+        steps += maker.after_start(found.owner, found.settings, pid, root)
+    return steps
+
+
+def failed(record: Record, why: str) -> Step:
+    """Return the step of a guest that could not be looked at."""
+    return Step(record.name, 'guest', '', '', Result.FAILED, why)
