@@ -25,9 +25,12 @@ class CommandManager(commandmanager.CommandManager):
 
     def load_commands(self, namespace: str) -> None:
         self.group_list.append(namespace)
-        # No name is loaded; the entry points are listed.
-        listed = named.NamedExtensionManager[object](
-            namespace, names=[], on_missing_entrypoints_callback=None
+        # No name is loaded; the entry points are listed. The class takes
+        # no [object] at run time in stevedore 5.4, Debian 13's.
+        listed: named.NamedExtensionManager[object] = (
+            named.NamedExtensionManager(
+                namespace, names=[], on_missing_entrypoints_callback=None
+            )
         )
         for entry_point in listed.list_entry_points():
             self.commands[entry_point.name.replace('_', ' ')] = entry_point

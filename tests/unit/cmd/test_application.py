@@ -4,7 +4,7 @@ import sys
 import fixtures
 import testtools
 
-from kvm_tuning.cmd import command
+from kvm_tuning.cmd import command, main
 from kvm_tuning.core import exceptions
 from tests.unit.cmd.base import CommandTest
 
@@ -25,6 +25,21 @@ NAMES = (
 
 
 class ApplicationTest(CommandTest):
+    def test_stevedore_may_be_of_before_its_generic_managers(self):
+        class Manager:
+            def __init__(self, *_args, **_more):
+                pass
+
+            def list_entry_points(self):
+                return []
+
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'stevedore.named.NamedExtensionManager', Manager
+            )
+        )
+        self.assertEqual({}, main.CommandManager('none').commands)
+
     def test_help_names_every_command(self):
         done = self.run_command('--help')
         self.assertEqual(0, done.status)
