@@ -122,7 +122,11 @@ def _nodes(case: Case) -> Verdict:
     # libvirt's restrictive mode has a cgroup and no policy.
     element = case.point.element
     free = element is not None and element.get('mode') == 'restrictive'
-    named = free or all(_named(p) == wanted for p in policies)
+    nodes = {_named(policy) for policy in policies}
+    if _each_has_its_own(case):
+        # Each cell is bound to its part of what <memory> names.
+        nodes = {frozenset().union(*nodes)}
+    named = free or nodes <= {wanted}
     strict = all(not p.startswith('prefer') for p in policies)
     there = set(kib) <= wanted
     if named and not there and not strict:
@@ -138,16 +142,29 @@ def _bound(case: Case) -> tuple[Ram, ...] | Unknown:
     cell = case.number('cellid')
     if cell is not None:
         return _ram(case, {cell})
+    ram = _ram(case)
+    if isinstance(ram, Unknown):
+        return ram
+    # Every cell has its own: <memory> then says the same of all.
+    return _rest(case, ram) or ram
+
+
+def _rest(case: Case, ram: tuple[Ram, ...]) -> tuple[Ram, ...]:
+    """Return the blocks of the guest cells without a ``<memnode>``."""
     own = {
         each.get('cellid')
         for each in case.domain.root.iterfind('numatune/memnode')
     }
+    return tuple(r for r in ram if str(r.cell or 0) not in own)
+
+
+def _each_has_its_own(case: Case) -> bool:
     ram = _ram(case)
-    if isinstance(ram, Unknown) or not own:
-        return ram
-    rest = tuple(r for r in ram if str(r.cell or 0) not in own)
-    # Every cell has its own: <memory> then says the same of all.
-    return rest or ram
+    return (
+        case.number('cellid') is None
+        and not isinstance(ram, Unknown)
+        and not _rest(case, ram)
+    )
 
 
 def _named(policy: str) -> frozenset[int]:
