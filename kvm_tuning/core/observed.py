@@ -98,6 +98,9 @@ class Memory:
     ksm: Ksm | Unknown
 
 
+_UNREAD = Unknown('it was not looked at')
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """A NIC of the guest and what is behind it."""
@@ -115,6 +118,24 @@ class Nic:
     #: Sizes of the receive and transmit rings, in descriptors.
     rx_ring: int | Unknown
     tx_ring: int | Unknown
+    #: Of a macvtap: its mode in libvirt's words, and the NIC below it.
+    mode: str | Unknown = _UNREAD
+    lower: str | Unknown = _UNREAD
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A PCI function of the host that a guest has, by VFIO or macvtap."""
+
+    address: str
+    #: The driver of the host that it is bound to; None: none.
+    driver: str | None
+    #: Of a VF: its PF's address and its index there.
+    pf: str | None = None
+    index: int | None = None
+    #: Of a VF: what the PF keeps for it: mac, vlan, trust, spoof_check,
+    #: max_rate, as far as the PF's driver has them.
+    attributes: Mapping[str, str] | Unknown = _UNREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +201,14 @@ class Observed:
     #: SCSI controllers by index.
     controllers: Mapping[int, Controller] = field(default_factory=dict)
     arguments: Arguments | Unknown = Arguments()
+    #: By PCI address.
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    #: The host's mode of transparent huge pages.
+    transparent_huge_pages: str | Unknown = _UNREAD
+
+    def vf(self, pf: str, index: int) -> Function | None:
+        """Return the VF ``index`` of a PF; None: the guest has it not."""
+        for function in self.functions.values():
+            if (function.pf, function.index) == (pf, index):
+                return function
+        return None

@@ -6,7 +6,7 @@ import os
 from lxml import etree
 
 from kvm_tuning.core.observed import Nic, Unknown
-from kvm_tuning.host import qemu_args
+from kvm_tuning.host import qemu_args, virtual_functions
 from kvm_tuning.host.guest_devices import Guest, alias
 
 _TUN = '/dev/net/tun'
@@ -43,6 +43,8 @@ def _nic(guest: Guest, element: etree._Element) -> Nic:
         vhost=_vhost(guest, name),
         rx_ring=guest.number(name, 'rx_queue_size', default),
         tx_ring=guest.number(name, 'tx_queue_size', default),
+        mode=_mode(guest, kind, host),
+        lower=_lower(guest, kind, host),
     )
 
 
@@ -50,6 +52,33 @@ def _unless(host: str | None, kind: str) -> str | Unknown:
     if host is None or kind in _NO_HOST:
         return Unknown(f'an interface of type {kind} has none on the host')
     return host
+
+
+def _mode(guest: Guest, kind: str, host: str | None) -> str | Unknown:
+    if kind != 'direct' or host is None:
+        return Unknown(f'an interface of type {kind} is no macvtap')
+    if os.path.realpath(guest.process.root) != '/':
+        return Unknown('the kernel of another root cannot be asked')
+    try:
+        mode = virtual_functions.macvtap_mode(host)
+    except OSError as error:
+        return Unknown(f'{host}: {error.strerror}')
+    return mode or Unknown(f'{host} is no macvtap')
+
+
+def _lower(guest: Guest, kind: str, host: str | None) -> str | Unknown:
+    """Return the NIC below a macvtap (link ``lower_NAME`` of sysfs)."""
+    if kind != 'direct' or host is None:
+        return Unknown(f'an interface of type {kind} is no macvtap')
+    path = os.path.join(guest.process.root, 'sys/class/net', host)
+    try:
+        names = os.listdir(path)
+    except OSError as error:
+        return Unknown(f'{host}: {error.strerror}')
+    for name in names:
+        if name.startswith('lower_'):
+            return name.removeprefix('lower_')
+    return Unknown(f'{host} has nothing below it in this network namespace')
 
 
 def _queues(

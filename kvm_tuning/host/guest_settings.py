@@ -138,8 +138,11 @@ class Engine:
         def step(result: Result, detail: str = '') -> Step:
             return _step(owner.name, setting, result, detail)
 
-        pf, number, name = setting.name.split('/')
-        index = int(number)
+        try:
+            pf, number, name = setting.name.split('/')
+            index = int(number)
+        except ValueError:
+            return step(Result.FAILED, 'the receipt was edited')
         if (pf, index) not in owner.vfs:
             return step(Result.FAILED, f'the guest does not have VF {index}')
         try:
@@ -216,7 +219,10 @@ class Engine:
         def step(result: Result, detail: str = '') -> Step:
             return _step(owner.name, setting, result, detail)
 
-        wanted = cpuset.parse(setting.value)
+        try:
+            wanted = cpuset.parse(setting.value)
+        except ValueError as error:
+            return step(Result.FAILED, f'the receipt was edited: {error}')
         try:
             found = threads.vhost(pid, root)
             within = threads.emulator(pid, root)

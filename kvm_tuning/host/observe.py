@@ -11,14 +11,17 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Observed, Unknown
 from kvm_tuning.host import (
     guest_disks,
+    guest_functions,
     guest_memory,
     guest_nics,
     guest_threads,
+    probes,
     qemu_args,
 )
 from kvm_tuning.host.guest_devices import Guest
 from kvm_tuning.host.guest_threads import Monitor
 from kvm_tuning.host.proc import Process, processes
+from kvm_tuning.host.sysfs import Tree
 
 __all__ = ['Monitor', 'find', 'observe']
 
@@ -55,7 +58,14 @@ def observe(
         disks=guest_disks.disks(guest, document.root),
         controllers=guest_disks.controllers(guest, document.root),
         arguments=arguments,
+        functions=guest_functions.read(document.current, root),
+        transparent_huge_pages=_huge_pages(root),
     )
+
+
+def _huge_pages(root: str) -> str | Unknown:
+    mode = probes.read_transparent_huge_pages(Tree(root))
+    return mode or Unknown('this kernel shows no transparent huge pages')
 
 
 def find(uuid: str, name: str = '', root: str = '/') -> int:

@@ -40,6 +40,7 @@ RULES: Rules = {
     ('vcpu', 'placement'): _DOCUMENT,
     ('vcpu', 'current'): _DOCUMENT,
     ('cpu/numa/cell', ''): _DOCUMENT,
+    # QEMU has the level as part of the mode.
     ('cpu/cache', 'level'): _DOCUMENT,
     ('devices/disk/address', ''): _DOCUMENT,
     ('devices/interface/address', ''): _DOCUMENT,

@@ -1,20 +1,17 @@
-"""What was promised outside the domain's document, by the setting's kind.
-
-After-start settings (the affinity of vhost threads) and those of VFs and of
-the host's modes get their rules here: kind to a function of the setting.
-"""
+"""What was promised beside the domain's document, by the setting's kind."""
 
 from collections.abc import Callable, Iterator, Mapping
 
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.audit_rules.affinity import cpus_of, threads
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.core.observed import Observed
+from kvm_tuning.core.observed import Kind, Observed, Unknown
 
 SettingRule = Callable[[Setting, Observed, Inventory], Finding]
 
-#: By kind; see :class:`kvm_tuning.core.effects.Setting`.
-RULES: Mapping[str, SettingRule] = {}
+_RECONCILE = 'kvm-tuning guest reconcile makes it'
 
 
 def findings(
@@ -26,16 +23,189 @@ def findings(
     for setting in settings:
         rule = RULES.get(setting.kind)
         if observed is None:
-            yield _unknown(setting, 'the guest does not run', 'not-running')
+            yield _finding(
+                setting,
+                Severity.INFO,
+                'unknown',
+                'the guest does not run',
+                'not-running',
+            )
         elif rule is None:
-            yield _unknown(
-                setting, 'no audit for this kind of setting', 'unaudited'
+            yield _finding(
+                setting,
+                Severity.UNKNOWN,
+                'unknown',
+                'no audit for this kind of setting',
+                'unaudited',
             )
         else:
-            yield rule(setting, observed, inventory)
+            yield _checked(rule, setting, observed, inventory)
 
 
-def _unknown(setting: Setting, why: str, code: str) -> Finding:
-    severity = Severity.INFO if code == 'not-running' else Severity.UNKNOWN
+def _checked(
+    rule: SettingRule,
+    setting: Setting,
+    observed: Observed,
+    inventory: Inventory,
+) -> Finding:
+    try:
+        return rule(setting, observed, inventory)
+    except ValueError:
+        # Somebody has edited the receipt.
+        unknown = Unknown(f'the promise {setting.value!r} is none')
+        return _unknown(setting, unknown, 'unaudited')
+
+
+def _vhost(
+    setting: Setting, observed: Observed, inventory: Inventory
+) -> Finding:
+    """Every vhost thread has the promised pCPUs."""
+    code = 'vhost-affinity'
+    found = threads(observed, Kind.VHOST)
+    cpus = found if isinstance(found, Unknown) else cpus_of(found)
+    if isinstance(cpus, Unknown):
+        return _unknown(setting, cpus, code)
+    assert not isinstance(found, Unknown)
+    if not found:
+        return _finding(
+            setting,
+            Severity.ERROR,
+            'no vhost threads',
+            "packets take the way through QEMU's main loop",
+            code,
+        )
+    odd = [t for t in found if t.cpus != cpuset.parse(setting.value)]
+    if not odd:
+        return _kept(setting, code)
+    shown = ', '.join(
+        f'{cpuset.format(t.cpus)} (thread {t.tid})'
+        for t in odd
+        if not isinstance(t.cpus, Unknown)
+    )
+    return _finding(
+        setting,
+        Severity.ERROR,
+        shown,
+        f'packets are moved where vCPUs may run; {_RECONCILE}',
+        code,
+    )
+
+
+def _attribute(
+    setting: Setting, observed: Observed, inventory: Inventory
+) -> Finding:
+    """The PF keeps the promised attribute for a VF that the guest has."""
+    code = 'vf-attribute'
+    pf, index, name = setting.name.split('/')
+    vf = observed.vf(pf, int(index))
+    if vf is None:
+        return _finding(
+            setting,
+            Severity.ERROR,
+            'no such VF',
+            'the guest does not have this VF',
+            code,
+        )
+    if isinstance(vf.attributes, Unknown):
+        return _unknown(setting, vf.attributes, code)
+    found = vf.attributes.get(name)
+    if found is None:
+        return _unknown(
+            setting, Unknown("the PF's driver does not tell it"), code
+        )
+    if found == setting.value:
+        return _kept(setting, code)
+    return _finding(
+        setting,
+        Severity.ERROR,
+        found,
+        f'somebody has changed it, or it was never set; {_RECONCILE}',
+        code,
+    )
+
+
+def _host_mode(
+    setting: Setting, observed: Observed, inventory: Inventory
+) -> Finding:
+    """Transparent huge pages: the mode counts when memory is touched, so the
+    guest's own RAM has the last word.
+    """
+    code = 'transparent-huge-pages-mode'
+    mode = observed.transparent_huge_pages
+    if isinstance(mode, Unknown):
+        return _unknown(setting, mode, code)
+    good = setting.value.split()
+    if mode not in good:
+        return _finding(
+            setting,
+            Severity.ERROR,
+            mode,
+            'host apply sets it ([transparent_huge_pages] enabled)',
+            code,
+        )
+    huge = _anonymous_huge(observed, inventory)
+    if huge is None or bool(huge[0]) == ('never' not in good):
+        return _finding(setting, Severity.OK, mode, '', code)
+    return _finding(
+        setting,
+        Severity.WARNING,
+        f'{mode}, and {huge[0] >> 10} of {huge[1] >> 10} MiB of its RAM',
+        'the mode is as promised, and its memory was touched before: restart '
+        'the guest',
+        code,
+    )
+
+
+def _anonymous_huge(
+    observed: Observed, inventory: Inventory
+) -> tuple[int, int] | None:
+    """Return the KiB of the guest's RAM in transparent huge pages, and all
+    of it; None where that is not known or says nothing.
+    """
+    if isinstance(observed.memory.ram, Unknown):
+        return None
+    small = [
+        ram
+        for ram in observed.memory.ram
+        if ram.page_kib == inventory.page_size_kib
+    ]
+    resident = sum(ram.resident_kib for ram in small)
+    if not resident:
+        return None
+    return sum(ram.anon_huge_kib for ram in small), resident
+
+
+def _guest(
+    setting: Setting, observed: Observed, inventory: Inventory
+) -> Finding:
+    return _finding(
+        setting,
+        Severity.UNKNOWN,
+        'unknown',
+        'only the guest itself knows: look inside of it (cloud-init status)',
+        'guest-setting',
+    )
+
+
+def _kept(setting: Setting, code: str) -> Finding:
+    return _finding(setting, Severity.OK, setting.value, '', code)
+
+
+def _unknown(setting: Setting, unknown: Unknown, code: str) -> Finding:
+    return _finding(setting, Severity.UNKNOWN, 'unknown', str(unknown), code)
+
+
+def _finding(
+    setting: Setting, severity: Severity, found: str, why: str, code: str
+) -> Finding:
     address = f'{setting.kind}/{setting.name}'
-    return Finding(severity, address, setting.value, 'unknown', why, code)
+    return Finding(severity, address, setting.value, found, why, code)
+
+
+#: By kind; see :class:`kvm_tuning.core.effects.Setting`.
+RULES: Mapping[str, SettingRule] = {
+    'thread-affinity': _vhost,
+    'vf-attribute': _attribute,
+    'host-mode': _host_mode,
+    'guest': _guest,
+}

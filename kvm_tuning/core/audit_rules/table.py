@@ -7,6 +7,7 @@ from kvm_tuning.core.audit_rules import (
     machine,
     memory,
     nics,
+    passthrough,
 )
 from kvm_tuning.core.audit_rules.rule import Rule, Rules
 
@@ -17,6 +18,7 @@ RULES: Rules = {
     **nics.RULES,
     **machine.RULES,
     **definition.RULES,
+    **passthrough.RULES,
 }
 
 #: For an address that no rule knows.

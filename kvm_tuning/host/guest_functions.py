@@ -1,0 +1,73 @@
+"""The PCI functions of the host that a running guest has."""
+
+from collections.abc import Iterable, Mapping
+import os
+import re
+
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.observed import Function, Unknown
+from kvm_tuning.host import virtual_functions
+from kvm_tuning.host.sysfs import Tree
+
+_DEVICES = 'sys/bus/pci/devices'
+_VIRTFN = re.compile(r'virtfn(\d{1,5})\Z')
+_ADDRESS = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z')
+
+
+def read(guest: Guest, root: str = '/') -> dict[str, Function]:
+    """Return the functions of a live document, by address: those that it has
+    by VFIO, and the VFs below its macvtaps.
+    """
+    tree = Tree(root)
+    below = (_function(tree, name) for name in sorted(guest.direct_nics))
+    addresses = [*guest.host_devices, *filter(None, below)]
+    return {each.address: each for each in _read(tree, addresses)}
+
+
+def _function(tree: Tree, interface: str) -> str | None:
+    """Return the VF that an interface of the host is on."""
+    real = tree.real(f'sys/class/net/{interface}/device') or ''
+    address = real.rpartition('/')[2]
+    if not _ADDRESS.match(address):
+        return None
+    is_vf = tree.target(f'{_DEVICES}/{address}/physfn') is not None
+    return address if is_vf else None
+
+
+def _read(tree: Tree, addresses: Iterable[str]) -> Iterable[Function]:
+    for address in addresses:
+        base = f'{_DEVICES}/{address}'
+        pf = tree.link_name(f'{base}/physfn')
+        index = None if pf is None else _index(tree, pf, address)
+        yield Function(
+            address,
+            tree.link_name(f'{base}/driver'),
+            pf,
+            index,
+            _attributes(tree, pf, index),
+        )
+
+
+def _index(tree: Tree, pf: str, address: str) -> int | None:
+    base = f'{_DEVICES}/{pf}'
+    for name in tree.names(base):
+        match = _VIRTFN.match(name)
+        if match and tree.link_name(f'{base}/{name}') == address:
+            return int(match[1])
+    return None
+
+
+def _attributes(
+    tree: Tree, pf: str | None, index: int | None
+) -> Mapping[str, str] | Unknown:
+    if pf is None or index is None:
+        return Unknown('it is no VF')
+    if os.path.realpath(tree.root) != '/':
+        return Unknown('the kernel of another root cannot be asked')
+    try:
+        found = virtual_functions.read(pf, index)
+    except OSError as error:
+        return Unknown(f'the PF {pf}: {error.strerror}')
+    if found is None:
+        return Unknown(f'the PF {pf} has no network interface here')
+    return found
