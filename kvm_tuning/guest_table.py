@@ -15,11 +15,16 @@ from kvm_tuning.core.audit_rules import settings
 from kvm_tuning.core.audit_rules.table import RULES
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 from kvm_tuning.core.effects import Absent, Element, Scope, Setting
+from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.observed import Memory, Observed, Unknown
 from kvm_tuning.core.plan import Hook, Plan
 from kvm_tuning.core.site import Site
 
 _EMPTY = etree.Element('domain')
+_UNSEEN = Unknown('nobody has looked')
+_BLIND = Observed(0, _UNSEEN, Memory(_UNSEEN, _UNSEEN))
+_NOWHERE = Inventory((), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +143,11 @@ def _split(effect: object) -> Iterator[_Part]:
     if isinstance(effect, Setting):
         first, _, last = effect.name.rpartition('/')
         name = last if effect.scope is Scope.INSTANCE else first or last
-        known = effect.kind in settings.RULES
         yield _Part(
             f'{effect.kind}/{effect.name}',
             effect.value,
             f'{effect.kind} {name}',
-            effect.kind if known else None,
+            _code(effect),
         )
     if not isinstance(effect, Element | Absent):
         return
@@ -162,6 +166,16 @@ def _split(effect: object) -> Iterator[_Part]:
             _short(path, name),
             None if rule is None else rule.code,
         )
+
+
+def _code(setting: Setting) -> str | None:
+    """Return the code of the findings about a setting; None: there are none,
+    or it is inside of the guest, of which they can say nothing.
+    """
+    rule = settings.RULES.get(setting.kind)
+    if rule is None or setting.scope is Scope.GUEST:
+        return None
+    return rule(setting, _BLIND, _NOWHERE).code
 
 
 def _short(path: str, name: str) -> str:
