@@ -14,6 +14,7 @@ CONCERNS = (
     'sriov',
     'block_scheduler',
     'cpu_isolation',
+    'kernel_arguments',
 )
 
 OPTIONS = (
@@ -33,7 +34,7 @@ Some drivers take long to make many VFs, and some never return.
         item_type=types.String(choices=CONCERNS),
         help="""
 Groups of settings that do not keep this host from being ready
-(``kvm-tuning host ready``).
+(``kvm-tuning host ready``); ``kernel_arguments`` for those of all groups.
 """,
     ),
 )

@@ -7,8 +7,10 @@ from typing import Any
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.knobs import Size
+from kvm_tuning.core.site import Policy
 from kvm_tuning.host import (
     compaction,
+    fragment,
     huge_pages,
     iommu,
     isolation,
@@ -91,6 +93,31 @@ def terms(conf: Any, host: Host) -> Terms:
         allow={sriov.CONCERN: frozenset(conf.sriov.allow)},
         write_timeout=conf.host_prep.write_timeout,
         autoprobe=autoprobe,
+    )
+
+
+def site(conf: Any, host: Host, policy: Policy) -> fragment.Site:
+    """Return what Nova's configuration is made of."""
+    cpus = _isolation(conf)
+    pfs = sriov.read(host).pfs
+    chosen = [
+        pf.device.address
+        for selector, count in _sriov(conf).vfs.items()
+        for pf in sriov.select(selector, pfs)
+        if count
+    ]
+    arguments = [
+        item
+        for item in isolation.plan(cpus, isolation.read(host))
+        if isinstance(item, Argument)
+    ]
+    return fragment.Site(
+        host.inventory,
+        cpus.housekeeping,
+        policy.dedicated_cpus or frozenset(),
+        policy.reserved_pages,
+        fragment.wanted_pfs(host.inventory, chosen),
+        kernel_args.in_force(host.command_line, arguments),
     )
 
 

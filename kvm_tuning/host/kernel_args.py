@@ -15,6 +15,7 @@ end, so that no stale value lingers; what was there is in the journal.
 from collections.abc import Iterable, Iterator
 import re
 
+from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host import command_line
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
@@ -158,9 +159,17 @@ def goals(
     arguments = list(arguments)
     if not arguments:
         return
+    try:
+        yield from _goals(host, arguments, managed)
+    except InventoryUnreadable as error:
+        yield Note(CONCERN, f'what the next boot gets cannot be seen: {error}')
+
+
+def _goals(
+    host: Host, arguments: list[Argument], managed: Iterable[str]
+) -> Iterator[Item]:
     value = ' '.join(map(str, arguments))
     reason = '; '.join(dict.fromkeys(a.reason for a in arguments))
-    concern = arguments[0].concern
     running = 'given' if in_force(host.command_line, arguments) else 'not yet'
     places = list(_places(host.tree))
     if not places:
@@ -177,7 +186,7 @@ def goals(
             wanted = _merged(found or '', value, managed)
         yield Goal(
             setting(KIND, place, wanted),
-            concern,
+            CONCERN,
             found,
             reason,
             running=running,

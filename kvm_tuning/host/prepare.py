@@ -65,6 +65,8 @@ class Outcome:
     #: What was taken back again after a failure.
     taken_back: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: Those of ``failed`` that were refused before anything was written.
+    refused: list[str] = field(default_factory=list)
 
 
 def plan(
@@ -157,7 +159,8 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     """
     hands.system.tidy(journal.PATH)
     outcome = Outcome(notes=[str(note) for note in plan.notes])
-    outcome.failed += [str(refusal) for refusal in plan.refusals]
+    outcome.refused += [str(refusal) for refusal in plan.refusals]
+    outcome.failed += outcome.refused
     if plan.refusals and not keep_going:
         return outcome
     for entry in plan.mends:

@@ -103,7 +103,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             yield _disk(disk, asked, state, named)
     known = {disk.name for disk in state.disks}
     for name in sorted(wanted.disks.keys() - known):
-        yield Refusal(CONCERN, name, 'this host has no such disk')
+        yield Refusal(CONCERN, name, 'this host has no such disk', absent=True)
 
 
 def classify(disk: BlockDevice) -> str:

@@ -82,6 +82,8 @@ class Refusal:
     subject: str
     reason: str
     allow: str | None = None
+    #: It is because a device is not there, or not there yet.
+    absent: bool = False
 
     def __str__(self) -> str:
         text = f'[{self.concern}] {self.subject}: {self.reason}'

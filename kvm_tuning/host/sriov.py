@@ -88,7 +88,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     for selector, count in wanted.vfs.items():
         found = select(selector, state.pfs)
         if not found:
-            yield Refusal(CONCERN, selector, _unknown(state.pfs))
+            yield Refusal(CONCERN, selector, _unknown(state.pfs), absent=True)
         for pf in found:
             before = chosen.setdefault(pf.device.address, (pf, count))
             if before[1] != count:

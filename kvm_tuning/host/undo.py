@@ -72,6 +72,7 @@ def undo(
     for entry in reversed(entries):
         step = _step(hands, entry)
         if step.action == 'refuse':
+            outcome.refused.append(step.reason)
             outcome.failed.append(step.reason)
         elif step.action == 'restore':
             _restore(hands, entry, outcome)

@@ -1,0 +1,137 @@
+"""What the commands of host-prep have in common."""
+
+import argparse
+from collections.abc import Iterator
+import contextlib
+from dataclasses import dataclass
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from kvm_tuning.cmd import arguments
+from kvm_tuning.core.exceptions import JournalFailed
+
+if TYPE_CHECKING:
+    from kvm_tuning.host import prepare
+    from kvm_tuning.host.change import Hands
+    from kvm_tuning.host.journal import Journal
+    from kvm_tuning.host.observed import Host
+    from kvm_tuning.host.settings import Item, Terms
+    from kvm_tuning.host.system import System
+
+#: The host that is changed. Only what reads takes ``--root``.
+ROOT = '/'
+
+_WAIT_STEP_SECONDS = 0.5
+_CELL = 32
+
+
+@dataclass
+class Session:
+    """One look at a host and its configuration."""
+
+    root: str
+    conf: Any
+    host: 'Host'
+    journal: 'Journal'
+
+    def items(self) -> 'list[Item]':
+        from kvm_tuning.host import concerns
+
+        return concerns.items(self.conf, self.host)
+
+    def terms(self) -> 'Terms':
+        from kvm_tuning.host import concerns
+
+        return concerns.terms(self.conf, self.host)
+
+    def plan(self) -> 'prepare.Plan':
+        from kvm_tuning.host import catalogue, prepare
+
+        return prepare.plan(
+            self.host,
+            catalogue.KINDS,
+            self.journal,
+            self.items(),
+            self.terms(),
+        )
+
+    def hands(self) -> 'Hands':
+        from kvm_tuning.host import catalogue
+        from kvm_tuning.host.change import Hands
+
+        return Hands(
+            system(self.root), catalogue.KINDS, self.journal, self.terms()
+        )
+
+
+def system(root: str) -> 'System':
+    """Return what writes to the host."""
+    from kvm_tuning.host.system import System
+
+    return System(root)
+
+
+def open_session(
+    options: argparse.Namespace, root: str, private: bool = True
+) -> Session:
+    """Return what is there now.
+
+    :param options: the application's options.
+    :param private: whether the journal is needed, which only root may read.
+    """
+    from kvm_tuning.host import journal
+    from kvm_tuning.host.observed import Host
+    from kvm_tuning.host.sysfs import Tree
+
+    tree = Tree(root)
+    record = journal.load(tree) if private else journal.Journal()
+    return Session(
+        root, arguments.configuration(options, root), Host(tree), record
+    )
+
+
+def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:
+    """Return a session in which all devices are there, or the last one."""
+    end = time.monotonic() + seconds
+    while True:
+        session = open_session(options, root)
+        missing = [
+            item for item in session.items() if getattr(item, 'absent', False)
+        ]
+        if not missing or time.monotonic() >= end:
+            return session
+        time.sleep(_WAIT_STEP_SECONDS)
+
+
+def short(value: str | None) -> str | None:
+    """Return a value as a cell of a table; documents have all of it."""
+    if value is None or len(value) <= _CELL:
+        return value
+    return f'{value[: _CELL - 3]}...'
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Keep others from changing the host meanwhile.
+
+    :raises JournalFailed: somebody else is at it, or we may not.
+    """
+    from kvm_tuning.host import journal
+
+    try:
+        handle = system(ROOT).lock(journal.LOCK)
+    except BlockingIOError as error:
+        raise JournalFailed(
+            'another host apply or undo is running, or one that was killed '
+            'still waits for the kernel; try again when it has ended'
+        ) from error
+    except OSError as error:
+        raise JournalFailed(
+            f'/{journal.LOCK} cannot be locked: {error.strerror}; this takes '
+            f'root'
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(handle)

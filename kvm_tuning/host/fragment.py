@@ -1,0 +1,109 @@
+"""What Nova's configuration should say of this host, from what is there.
+
+Nova's configuration reference: ``[compute] cpu_dedicated_set`` and
+``cpu_shared_set``, ``reserved_huge_pages``, ``[pci] device_spec`` and
+``alias``. A device_spec with a PF's address and its VFs' product takes all
+VFs of the PF, whatever addresses they get.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+import json
+
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.inventory import Inventory, PciDevice
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Options by group, in order; an option may come several times."""
+
+    options: tuple[tuple[str, str, str], ...] = ()
+    #: What the operator should know.
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return it as a configuration file."""
+        lines = ['# Made by kvm-tuning host fragment.']
+        lines += [f'# {note}' for note in self.notes]
+        group = ''
+        for name, option, value in sorted(
+            self.options, key=lambda each: each[0] != 'DEFAULT'
+        ):
+            if name != group:
+                lines += ['', f'[{name}]']
+                group = name
+            lines.append(f'{option} = {value}')
+        return '\n'.join(lines) + '\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the fragment is made of."""
+
+    inventory: Inventory
+    housekeeping: frozenset[int] | None = None
+    #: ``[placement] dedicated_cpus``: the standalone adapter's own.
+    standalone: frozenset[int] = frozenset()
+    reserved_pages: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    #: PFs whose VFs are for guests, by address.
+    pfs: tuple[str, ...] = ()
+    #: Whether the isolation is in force.
+    isolated: bool = True
+
+
+def make(site: Site) -> Fragment:
+    """Return the fragment of a host."""
+    options: list[tuple[str, str, str]] = []
+    notes: list[str] = []
+    for (cell, size), count in sorted(site.reserved_pages.items()):
+        value = f'node:{cell},size:{size},count:{count}'
+        options.append(('DEFAULT', 'reserved_huge_pages', value))
+    if site.housekeeping is None:
+        notes.append(
+            'no CPUs: [cpu_isolation] housekeeping_cpus is not configured'
+        )
+    else:
+        shared = site.housekeeping & site.inventory.online
+        dedicated = site.inventory.online - shared - site.standalone
+        options += [
+            ('compute', 'cpu_dedicated_set', cpuset.format(dedicated)),
+            ('compute', 'cpu_shared_set', cpuset.format(shared)),
+        ]
+        if not site.isolated:
+            notes.append('the isolation of the CPUs is not in force yet')
+    specs, aliases = _pci(site, notes)
+    options += [('pci', 'device_spec', spec) for spec in specs]
+    options += [('pci', 'alias', alias) for alias in aliases]
+    return Fragment(tuple(options), tuple(notes))
+
+
+def _pci(site: Site, notes: list[str]) -> tuple[list[str], list[str]]:
+    specs: list[str] = []
+    aliases: dict[str, str] = {}
+    known = site.inventory.device
+    for address in site.pfs:
+        pf = known[address]
+        vf = known.get(pf.vfs[0]) if pf.vfs else None
+        if vf is None:
+            notes.append(f'no device_spec for {address}: it has no VFs now')
+            continue
+        product = {'vendor_id': vf.vendor, 'product_id': vf.product}
+        specs.append(json.dumps({**product, 'address': address}))
+        name = alias_name(pf, vf)
+        aliases[name] = json.dumps(
+            {**product, 'device_type': 'type-VF', 'name': name}
+        )
+    return specs, list(aliases.values())
+
+
+def alias_name(pf: PciDevice, vf: PciDevice) -> str:
+    """Return the name of VFs of one kind: ``vf-igb-1520``."""
+    return f'vf-{pf.driver or vf.vendor}-{vf.product}'
+
+
+def wanted_pfs(
+    inventory: Inventory, selected: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the PFs among ``selected`` addresses, in order."""
+    return tuple(a for a in sorted(set(selected)) if a in inventory.device)

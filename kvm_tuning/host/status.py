@@ -1,0 +1,163 @@
+"""What holds of each setting: wanted, running, kept, after the next boot."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kvm_tuning.host import others, services
+from kvm_tuning.host.journal import Entry, Journal
+from kvm_tuning.host.kinds import UNIT, Kind
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Goal, Item, Refusal, Value
+
+#: Words of :attr:`Row.state`; all but the first two are a drift.
+AS_WANTED = 'as wanted'
+OPTIONAL = 'not possible'
+LATER = 'waits'
+DRIFT = 'differs'
+OVERRULED = 'changed by others'
+INTERRUPTED = 'interrupted'
+REFUSED = 'refused'
+DROPPED = 'no longer wanted'
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting."""
+
+    concern: str
+    setting: str
+    wanted: Value
+    running: Value
+    #: Where it is kept over a reboot; None: nowhere.
+    persisted: Value
+    #: What the next boot will have; None: the kernel's own default.
+    next_boot: Value
+    state: str
+    #: What there is to know: why it waits, what was there before us.
+    remark: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def drifted(self) -> bool:
+        return self.state not in (AS_WANTED, OPTIONAL, DROPPED)
+
+
+def rows(
+    host: Host,
+    kinds: Mapping[str, Kind],
+    journal: Journal,
+    items: Iterable[Item],
+) -> list[Row]:
+    """Return a row for each setting that is wanted or was ours. Nothing is
+    written.
+    """
+    found = []
+    addresses = set()
+    at_boot = services.enabled(host.tree, UNIT)
+    for item in items:
+        if isinstance(item, Goal):
+            addresses.add(item.address)
+            entry = journal.get(item.address)
+            found.append(
+                _goal(host, kinds, entry, item, at_boot, len(journal) > 0)
+            )
+        elif isinstance(item, Refusal):
+            found.append(
+                Row(
+                    item.concern,
+                    item.subject,
+                    None,
+                    None,
+                    None,
+                    None,
+                    REFUSED,
+                    item.reason,
+                )
+            )
+    for entry in journal:
+        if entry.address not in addresses:
+            found.append(_entry(host, kinds, entry))
+    return found
+
+
+def _goal(
+    host: Host,
+    kinds: Mapping[str, Kind],
+    entry: Entry | None,
+    goal: Goal,
+    at_boot: bool,
+    applied: bool,
+) -> Row:
+    kind = kinds[goal.setting.kind]
+    wanted = goal.setting.value
+    persisted: Value = None
+    next_boot: Value = None
+    if kind.volatile:
+        if at_boot:
+            persisted, next_boot = kind.place(goal.setting.name), wanted
+    elif goal.found is not None:
+        next_boot = goal.found
+        if goal.reached:
+            persisted = kind.place(goal.setting.name)
+    state, remark = _judge(host, entry, goal)
+    if goal.optional and state == DRIFT and applied:
+        state, remark = OPTIONAL, 'the kernel keeps it where it is'
+    return Row(
+        goal.concern,
+        goal.label,
+        wanted,
+        goal.running_value,
+        persisted,
+        next_boot,
+        state,
+        remark,
+        tuple(others.find(host, goal)),
+    )
+
+
+def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
+    if entry is not None and entry.open:
+        return INTERRUPTED, (
+            f'{entry.state.value} {_shown(entry.wanted)} was interrupted; it '
+            f'was {_shown(entry.before)} before; apply or undo mends it'
+        )
+    if goal.reached and goal.in_force:
+        return AS_WANTED, ''
+    if goal.reached:
+        return LATER, f'in force {goal.when.value}'
+    if entry is None or entry.forgotten(host.boot_id, goal.found):
+        return DRIFT, 'not applied yet'
+    if entry.wanted != entry.got and goal.found == entry.got:
+        return DRIFT, f'the kernel gave {_shown(entry.got)} only'
+    if entry.ours(goal.found):
+        return DRIFT, f'we had set {_shown(entry.wanted)}'
+    return OVERRULED, (
+        f'we had set {_shown(entry.wanted)}; somebody else has set '
+        f'{_shown(goal.found)} since'
+    )
+
+
+def _entry(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> Row:
+    kind = kinds[entry.kind]
+    found = kind.read(host, entry.name)
+    state, remark = DROPPED, f'it was {_shown(entry.before)} before'
+    if entry.open:
+        state = INTERRUPTED
+        remark = (
+            f'{entry.state.value} {_shown(entry.wanted)} was interrupted; '
+            f'{remark}; apply or undo mends it'
+        )
+    return Row(
+        entry.concern,
+        entry.title,
+        None,
+        found,
+        None if kind.volatile else entry.place,
+        None if kind.volatile else found,
+        state,
+        remark,
+    )
+
+
+def _shown(value: Value) -> str:
+    return 'nothing' if value is None else repr(value)

@@ -1,0 +1,341 @@
+"""host plan, apply, status, undo, ready and fragment, on a tree."""
+
+import os
+import resource
+
+import fixtures
+import testtools
+from testtools.matchers import (
+    Contains,
+    Equals,
+    HasLength,
+    LessThan,
+    Not,
+)
+
+from kvm_tuning.cmd import host_session
+from kvm_tuning.host import journal
+from kvm_tuning.host.kinds import UNIT
+from tests.fixtures import fake_cards, killed, prepared, whole_host
+from tests.fixtures.command import Command
+from tests.fixtures.fake_host import FakePf
+from tests.fixtures.fake_kernel import FakeKernel
+
+
+class HostPrepTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.root = self.useFixture(fixtures.TempDir(killed.SCRATCH)).path
+        self.command = self.useFixture(Command())
+        self.kernel = self.build()
+        self.kernel.log.clear()
+        patches = {'ROOT': self.root, 'system': lambda root: self.kernel}
+        for name, value in patches.items():
+            self.useFixture(
+                fixtures.MonkeyPatch(f'{host_session.__name__}.{name}', value)
+            )
+
+    def build(self):
+        return whole_host.build(self.root)
+
+    def host(self, *words):
+        return self.command.run('host', *words)
+
+    def at(self, *words):
+        return self.host(*words, '--root', self.root)
+
+
+class TestLine(HostPrepTest):
+    """Plan, apply, status, reboot, status, undo: as an operator does."""
+
+    def states(self):
+        rows = self.at('status', '-f', 'json').document
+        return {row['setting']: row['state'] for row in rows}
+
+    def reboot(self):
+        grub = self.kernel.get('etc/default/grub.d/kvm-tuning.cfg')
+        arguments = grub.partition('LINUX ')[2].rstrip('"')
+        self.kernel.put('proc/cmdline', f'root=/dev/vda {arguments}')
+        self.kernel.put('proc/1/status', 'Cpus_allowed_list:\t0,2')
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        self.kernel.put('sys/module/igb/parameters/max_vfs', 3)
+        self.kernel.put(
+            'sys/module/vhost_net/parameters/experimental_zcopytx', 0
+        )
+        # What no file keeps is as the kernel starts with.
+        self.kernel.put('sys/kernel/mm/ksm/merge_across_nodes', 1)
+        self.kernel.put('proc/sys/vm/compaction_proactiveness', 20)
+
+    def test_whole(self):
+        before = prepared.snapshot(self.root)
+        plan = self.at('plan', '--detailed-exit-codes')
+        self.assertThat((plan.status, plan.stderr), Equals((4, '')))
+        self.assertThat(prepared.snapshot(self.root), Equals(before))
+        done = self.host('apply', '--detailed-exit-codes')
+        self.assertThat((done.status, done.stderr), Equals((4, '')))
+        waiting = {s for s, state in self.states().items() if state == 'waits'}
+        self.assertThat(
+            waiting, Contains('kernel arguments in /etc/kernel/cmdline')
+        )
+        self.assertThat(self.at('ready').status, Equals(1))
+        self.reboot()
+        self.assertThat(
+            self.states()['KSM merge_across_nodes'], Equals('differs')
+        )
+        self.assertThat(self.host('apply').status, Equals(0))
+        self.assertThat(set(self.states().values()), Equals({'as wanted'}))
+        self.assertThat(self.at('status').status, Equals(0))
+        self.assertThat(self.at('ready').status, Equals(0))
+        self.kernel.log.clear()
+        again = self.host('apply', '--detailed-exit-codes')
+        self.assertThat((again.status, self.kernel.log), Equals((0, [])))
+        self.assertThat(self.host('undo').status, Equals(0))
+        self.assertThat(
+            os.path.exists(f'{self.root}/{journal.PATH}'), Equals(False)
+        )
+        after = prepared.snapshot(self.root)
+        for path in (whole_host.ENTRY, 'boot/grub/grub.cfg'):
+            self.assertThat(after[path], Equals(before[path]))
+        self.assertThat(self.host('undo').status, Equals(0))
+
+    def test_unit_makes_it_last(self):
+        self.host('apply')
+        rows = self.at('status', '-f', 'json').document
+        row = next(r for r in rows if r['setting'] == 'THP enabled')
+        self.assertThat(row['next_boot'], Equals(None))
+        self.kernel.run(['systemctl', 'enable', UNIT])
+        rows = self.at('status', '-f', 'json').document
+        row = next(r for r in rows if r['setting'] == 'THP enabled')
+        self.assertThat(
+            (row['persisted'], row['next_boot']), Equals((UNIT, 'always'))
+        )
+
+    def test_others_are_named(self):
+        for name in ('tuned', 'irqbalance'):
+            self.kernel.run(['systemctl', 'start', f'{name}.service'])
+        self.kernel.put('etc/tuned/active_profile', 'mine')
+        self.kernel.put('etc/tuned/mine/tuned.conf', '[main]\ninclude=base')
+        self.kernel.put(
+            'usr/lib/tuned/base/tuned.conf',
+            '[vm]\ntransparent_hugepages=never',
+        )
+        rows = self.at('status', '-f', 'json').document
+        others = {row['setting']: row['others'] for row in rows}
+        self.assertThat(others['THP enabled'], Equals(['TuneD (mine)']))
+        self.assertThat(others['KSM run'], Equals(['ksmtuned']))
+        self.assertThat(
+            others['affinity of interrupt 4'], Equals(['irqbalance'])
+        )
+
+    def test_dropped_from_the_configuration(self):
+        self.host('apply')
+        self.kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf',
+            whole_host.CONFIGURATION.replace('proactiveness = 0', ''),
+        )
+        self.assertThat(
+            self.states()['compaction proactiveness'],
+            Equals('no longer wanted'),
+        )
+        self.assertThat(
+            self.at('plan', '-f', 'json').document['dropped'],
+            Equals(['compaction proactiveness']),
+        )
+        self.assertThat(self.host('undo', '--dropped').status, Equals(0))
+        path = 'proc/sys/vm/compaction_proactiveness'
+        self.assertThat(self.kernel.get(path), Equals('20'))
+        self.assertThat(
+            self.states(), Not(Contains('compaction proactiveness'))
+        )
+
+    def test_undo_of_one_group(self):
+        self.host('apply')
+        steps = self.host('undo', 'sriov', '--dry-run', '-f', 'json').document
+        self.assertThat(steps[0]['action'], Equals('restore'))
+        self.host('undo', 'sriov')
+        self.assertThat(self.kernel.get(fake_cards.PATH), Equals('0'))
+        self.assertThat(self.states()['THP enabled'], Equals('as wanted'))
+        self.assertThat(self.host('undo', 'sriov').status, Equals(2))
+
+    def test_changed_by_somebody_else(self):
+        self.host('apply')
+        self.kernel.put('proc/sys/vm/compaction_proactiveness', 50)
+        self.assertThat(
+            self.states()['compaction proactiveness'],
+            Equals('changed by others'),
+        )
+        done = self.host('undo')
+        self.assertThat(done.status, Equals(1))
+        self.assertThat(done.stdout, Contains('somebody else has changed'))
+
+    def test_interrupted_is_explained(self):
+        def reach(point):
+            if point == 'write proc/sys/vm/compaction_proactiveness':
+                os._exit(9)
+
+        child = os.fork()
+        if child == 0:
+            try:
+                self.kernel._reach = reach
+                self.host('apply')
+            finally:
+                os._exit(3)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self.assertThat(status, Equals(9))
+        rows = self.at('status', '-f', 'json').document
+        (row,) = [r for r in rows if r['state'] == 'interrupted']
+        self.assertThat(row['remark'], Contains('apply or undo mends it'))
+        self.assertThat(self.host('apply').status, Equals(0))
+        self.assertThat('interrupted' in self.states().values(), Equals(False))
+
+    def test_two_at_once(self):
+        handle = self.kernel.lock(journal.LOCK)
+        self.addCleanup(os.close, handle)
+        done = self.host('apply')
+        self.assertThat(done.status, Equals(3))
+        self.assertThat(done.stderr, Contains('another host apply'))
+
+    def test_failure_is_status_three(self):
+        self.kernel.pages = {'node0': 20}
+        done = self.host('apply')
+        self.assertThat(done.status, Equals(3))
+        self.assertThat(done.stdout, Contains("'64' was written and '20'"))
+        self.assertThat(done.stdout, Contains('Taken back'))
+
+    def test_plan_takes_less_than_a_second(self):
+        def spent():
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            return usage.ru_utime + usage.ru_stime
+
+        start = spent()
+        self.at('plan')
+        self.assertThat(spent() - start, LessThan(1.0))
+
+
+class TestNothingConfigured(HostPrepTest):
+    def build(self):
+        return whole_host.build(self.root, '')
+
+    def test_nothing_is_touched(self):
+        done = self.host('apply')
+        self.assertThat(done.status, Equals(0))
+        # The lock is taken, and no more.
+        self.assertThat(self.kernel.log, Equals([]))
+        self.assertThat(self.at('plan').stdout, Contains('nothing is to be'))
+        self.assertThat(self.at('status').stdout, Contains('nothing is conf'))
+        self.assertThat(self.at('ready').status, Equals(0))
+        self.assertThat(self.at('fragment').stdout, Contains('no CPUs'))
+
+
+class TestRefusal(HostPrepTest):
+    """An I350 with VFs in use, seen from another machine."""
+
+    def build(self):
+        card = FakePf('eth0', vfs=3, **fake_cards.I350)
+        kernel = fake_cards.build(self.root, card)
+        fake_cards.add_guest(kernel, 'web', function=2)
+        kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf',
+            '[sriov]\nvfs = eth0=7\n[compaction]\nproactiveness = 0',
+        )
+        return kernel
+
+    def test_plan_refuses_and_says_why(self):
+        plan = self.at('plan')
+        self.assertThat(plan.status, Equals(1))
+        for words in ("the running guest 'web'", 'VF 1 (0000:11:10.2)'):
+            self.assertThat(plan.stdout, Contains(words))
+        document = self.at('plan', '-f', 'json').document
+        change = next(
+            c for c in document['changes'] if c['concern'] == 'sriov'
+        )
+        self.assertThat(change['guests'], Equals(['web']))
+        self.assertThat(change['refused'], HasLength(1))
+
+    def test_apply_stops_before_the_first_write(self):
+        self.assertThat(self.host('apply').status, Equals(1))
+        self.assertThat(self.kernel.log, Equals([]))
+
+    def test_keep_going_makes_the_rest(self):
+        self.assertThat(self.host('apply', '--keep-going').status, Equals(3))
+        path = 'proc/sys/vm/compaction_proactiveness'
+        self.assertThat(self.kernel.get(path), Equals('0'))
+        self.assertThat(self.kernel.get(fake_cards.PATH), Equals('3'))
+
+    def test_wait_ends(self):
+        self.kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf', '[sriov]\nvfs = eth9=7'
+        )
+        done = self.host('apply', '--wait', '0.1')
+        self.assertThat(done.status, Equals(1))
+        self.assertThat(done.stdout, Contains('no such port'))
+
+
+class TestFragment(HostPrepTest):
+    def test_what_is_really_there(self):
+        self.host('apply')
+        made = self.at('fragment').stdout
+        for line in (
+            'cpu_dedicated_set = 1,3',
+            'cpu_shared_set = 0,2',
+            'device_spec = {"vendor_id": "8086", "product_id": "10ca", '
+            '"address": "0000:11:00.0"}',
+            '"device_type": "type-VF", "name": "vf-igb-10ca"}',
+        ):
+            self.assertThat(made, Contains(line))
+        self.assertThat(made.count('device_spec'), Equals(2))
+        self.assertThat(made.count('alias'), Equals(1))
+
+    def test_as_json(self):
+        self.kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf',
+            whole_host.CONFIGURATION + '[placement]\nreserved_huge_pages = '
+            'node:0,size:2048,count:4\ndedicated_cpus = 3\n',
+        )
+        options = self.at('fragment', '-f', 'json').document['options']
+        self.assertThat(
+            options['DEFAULT']['reserved_huge_pages'],
+            Equals(['node:0,size:2048,count:4']),
+        )
+        self.assertThat(options['compute']['cpu_dedicated_set'], Equals(['1']))
+
+
+class TestBadConfiguration(HostPrepTest):
+    def test_one_message(self):
+        for text, words in (
+            ('[sriov]\nvfs = eth0', 'want a port and a number'),
+            ('[sriov]\nvfs = a=1\nvfs = a=2', 'two numbers'),
+            ('[sriov]\nallow = all', 'allow'),
+            ('[ksm]\nrun = maybe', 'run'),
+            ('[compaction]\nproactiveness = 101', 'proactiveness'),
+            ('[huge_pages]\npages = node:0,size:2048', 'node, size and count'),
+            ('[block_scheduler]\nssd = fast', 'want one of'),
+            ('[block_scheduler]\ndisk = sda', 'want a disk and a scheduler'),
+            ('[cpu_isolation]\nhousekeeping_cpus = x', 'CPU list'),
+            ('[cpu_isolation]\nhousekeeping_cpus = ', 'is empty'),
+        ):
+            self.kernel.put('etc/kvm-tuning/kvm-tuning.conf', text)
+            done = self.at('plan')
+            self.assertThat(done.status, Equals(3), text)
+            self.assertThat(done.stderr, Contains(words))
+            self.assertThat(done.stderr, Not(Contains('Traceback')))
+
+    def test_all_housekeeping_is_refused(self):
+        self.kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf',
+            '[cpu_isolation]\nhousekeeping_cpus = 0-3',
+        )
+        done = self.at('plan')
+        self.assertThat(done.status, Equals(1))
+        self.assertThat(done.stdout, Contains('none is left'))
+
+
+class TestSystem(testtools.TestCase):
+    """The port to the host, as it is."""
+
+    def test_commands_stay_with_this_machine(self):
+        root = self.useFixture(fixtures.TempDir()).path
+        system = host_session.system(root)
+        error = self.assertRaises(OSError, system.run, ['true'])
+        self.assertThat(str(error), Contains('another root'))
+        self.assertThat(isinstance(system, FakeKernel), Equals(False))
