@@ -7,9 +7,9 @@ one host cell, and a cell without L3 information is one. Free means: of the
 pCPUs that may be dedicated, nobody's before the guest came.
 """
 
-#: Helper pools that were promised and have no shared pCPU in reach: 1 for
-#: ``l3`` pools when none of its L3 domains has one, 1 for ``numa`` pools when
-#: its host cell has none.
+#: 1 for a guest cell out of reach of a helper pool that was promised: none of
+#: its L3 domains has a shared pCPU that nobody holds (an ``l3`` pool), or,
+#: where only a ``numa`` pool was promised, its host cell has none.
 PROMISES = 0
 #: L3 domains over the fewest, where L3 locality is asked for. The fewest are
 #: those whose allocatable pCPUs can hold the guest cell in any host cell.

@@ -58,9 +58,12 @@ class Fitter:
         self._spread = not site.policy.pack_cells
         self._l3_promise = wants.pool(Pool.L3, True)
         self._l3_wish = wants.pool(Pool.L3, False)
-        # Pools that are empty in a host cell without any shared pCPU.
-        self._numa_promise = wants.pool(Pool.NUMA, True)
-        self._numa_wish = wants.pool(Pool.NUMA, False)
+        # Pools that are empty in a host cell without any shared pCPU. Where an
+        # L3 domain has one, its cell has one.
+        self._numa_promise = not self._l3_promise and wants.pool(
+            Pool.NUMA, True
+        )
+        self._numa_wish = not self._l3_wish and wants.pool(Pool.NUMA, False)
         # See costs.DOMAINS.
         narrow = grid.narrow and not self._spread
         self._weight = max(1, grid.widest // 2) if narrow else 1
@@ -188,9 +191,10 @@ class Fitter:
     ) -> tuple[int, ...]:
         """Return the entries that :mod:`kvm_tuning.core.costs` explains."""
         promise, emulator, wish, partial, used, stranded, free = packed.cost
-        if not row.shared:
-            promise += self._numa_promise
-            wish += self._numa_wish
+        if self._numa_promise or self._numa_wish:
+            apart = not self.stock.shares(row.shared)
+            promise += self._numa_promise and apart
+            wish += self._numa_wish and apart
         load = floats.load if floats is not None else 0
         if not used:
             return (promise, 0, 0, 0, 0, 0, 0, found.rank, emulator, wish) + (
@@ -269,7 +273,7 @@ def _kinds(grid: Grid) -> list[Kinds]:
             Kinds(
                 sum(grid.kinds[kind] for kind in kinds),
                 len(kinds) - 1,
-                sum(1 << kind for kind in kinds),
+                sum(1 << grid.ranks[kind] for kind in kinds),
             )
             for size in sizes
             for kinds in combinations(range(count), size)

@@ -5,18 +5,12 @@ now. Of those it takes the cheapest by :class:`Cost`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from math import comb
 from typing import NamedTuple
 
-from kvm_tuning.core import cores
+from kvm_tuning.core import choices, cores
 from kvm_tuning.core.demands import ThreadPolicy
 from kvm_tuning.core.grid import Domain, Row
 from kvm_tuning.core.stock import Profile, Stock
-
-#: Alternatives that are looked at one by one before a rule of thumb decides:
-#: it bounds the time on large and fragmented hosts. Hosts with up to eight
-#: domains a cell never come near it.
-MOST_CHOICES = 300
 
 Fill = Callable[[Sequence[int], int], tuple[int, int]]
 
@@ -163,7 +157,7 @@ def _single(
         profile = stock.profile(ask.policy, kinds, domain)
         used, stranded = fill(profile.counts, vcpus)
         part = not profile.whole or profile.slots > vcpus
-        apart = not (plain or domain.shared)
+        apart = not (plain or profile.shared)
         cost = Cost(
             int(promised and apart),
             int(emulator and profile.room <= vcpus),
@@ -203,7 +197,7 @@ def _several(
     plain = not (ask.emulator or ask.promised or ask.wished)
     for parts in range(max(0, count - len(whole)), count + 1):
         found = False
-        for full in _choices(whole, count - parts):
+        for full in choices.alike_once(whole, count - parts):
             rest = ask.vcpus - sum([profile.slots for profile in full])
             if parts == 0:
                 if rest == 0:
@@ -214,62 +208,11 @@ def _several(
                 continue
             used = {profile.domain.index for profile in full}
             others = [p for p in profiles if p.domain.index not in used]
-            for part in _parts(others, parts, rest):
+            for part in choices.partly(others, parts, rest):
                 found = True
                 yield _rated(full, part, rest, ask, fill)
         if found and plain:
             return
-
-
-def _parts(
-    profiles: Sequence[Profile], count: int, rest: int
-) -> Iterator[tuple[Profile, ...]]:
-    """Yield the ways to choose ``count`` domains that hold ``rest``."""
-    if comb(len(profiles), count) <= MOST_CHOICES:
-        for part in _choices(profiles, count):
-            if sum([profile.slots for profile in part]) >= rest:
-                yield part
-        return
-    # The largest ones, then each exchanged for the smallest that will do.
-    order = sorted(profiles, key=lambda profile: profile.slots)
-    chosen = order[-count:]
-    spare = order[:-count]
-    slack = sum(profile.slots for profile in chosen) - rest
-    if slack < 0:
-        return
-    for index, profile in enumerate(chosen):
-        for other in spare:
-            gain = profile.slots - other.slots
-            if 0 < gain <= slack:
-                chosen[index] = other
-                spare.remove(other)
-                slack -= gain
-                break
-    yield tuple(chosen)
-
-
-def _choices(
-    profiles: Sequence[Profile], count: int
-) -> Iterator[tuple[Profile, ...]]:
-    """Yield every choice of ``count`` profiles, equal ones only once."""
-    groups: dict[object, list[Profile]] = {}
-    for profile in profiles:
-        key = (*profile[:-1], bool(profile.domain.shared))
-        groups.setdefault(key, []).append(profile)
-    yield from _choose(list(groups.values()), count)
-
-
-def _choose(
-    groups: list[list[Profile]], count: int
-) -> Iterator[tuple[Profile, ...]]:
-    if not count:
-        yield ()
-        return
-    for index, group in enumerate(groups):
-        for number in range(min(len(group), count), 0, -1):
-            head = tuple(group[:number])
-            for tail in _choose(groups[index + 1 :], count - number):
-                yield head + tail
 
 
 def _rated(
@@ -287,7 +230,7 @@ def _rated(
         stranded += left
         free += profile.free
         room += profile.room
-        reached |= bool(profile.domain.shared)
+        reached |= profile.shared
     if part:
         number, left = fill(_pool(part), rest)
         used += number
@@ -295,7 +238,7 @@ def _rated(
         for profile in part:
             free += profile.free
             room += profile.room
-            reached |= bool(profile.domain.shared)
+            reached |= profile.shared
     return Packing(
         Cost(
             int(ask.promised and not reached),

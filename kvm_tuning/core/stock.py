@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from kvm_tuning.core.demands import ThreadPolicy
 from kvm_tuning.core.grid import Domain, Grid, Row
+from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.site import Site
 
 
@@ -22,14 +23,20 @@ class Profile(NamedTuple):
     counts: tuple[int, ...]
     #: All free pCPUs.
     free: int
+    #: Whether it has a shared pCPU that nobody holds.
+    shared: bool
     domain: Domain
 
 
 class Stock:
     """The free threads of a grid. Not to be changed."""
 
-    def __init__(self, grid: Grid, held: int) -> None:
+    def __init__(
+        self, grid: Grid, held: int, ledger: Ledger | None = None
+    ) -> None:
+        """Take the bits of what is held, and the ledger that says so."""
         self.grid = grid
+        self._ledger = ledger
         #: Free threads as bits, as in :class:`Grid`.
         self.free = free = grid.all & ~held
         #: Free pCPUs by domain.
@@ -77,6 +84,12 @@ class Stock:
         if policy is ThreadPolicy.ISOLATE:
             return (self.isolable & row.mask).bit_count()
         return self.row_free[row.index]
+
+    def shares(self, shared: frozenset[int]) -> bool:
+        """Whether nobody holds one of some shared pCPUs for itself."""
+        if self._ledger is None or not shared:
+            return bool(shared)
+        return not shared <= self._ledger.pcpus
 
     def slots(self, policy: ThreadPolicy, kinds: int) -> list[int]:
         """Return how many vCPUs each domain can hold.
@@ -130,7 +143,15 @@ class Stock:
             slots += threads * (count - above)
             above = count
         whole = slots == free == domain.size
-        return Profile(slots, free, whole, tuple(counts), free, domain)
+        return Profile(
+            slots,
+            free,
+            whole,
+            tuple(counts),
+            free,
+            self.shares(domain.shared),
+            domain,
+        )
 
     def _isolated(self, domain: Domain, kinds: int) -> Profile:
         """The profile for vCPUs that have a core each."""
@@ -143,6 +164,7 @@ class Stock:
             slots == domain.cores,
             tuple([(cores & size).bit_count() for size in self.grid.sized]),
             self.domain_free[domain.index],
+            self.shares(domain.shared),
             domain,
         )
 
@@ -153,7 +175,7 @@ def of(site: Site, grid: Grid) -> Stock:
     found = derived.get(grid)
     if found is None:
         held = grid.held_by(site.ledger.claims)
-        found = derived[grid] = Stock(grid, held)
+        found = derived[grid] = Stock(grid, held, site.ledger)
     return found  # type: ignore[return-value]
 
 
