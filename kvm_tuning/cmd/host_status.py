@@ -50,7 +50,11 @@ class HostStatus(Report):
             lines=() if rows else ('nothing is configured, nothing is ours',),
         )
         sections = [main]
-        remarks = [f'{r.setting}: {r.remark}' for r in rows if r.remark]
+        remarks = [
+            f'{row.setting}: {row.remark}'
+            for row in rows
+            if row.remark not in ('', status.NOT_APPLIED)
+        ]
         shared = [
             f'{row.setting}: {who}' for row in rows for who in row.others
         ]

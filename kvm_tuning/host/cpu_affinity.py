@@ -21,6 +21,7 @@ class CpuAffinity:
     """The drop-in of ours; its value is a CPU list."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         match = _LINE.search(host.tree.text(PATH) or '')

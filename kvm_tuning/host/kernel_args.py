@@ -50,6 +50,7 @@ class KernelArguments:
     """The arguments in one place; its name is that file's path."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         return _read_grub(host.tree) if name == GRUB else _read(host, name)

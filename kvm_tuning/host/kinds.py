@@ -23,6 +23,9 @@ class Kind(Protocol):
 
     #: Whether a reboot forgets it.
     volatile: bool
+    #: Whether what is not there can be made by a write: a module can, a
+    #: device that was unplugged cannot.
+    revives: bool
 
     def read(self, host: Host, name: str) -> Value:
         """Return the value, in the words it is asked for in."""
@@ -49,6 +52,7 @@ class Sysfs:
     """An attribute below ``/sys`` or ``/proc``; its name is its path."""
 
     volatile = True
+    revives = False
 
     def read(self, host: Host, name: str) -> Value:
         text = host.tree.text(name)

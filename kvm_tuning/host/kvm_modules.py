@@ -53,6 +53,10 @@ class State:
     own: Mapping[str, Value] = field(default_factory=dict)
     foreign: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
+    #: Modules that are a part of the kernel; parameters that can be written
+    #: while it runs.
+    built_in: frozenset[str] = frozenset()
+    writable: frozenset[str] = frozenset()
 
 
 def read(host: Host) -> State:
@@ -71,6 +75,12 @@ def read(host: Host) -> State:
         {name: modprobe.ModuleParameter().read(host, name) for name in names},
         {name: modprobe.foreign(host.tree, name) for name in names},
         _flags(host),
+        frozenset(
+            module
+            for module in ('vhost_net', 'kvm', *PAGING)
+            if modprobe.built_in(host.tree, module)
+        ),
+        frozenset(n for n in names if modprobe.writable(host.tree, n)),
     )
 
 
@@ -145,6 +155,9 @@ def _parameter(
             return
         yield Note(CONCERN, f'/{path} sets {name}={other}; ours counts after')
     running = state.running[name]
+    if name.partition('.')[0] in state.built_in:
+        yield from _built_in(state, name, value, reason)
+        return
     yield Goal(
         setting('module-parameter', name, value),
         CONCERN,
@@ -163,6 +176,26 @@ def _parameter(
             reason,
             title=f'parameter {name}',
         )
+
+
+def _built_in(
+    state: State, name: str, value: str, reason: str
+) -> Iterator[Item]:
+    if name not in state.writable and state.running[name] != value:
+        yield Refusal(
+            CONCERN,
+            name,
+            f'it is built into this kernel and read-only: start the kernel '
+            f'with {name}={value} yourself',
+        )
+        return
+    yield Goal(
+        setting('running-parameter', name, value),
+        CONCERN,
+        state.running[name],
+        reason,
+        title=f'parameter {name}',
+    )
 
 
 def _paging(state: State) -> Iterator[Item]:

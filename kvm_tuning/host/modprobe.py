@@ -34,6 +34,7 @@ class ModuleParameter:
     """An ``options`` line of ours; its name is ``module.parameter``."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         return _own(host.tree).get(name)
@@ -65,6 +66,7 @@ class ModuleLoad:
     """A module that is loaded at boot (modules-load.d(5))."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         return 'loaded at boot' if name in _listed(host.tree) else None
@@ -91,6 +93,7 @@ class Module:
     """Whether a module is in the running kernel."""
 
     volatile = True
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         return 'loaded' if loaded(host.tree, name) else None
@@ -118,6 +121,7 @@ class RunningParameter:
     """
 
     volatile = True
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         module, _dot, parameter = name.partition('.')
@@ -152,6 +156,14 @@ class RunningParameter:
 def loaded(tree: Tree, name: str) -> bool:
     """Tell whether a module is loaded, or built in with parameters."""
     return bool(tree.names(f'sys/module/{name.replace("-", "_")}'))
+
+
+def built_in(tree: Tree, name: str) -> bool:
+    """Tell whether a module is a part of the kernel: it has parameters and
+    no reference count, and modprobe.d does not reach it.
+    """
+    home = f'sys/module/{name}'
+    return bool(tree.names(home)) and tree.text(f'{home}/refcnt') is None
 
 
 def running(tree: Tree, name: str) -> Value:

@@ -121,7 +121,8 @@ def resume(hands: Hands) -> Outcome:
     """
     outcome = Outcome()
     for entry in hands.journal:
-        if _gone(entry, hands.read(entry.address)):
+        kind = hands.kinds[entry.kind]
+        if kind.revives and _gone(entry, hands.read(entry.address)):
             try:
                 change.restore(hands, entry, entry.wanted)
                 outcome.changed.append(f'{entry.title} (brought back)')

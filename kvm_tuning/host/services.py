@@ -35,6 +35,7 @@ class Service:
     """A unit, by its name with suffix; None: there is no such unit."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         if not exists(host.tree, name):

@@ -19,6 +19,8 @@ INTERRUPTED = 'interrupted'
 REFUSED = 'refused'
 DROPPED = 'no longer wanted'
 
+NOT_APPLIED = 'not applied yet'
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -126,7 +128,7 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
     if goal.reached:
         return LATER, f'in force {goal.when.value}'
     if entry is None or entry.forgotten(host.boot_id, goal.found):
-        return DRIFT, 'not applied yet'
+        return DRIFT, NOT_APPLIED
     if entry.wanted != entry.got and goal.found == entry.got:
         return DRIFT, f'the kernel gave {_shown(entry.got)} only'
     if entry.ours(goal.found):

@@ -17,6 +17,7 @@ class UdevRule:
     """A rule; its value is the rule's line."""
 
     volatile = False
+    revives = True
 
     def read(self, host: Host, name: str) -> Value:
         return rules(host.tree).get(name)

@@ -35,12 +35,13 @@ def plan(
 
 def _step(hands: Hands, entry: Entry) -> Step:
     host = hands.look()
-    found = hands.kinds[entry.kind].read(host, entry.name)
+    kind = hands.kinds[entry.kind]
+    found = kind.read(host, entry.name)
     if found == entry.before:
         return Step(entry, found, 'forget', 'it is as it was before')
     if entry.forgotten(host.boot_id, found):
         return Step(entry, found, 'forget', 'a reboot has undone it')
-    if found is None and entry.volatile and not entry.open:
+    if found is None and entry.volatile and not (kind.revives and entry.open):
         return Step(entry, found, 'forget', 'the device is gone')
     if not entry.ours(found):
         return Step(

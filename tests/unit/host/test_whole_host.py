@@ -171,6 +171,38 @@ class TestApply(WholeHostTest):
         self.assertThat(prepared.differences(after, before), Equals({}))
 
 
+class TestKernels(testtools.TestCase):
+    """The whole line on each generation of kernels."""
+
+    def test_each(self):
+        for release in (
+            '4.18.0-553.el8',
+            '5.4.0-200-generic',
+            '5.14.0-503.el9',
+            '6.1.0-28-amd64',
+            '6.12.0',
+        ):
+            root = self.useFixture(fixtures.TempDir(killed.SCRATCH)).path
+            kernel = whole_host.build(root, release=release)
+            before = prepared.snapshot(root)
+            items, terms = whole_host.items(root), whole_host.terms(root)
+            done = prepared.apply(kernel, items, terms)
+            self.assertThat(done.failed, Equals([]), release)
+            argument = '0:2' if release[0] == '6' else '2'
+            self.assertThat(
+                kernel.get(kernel_args.CMDLINE),
+                Contains(f'hugepagesz=1G hugepages={argument} '),
+                release,
+            )
+            prepared.take_back(kernel)
+            after = prepared.snapshot(root)
+            for tree in (before, after):
+                _forget_modules(tree)
+            self.assertThat(
+                prepared.differences(after, before), Equals({}), release
+            )
+
+
 class TestKilled(test_killed.KilledTest):
     """SIGKILL at each point of an apply that touches everything."""
 

@@ -1,0 +1,129 @@
+"""KVM's and vhost's modules, nested paging and the IOMMU."""
+
+import os
+
+import fixtures
+import testtools
+from testtools.matchers import Contains, Equals, HasLength
+
+from kvm_tuning.host import iommu, kvm_modules, modprobe
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
+from kvm_tuning.host.sysfs import Tree
+from tests.fixtures import fake_cards, killed, prepared, whole_host
+
+_EPT = 'sys/module/kvm_intel/parameters/ept'
+
+
+class ModulesTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.useFixture(fixtures.TempDir(killed.SCRATCH)).path
+        self.kernel = whole_host.build(self.root)
+
+    def items(self, **wanted):
+        state = kvm_modules.read(Host(Tree(self.root)))
+        return list(kvm_modules.plan(kvm_modules.Wanted(**wanted), state))
+
+    def kinds(self, items):
+        return [i.setting.kind for i in items if isinstance(i, Goal)]
+
+
+class TestNestedPaging(ModulesTest):
+    def test_switched_on_by_loading_anew(self):
+        items = self.items(nested_paging=True)
+        self.assertThat(
+            self.kinds(items),
+            Equals(['module-parameter', 'running-parameter']),
+        )
+        done = prepared.apply(self.kernel, items)
+        self.assertThat(done.failed, Equals([]))
+        self.assertThat(self.kernel.get(_EPT), Equals('1'))
+
+    def test_not_while_a_guest_runs(self):
+        fake_cards.add_guest(self.kernel, 'web')
+        plan = prepared.plan(self.kernel, self.items(nested_paging=True))
+        self.assertThat(str(plan.refusals[0]), Contains('in use: web'))
+
+    def test_not_while_it_is_in_use(self):
+        self.kernel.put('sys/module/kvm_intel/refcnt', 2)
+        plan = prepared.plan(self.kernel, self.items(nested_paging=True))
+        self.assertThat(str(plan.refusals[0]), Contains('2 users'))
+
+    def test_on_by_itself_is_left_alone(self):
+        os.chmod(f'{self.root}/{_EPT}', 0o644)
+        self.kernel.put(_EPT, 'Y')
+        (goal,) = self.items(nested_paging=True)
+        self.assertThat(goal.reached, Equals(True))
+
+    def test_a_cpu_without_it(self):
+        self.kernel.put('proc/cpuinfo', 'flags : fpu vmx')
+        (refusal,) = self.items(nested_paging=True)
+        self.assertThat(str(refusal), Contains('no flag ept'))
+
+
+class TestParameters(ModulesTest):
+    def test_zero_copy_warns_and_waits_for_a_reload(self):
+        (note,) = [
+            i for i in self.items(vhost_zero_copy=True) if isinstance(i, Note)
+        ]
+        self.assertThat(note.text, Contains('hold up'))
+        (goal,) = self.items(vhost_zero_copy=False)
+        self.assertThat(goal.when.value, Contains('loaded again'))
+
+    def test_a_later_file_is_refused(self):
+        self.kernel.put('etc/modprobe.d/zz.conf', 'options kvm halt_poll_ns=1')
+        (refusal,) = self.items(halt_poll_ns=2)
+        self.assertIsInstance(refusal, Refusal)
+        self.assertThat(str(refusal), Contains('/etc/modprobe.d/zz.conf'))
+
+    def test_built_in(self):
+        os.unlink(f'{self.root}/sys/module/kvm/refcnt')
+        items = self.items(halt_poll_ns=2)
+        self.assertThat(self.kinds(items), Equals(['running-parameter']))
+        path = f'{self.root}/sys/module/kvm/parameters/halt_poll_ns'
+        os.chmod(path, 0o444)
+        (refusal,) = self.items(halt_poll_ns=2)
+        self.assertThat(str(refusal), Contains('kvm.halt_poll_ns=2'))
+
+    def test_what_others_say_stays(self):
+        text = 'options kvm_intel nested=1\n'
+        self.kernel.put('etc/modprobe.d/kvm.conf', text.strip())
+        prepared.apply(self.kernel, self.items(halt_poll_ns=2))
+        prepared.take_back(self.kernel)
+        self.assertThat(
+            self.kernel.get('etc/modprobe.d/kvm.conf'), Equals(text.strip())
+        )
+        self.assertThat(
+            os.path.exists(f'{self.root}/{modprobe.OPTIONS}'), Equals(False)
+        )
+
+
+class TestIommu(testtools.TestCase):
+    def plan(self, wanted, **state):
+        found = {'groups': 0, 'vendor': 'GenuineIntel', 'command_line': ''}
+        return list(iommu.plan(wanted, iommu.State(**{**found, **state})))
+
+    def test_required_and_there(self):
+        wanted = iommu.Wanted(required=True)
+        self.assertThat(self.plan(wanted, groups=9), Equals([]))
+
+    def test_required_and_missing(self):
+        (refusal,) = self.plan(iommu.Wanted(required=True))
+        self.assertThat(str(refusal), Contains('kernel_arguments = true'))
+
+    def test_arguments_by_vendor(self):
+        wanted = iommu.Wanted(kernel_arguments=True)
+        for vendor, count in (('GenuineIntel', 2), ('AuthenticAMD', 1)):
+            found = self.plan(wanted, vendor=vendor)
+            self.assertThat(found, HasLength(count))
+            self.assertThat(str(found[-1]), Equals('iommu=pt'))
+            self.assertIsInstance(found[-1], Argument)
+
+    def test_missing_until_the_reboot(self):
+        wanted = iommu.Wanted(required=True, kernel_arguments=True)
+        note = self.plan(wanted)[-1]
+        self.assertIsInstance(note, Note)
+        line = 'intel_iommu=on iommu=pt'
+        refusal = self.plan(wanted, command_line=line)[-1]
+        self.assertIsInstance(refusal, Refusal)
