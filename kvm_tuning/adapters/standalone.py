@@ -14,7 +14,6 @@ from kvm_tuning.core import claims, domain, drift, plan, restart
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import (
-    InvalidDocument,
     LibvirtFailed,
     SettingRejected,
     Unsupported,
@@ -74,59 +73,21 @@ class Change:
     foreign: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A guest and what it holds."""
-
-    name: str
-    running: bool
-    #: The flavor of its receipt; '' for none.
-    flavor: str
-    claims: tuple[Claim, ...]
-
-
-def holders(
-    libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/'
-) -> list[Holder]:
-    """Return all guests of this host, by name.
-
-    :raises LibvirtFailed: libvirt does not say.
-    """
-    records = libvirt.records()
-    found = _ledger(records, conf, root)
-    return [
-        Holder(
-            record.name,
-            record.live is not None,
-            _flavor(record),
-            tuple(c for c in found.claims if c.owner == record.uuid),
-        )
-        for record in records
-    ]
-
-
 def ledger(libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/') -> Ledger:
     """Return who holds what on this host.
 
     :raises LibvirtFailed: libvirt does not say.
     """
-    return _ledger(libvirt.records(), conf, root)
-
-
-def _ledger(
-    records: Sequence[Record], conf: 'cfg.ConfigOpts', root: str
-) -> Ledger:
     inventory = inventory_.read(root, devices=False)
+    return claimed(libvirt.records(), conf, inventory)
+
+
+def claimed(
+    records: Sequence[Record], conf: 'cfg.ConfigOpts', inventory: Inventory
+) -> Ledger:
+    """Return who holds what, of what libvirt says of its domains."""
     policy = placement.policy(conf, inventory)
     return claims.read(records, inventory.online, policy.dedicated_cpus)
-
-
-def _flavor(record: Record) -> str:
-    try:
-        receipt = domain.read(record.defined or record.live or '').receipt
-    except InvalidDocument:
-        return '(receipt unreadable)'
-    return '' if receipt is None else receipt.flavor
 
 
 def site(

@@ -1,4 +1,4 @@
-"""``kvm-tuning guest``: tune, start, move and list guests of this host."""
+"""``kvm-tuning guest``: tune, start and move guests of this host."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import (
     INCOMPLETE,
     Command,
-    Lister,
     Output,
     Report,
     Section,
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from kvm_tuning.adapters.standalone import Change
-    from kvm_tuning.core.ledger import Claim
     from kvm_tuning.core.restart import Pending
 
 _PENDING = ('address', 'running', 'defined')
@@ -228,74 +226,6 @@ class GuestRepin(_OnGuest, Report):
             ),
             main=moves,
         )
-
-
-class GuestList(Lister):
-    """List who holds what of this host."""
-
-    examples = (
-        'kvm-tuning guest list',
-        'kvm-tuning guest list -f value -c guest -c pCPUs',
-    )
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        arguments.add_connect(parser)
-        return parser
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-        from kvm_tuning.adapters import connection, standalone
-
-        conf = arguments.configuration(self.app.options)
-        uri = parsed_args.connect or conf.libvirt.uri
-        with connection.open(uri, read_only=True) as libvirt:
-            holders = standalone.holders(libvirt, conf)
-        columns = (
-            'guest',
-            'state',
-            'flavor',
-            'pCPUs',
-            'shared',
-            'pages',
-            'memory',
-            'devices',
-        )
-        return columns, [
-            (
-                holder.name,
-                'running' if holder.running else 'defined',
-                holder.flavor,
-                *_held(holder.claims),
-            )
-            for holder in holders
-        ]
-
-
-def _held(claims: Sequence['Claim']) -> tuple[str, str, str, str, str]:
-    from kvm_tuning.core import cpuset
-
-    pages: dict[tuple[int, int], int] = {}
-    memory: dict[int, int] = {}
-    for claim in claims:
-        for key, count in claim.pages.items():
-            pages[key] = pages.get(key, 0) + count
-        for cell, kib in claim.memory_kib.items():
-            memory[cell] = memory.get(cell, 0) + kib
-    return (
-        cpuset.format({cpu for claim in claims for cpu in claim.pcpus}),
-        cpuset.format({cpu for claim in claims for cpu in claim.shared}),
-        ', '.join(
-            f'{count} of {size} KiB on cell {cell}'
-            for (cell, size), count in sorted(pages.items())
-        ),
-        ', '.join(
-            f'{kib >> 10} MiB on cell {cell}'
-            for cell, kib in sorted(memory.items())
-        ),
-        ', '.join(sorted({a for claim in claims for a in claim.devices})),
-    )
 
 
 def _change_document(change: 'Change') -> dict[str, Any]:

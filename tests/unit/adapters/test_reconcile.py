@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fixtures
 
-from kvm_tuning.adapters import reconcile, starting
+from kvm_tuning.adapters import holders, reconcile, starting
 from kvm_tuning.core.exceptions import LibvirtFailed, SettingRejected
 from kvm_tuning.host.guest_settings import Result
 from tests.fixtures.fake_host import FakeHost, FakePf
@@ -209,3 +209,15 @@ class QueueTest(ReconcileTest):
         self.event('gone', 'release')
         self.assertEqual([], self.reconcile(queue=True))
         self.assertEqual([], os.listdir(self.queue))
+
+
+class ListTest(ReconcileTest):
+    def test_vfs_threads_and_queues(self):
+        self.add('h', 100, **{'kvm:vif_queues': '2', 'kvm:iothreads': '1'})
+        found = holders.read(self.store, self.conf, self.root)
+        first, second = found
+        self.assertEqual((('eth0/0',), ('eth0/1',)), (first.vfs, second.vfs))
+        self.assertEqual({'vhost'}, set(first.threads))
+        self.assertEqual({0, 5, 8, 9}, first.threads['vhost'])
+        self.assertEqual({}, first.queues)
+        self.assertIn(2, second.queues.values())

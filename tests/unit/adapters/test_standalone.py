@@ -6,7 +6,7 @@ import fixtures
 import testtools
 
 from kvm_tuning import conf, loader
-from kvm_tuning.adapters import lock, repin, standalone, starting
+from kvm_tuning.adapters import holders, lock, repin, standalone, starting
 from kvm_tuning.core import cpuset, domain, request
 from kvm_tuning.core.documents import Flavor
 from kvm_tuning.core.exceptions import (
@@ -212,7 +212,7 @@ class ListTest(StoreTest):
         self.store.add('g')
         self.store.add('h')
         self.tune('g')
-        found = standalone.holders(self.store, self.conf, self.root)
+        found = holders.read(self.store, self.conf, self.root)
         self.assertEqual(['g', 'h'], [each.name for each in found])
         self.assertEqual(['f', ''], [each.flavor for each in found])
         self.assertEqual({6, 7}, found[0].claims[0].pcpus)

@@ -1,0 +1,131 @@
+"""The guests of this host's libvirt, and what each of them holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kvm_tuning.adapters import standalone
+from kvm_tuning.adapters.standalone import Reader
+from kvm_tuning.core import cpuset, domain
+from kvm_tuning.core.claims import Record
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.core.ledger import Claim
+from kvm_tuning.host import inventory as inventory_
+from kvm_tuning.host.guest_settings import THREADS
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+Cpus = frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A guest and what it holds."""
+
+    name: str
+    running: bool
+    #: The flavor of its receipt; '' for none.
+    flavor: str
+    claims: tuple[Claim, ...]
+    #: Its VFs as PF/index, the PF by its interface's name if it has one.
+    vfs: tuple[str, ...] = ()
+    #: Where its threads beside the vCPUs belong: ``emulator``, ``vhost``,
+    #: ``iothread 1`` ...
+    threads: Mapping[str, Cpus] = field(default_factory=dict)
+    #: Queues of its NICs and disks that have several, by MAC or target.
+    queues: Mapping[str, int] = field(default_factory=dict)
+
+
+def read(
+    libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/'
+) -> list[Holder]:
+    """Return all guests of this host, by name.
+
+    :raises LibvirtFailed: libvirt does not say.
+    """
+    records = libvirt.records()
+    inventory = inventory_.read(root)
+    found = standalone.claimed(records, conf, inventory)
+    return [
+        _holder(
+            record,
+            tuple(c for c in found.claims if c.owner == record.uuid),
+            inventory,
+        )
+        for record in records
+    ]
+
+
+def _holder(
+    record: Record, claims: tuple[Claim, ...], inventory: Inventory
+) -> Holder:
+    # What runs is what counts; a flavor may have been changed since.
+    shown = _read(record.live or record.defined or '')
+    held = [address for claim in claims for address in claim.devices]
+    return Holder(
+        record.name,
+        record.live is not None,
+        _flavor(record),
+        claims,
+        _vfs(held, inventory),
+        _threads(shown),
+        _queues(shown.current),
+    )
+
+
+def _read(xml: str) -> Domain:
+    try:
+        return domain.read(xml)
+    except InvalidDocument:
+        return domain.read_without_receipt(xml)
+
+
+def _flavor(record: Record) -> str:
+    try:
+        receipt = domain.read(record.defined or record.live or '').receipt
+    except InvalidDocument:
+        return '(receipt unreadable)'
+    return '' if receipt is None else receipt.flavor
+
+
+def _vfs(held: Sequence[str], inventory: Inventory) -> tuple[str, ...]:
+    nics = [name.removeprefix('nic/') for name in held if '/' in name]
+    found = []
+    for pf, index in sorted(inventory.vfs(held, nics)):
+        names = (
+            inventory.device[pf].interfaces if pf in inventory.device else ()
+        )
+        found.append(f'{names[0] if names else pf}/{index}')
+    return tuple(found)
+
+
+def _threads(shown: Domain) -> dict[str, Cpus]:
+    guest = shown.current
+    found: dict[str, Cpus] = {}
+    if guest.emulator_pin is not None:
+        found['emulator'] = guest.emulator_pin
+    for number, cpus in sorted(guest.iothread_pins.items()):
+        found[f'iothread {number}'] = cpus
+    settings = () if shown.receipt is None else shown.receipt.settings
+    for setting in settings:
+        if setting.kind == THREADS:
+            try:
+                found[setting.name] = cpuset.parse(setting.value)
+            except ValueError:
+                # Somebody has edited the receipt: the audit says so.
+                continue
+    return found
+
+
+def _queues(guest: Guest) -> dict[str, int]:
+    named = [(nic.mac or '', nic.driver) for nic in guest.interfaces]
+    named += [(disk.target, disk.driver) for disk in guest.data_disks]
+    return {
+        name: int(driver['queues'])
+        for name, driver in named
+        if driver.get('queues', '').isdecimal()
+    }
