@@ -55,9 +55,11 @@ class Phase(enum.Enum):
 class Setting:
     """What must hold outside the domain XML.
 
-    ``kind`` is one of sysfs, module-parameter, kernel-argument, udev-rule,
-    thread-affinity, vf-attribute, host-mode or guest; ``name`` addresses the
-    thing within the kind.
+    ``kind`` is one of thread-affinity, vf-attribute, host-mode or guest, or
+    one of the host's (:data:`kvm_tuning.host.catalogue.KINDS`): sysfs,
+    module-parameter, running-parameter, module, module-load,
+    kernel-arguments, udev-rule, service or cpu-affinity. ``name`` addresses
+    the thing within the kind.
     """
 
     kind: str
