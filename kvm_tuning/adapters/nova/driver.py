@@ -38,13 +38,18 @@ CONF = nova.conf.CONF
 
 _T = TypeVar('_T')
 
+# Filled when Nova has been found to fit: it does not change as we run.
+_checked: list[bool] = []
+
 
 class KvmTuningDriver(driver.LibvirtDriver):
     """See the module."""
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         """Refuse to start where Nova or the configuration does not fit."""
-        signatures.check()
+        if not _checked:
+            signatures.check()
+            _checked.append(True)
         super().__init__(virtapi, read_only)
         self._kvm_tuning = tuning.load(self._host)
         self.vif_driver = vif.VifDriver(self._host)
@@ -122,7 +127,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
 
         self._kvm_tuning_plug(
             instance,
-            instance.image_meta,
+            None,
             lambda: super(KvmTuningDriver, self).attach_volume(
                 context,
                 connection_info,
@@ -154,7 +159,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
 
         self._kvm_tuning_plug(
             instance,
-            instance.image_meta,
+            None,
             lambda: super(KvmTuningDriver, self).swap_volume(
                 context,
                 old_connection_info,
@@ -191,15 +196,19 @@ class KvmTuningDriver(driver.LibvirtDriver):
     ) -> _T:
         """Call ``plug`` so that the device it makes is tuned.
 
+        :param image_meta: None: the instance's own.
         :param undo: takes back what Nova has done before it made the device.
         :param failed: makes Nova's exception of why the device cannot be as
             is asked.
         """
-        if not self._kvm_tuning.reader.asks(instance.flavor):
+        if not self._kvm_tuning.asked(instance):
             return plug()
         guest = self._host.get_guest(instance)
         where = devices.Plug(
-            self._kvm_tuning, instance, image_meta, guest.get_xml_desc()
+            self._kvm_tuning,
+            instance,
+            image_meta or instance.image_meta,
+            guest.get_xml_desc(),
         )
         try:
             with devices.into(where):
@@ -214,7 +223,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return done
 
     def _kvm_tuning_record(self, instance: Any) -> None:
-        if not self._kvm_tuning.reader.asks(instance.flavor):
+        if not self._kvm_tuning.asked(instance):
             return
         try:
             guest = self._host.get_guest(instance)
@@ -260,15 +269,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
             block_migration,
             block_device_info,
         )
-        if not self._kvm_tuning.reader.asks(instance.flavor):
-            return
-        with contextlib.suppress(exception.InstanceNotFound):
-            receipts.moved(
-                self._kvm_tuning,
-                self._host,
-                instance,
-                self._host.get_guest(instance),
-            )
+        receipts.moved(self._kvm_tuning, self._host, instance)
 
     # Placement and the scheduler
 

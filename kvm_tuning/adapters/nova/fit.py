@@ -95,6 +95,10 @@ def search(
         pci_requests,
         pci_stats,
     )
+    quick = problem.quick()
+    if quick is not None:
+        line, column = quick
+        return Found(problem, [line], (column,))
     lines = problem.lines()
     judge = _judge(
         problem, host_topology, provider_mapping, pci_requests, pci_stats
@@ -120,9 +124,7 @@ def _judge(
     pci_stats: Any,
 ) -> Judge | None:
     """Return who decides about a set of host cells; None: nobody does."""
-    limits, network = problem.limits, None
-    if limits and 'network_metadata' in limits:
-        network = limits.network_metadata
+    network = problem.limits_network
     pci = bool(pci_requests and pci_stats)
     if not network and not pci:
         return None

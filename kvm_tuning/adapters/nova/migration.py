@@ -31,6 +31,12 @@ class Source:
     def __init__(self, guest: Any) -> None:
         self._kvm_tuning_guest = guest
 
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._kvm_tuning_guest
+
+    def __hash__(self) -> int:
+        return hash(self._kvm_tuning_guest)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._kvm_tuning_guest, name)
 

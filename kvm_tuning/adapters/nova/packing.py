@@ -76,9 +76,15 @@ def _pack(
     host_cell: Any, instance_cell: Any, num_cpu_reserved: int = 0
 ) -> Any:
     calls['_pack_instance_onto_cores'] += 1
-    if stand.checking():
+    checking = stand.checking()
+    if checking == 'count':
         return instance_cell
-    if not asked.known():
+    if (
+        checking == 'pack'
+        or not asked.known()
+        or num_cpu_reserved > 1
+        or stand.left_to_nova([host_cell], instance_cell)
+    ):
         return _stock['_pack_instance_onto_cores'](
             host_cell, instance_cell, num_cpu_reserved
         )

@@ -11,7 +11,7 @@ from kvm_tuning.adapters.nova import stand, topology
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.adapters.nova.stand import Answer, Stand
 from kvm_tuning.adapters.nova.topology import Host
-from kvm_tuning.core import packing, placement, ranking, refusal, seating
+from kvm_tuning.core import costs, packing, ranking, refusal, seating
 from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.fit import Fit, Fitter
@@ -23,17 +23,7 @@ CONF = nova.conf.CONF
 _ENTRY = 24
 
 
-def _position(what: str) -> int:
-    return next(
-        i for i, text in enumerate(placement.COST) if text.startswith(what)
-    )
-
-
-# Positions in the solver's cost of what Nova decides: how far devices are,
-# and which host cells are filled first.
-_AWAY = _position('devices away')
-_PACKED = _position('free pCPUs of its host cell')
-_FREE = (0,) * len(placement.COST)
+_FREE = (0,) * len(costs.WORDS)
 
 Rank = tuple[int, int, int, int]
 
@@ -55,7 +45,8 @@ class Line:
         self.stand = problem.stands[index]
         self.reserved = int(problem.isolated and index == 0)
         self.fits = fits
-        wants_pins = bool(self.stand.pcpuset)
+        self.by_nova = stand.left_to_nova(problem.cells, self.stand)
+        wants_pins = bool(self.stand.pcpuset) and not self.by_nova
         self.costs: list[int | None] = [
             _price(fit.cost if fit else _FREE, rank)
             if fit is not None or not wants_pins
@@ -74,6 +65,7 @@ class Line:
                 self.stand,
                 problem.limits,
                 self.reserved,
+                self.by_nova,
             )
         return found
 
@@ -133,6 +125,41 @@ class Problem:
         )
         self.fitter = Fitter(wants, self.host.site(pinned), self.host.grid)
 
+    def quick(self) -> tuple[Line, int] | None:
+        """Return the host cell of a guest of one cell, where the solver
+        alone can tell; None: it takes the long way to know.
+        """
+        if len(self.stands) > 1 or self.pci_stats or self.limits_network:
+            return None
+        one = self.stands[0]
+        if not one.pcpuset or stand.left_to_nova(self.cells, one):
+            return None
+        best, second = self.fitter.best(self.fitter.wants.cells[0])
+        if best is None:
+            return None
+        if second is not None and second.cost == best.cost:
+            # Of equals Nova goes by memory.
+            memory = {
+                cell.id: cell.avail_memory
+                for cell in self.cells
+                if cell.id in (best.row.cell, second.row.cell)
+            }
+            if len(set(memory.values())) > 1:
+                return None
+        fits = [
+            best if cell.id == best.row.cell else None for cell in self.cells
+        ]
+        line = Line(self, 0, fits, [(0, 0, 0, 0)] * len(fits))
+        (column,) = (i for i, fit in enumerate(fits) if fit is not None)
+        return (line, column) if line.answer(column).allowed else None
+
+    @property
+    def limits_network(self) -> Any:
+        """The networks whose affinity counts; None for none."""
+        if self.limits and 'network_metadata' in self.limits:
+            return self.limits.network_metadata
+        return None
+
     def lines(self) -> list[Line]:
         """Return the line of each guest cell; like cells share one."""
         fitter = self.fitter
@@ -153,7 +180,8 @@ class Problem:
         return lines
 
     def _fits(self, index: int, own_limits: bool) -> list[Fit | None]:
-        if not self.stands[index].pcpuset:
+        one = self.stands[index]
+        if not one.pcpuset or stand.left_to_nova(self.cells, one):
             return [None] * len(self.cells)
         fits = self.fitter.fits(self.fitter.wants.cells[index], own_limits)
         rows = self.host.rows
@@ -174,7 +202,9 @@ class Problem:
         for column in first.cheapest():
             chosen.append(column)
             if len(chosen) == len(lines):
-                return sorted(chosen)
+                # Where a guest needs every host cell, Nova has no order.
+                every = len(chosen) == len(self.cells)
+                return sorted(chosen) if every else chosen
         return None
 
     def seatings(self, lines: list[Line]) -> Iterator[Sequence[int]]:
@@ -186,13 +216,20 @@ class Problem:
                 yield (column,)
             return
         columns = len(self.cells)
-        # Of equals the guest's cells keep the order of the host's.
+        order = [0] * columns
+        for place, column in enumerate(
+            sorted(range(columns), key=lambda c: (lines[0].costs[c] or 0, c))
+            if columns > len(lines)
+            else range(columns)
+        ):
+            order[column] = place
+        # Of equals the first guest cell has the best host cell.
         yield from ranking.assignments(
             [
                 [
                     None
                     if cost is None
-                    else cost * columns**3 + (columns - row) * column
+                    else cost * columns**3 + (columns - row) * order[column]
                     for column, cost in enumerate(line.allowed())
                 ]
                 for row, line in enumerate(lines)
@@ -212,10 +249,13 @@ class Problem:
             cells, lines, columns, pins, strict=True
         ):
             cell.id = self.cells[column].id
-            pagesize = line.answer(column).pagesize
-            if pagesize is not None:
-                cell.pagesize = pagesize
-            if found is not None:
+            answer = line.answer(column)
+            if answer.pagesize is not None:
+                cell.pagesize = answer.pagesize
+            if answer.pinning is not None:
+                cell.cpu_pinning = answer.pinning
+                cell.cpuset_reserved = answer.reserved
+            elif found is not None:
                 cell.cpu_pinning = dict(
                     zip(sorted(cell.pcpuset), found.pcpus, strict=True)
                 )
@@ -234,8 +274,8 @@ class Problem:
 
     def _ranks(self) -> list[Rank]:
         """Return how Nova would order the host cells, lower first: by
-        devices where some are wanted, by devices where none is, by pCPUs, by
-        memory.
+        devices where some are wanted, by devices where none is, by use, by
+        memory. How full of dedicated vCPUs they are is in the solver's cost.
 
         As in Nova, cells with devices come first for a guest that wants one
         and last for others, and a guest that needs every cell has no order.
@@ -246,19 +286,14 @@ class Problem:
         none = [0] * len(cells)
         devices = self._devices() if self.pci_stats else none
         sign = 1 if self.pack else -1
+        used = none
         if self.stands[0].cpu_policy in (None, 'shared'):
-            used = [-sign * cell.cpu_usage for cell in cells]
-        else:
-            free, rows = self.fitter.stock.row_free, self.host.rows
-            used = [
-                sign * (free[rows[cell.id]] if cell.id in rows else 0)
-                for cell in cells
-            ]
+            used = _raised([-sign * cell.cpu_usage for cell in cells])
         return list(
             zip(
                 _raised([-d for d in devices]) if self.pci_requests else none,
                 none if self.pci_requests else _raised(devices),
-                _raised(used),
+                used,
                 _raised([sign * cell.avail_memory for cell in cells]),
                 strict=True,
             )
@@ -299,12 +334,11 @@ def _price(cost: tuple[int, ...], rank: Rank) -> int:
     wanted, unwanted, used, memory = rank
     number = 0
     for position, entry in enumerate(cost):
-        if position == _PACKED:
-            for own in (unwanted, used, memory):
-                number = number << _ENTRY | own
-            continue
-        number = number << _ENTRY | (wanted if position == _AWAY else entry)
-    return number
+        if position == costs.DOMAINS:
+            number = number << _ENTRY | unwanted
+        own = wanted if position == costs.AWAY else entry
+        number = number << _ENTRY | own
+    return (number << _ENTRY | used) << _ENTRY | memory
 
 
 def _raised(values: list[int]) -> list[int]:

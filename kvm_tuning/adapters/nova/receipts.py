@@ -31,15 +31,16 @@ def record(tuning: Tuning, instance: Any, guest: Any) -> None:
         _told(instance, error)
 
 
-def moved(tuning: Tuning, host: Any, instance: Any, guest: Any) -> None:
+def moved(tuning: Tuning, host: Any, instance: Any) -> None:
     """Plan a guest again that has come from another host: its helper
     threads, its definition and its receipt, live and persistent.
 
     A failure is logged and left to the audit: the guest has arrived.
     """
-    if not tuning.reader.asks(instance.flavor):
-        return
     try:
+        if not tuning.asked(instance):
+            return
+        guest = host.get_guest(instance)
         made = tuning.xml(instance, instance.image_meta, _definition(guest))
         host.write_instance_config(made)
         _set(guest, made, _AFFECT_LIVE)
@@ -85,21 +86,28 @@ def reconcile(host: Any) -> None:
     """See, when nova-compute starts, that the receipts of this host's guests
     can be read, and say which guests have them.
     """
-    for guest in host.list_guests(only_running=False):
-        try:
-            found = domain.read(guest.get_xml_desc())
-        except Exception as error:
-            LOG.warning('guest %s: %s', guest.uuid, error)
-            continue
-        if found.receipt is None:
-            continue
-        pins = [cpuset.format(c) for c in found.current.pins.values()]
-        LOG.info(
-            'guest %s is tuned as flavor %s asks; its vCPUs are on %s',
-            guest.uuid,
-            found.receipt.flavor,
-            ' '.join(pins) or 'any pCPU',
-        )
+    try:
+        for guest in host.list_guests(only_running=False):
+            _say(guest)
+    except Exception as error:
+        LOG.warning('the guests of this host cannot be listed: %s', error)
+
+
+def _say(guest: Any) -> None:
+    try:
+        found = domain.read(guest.get_xml_desc())
+    except Exception as error:
+        LOG.warning('guest %s: %s', guest.uuid, error)
+        return
+    if found.receipt is None:
+        return
+    pins = [cpuset.format(c) for c in found.current.pins.values()]
+    LOG.info(
+        'guest %s is tuned as flavor %s asks; its vCPUs are on %s',
+        guest.uuid,
+        found.receipt.flavor,
+        ' '.join(pins) or 'any pCPU',
+    )
 
 
 def _told(instance: Any, error: Exception) -> None:

@@ -59,7 +59,7 @@ def reader(profiles: Mapping[str, Texts], defaults: Texts) -> Reader:
 
 
 def _specs(flavor: Any) -> Texts:
-    if 'extra_specs' not in flavor:
+    if flavor is None or 'extra_specs' not in flavor:
         return {}
     specs: Texts = flavor.extra_specs or {}
     return specs

@@ -1,6 +1,6 @@
 """One guest cell, and Nova's word on which host cells may hold it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -9,8 +9,8 @@ from nova.virt import hardware
 
 from kvm_tuning.core.demands import ThreadPolicy
 
-# Set while Nova's pair check runs, which packs pCPUs: that is the solver's.
-_checking: ContextVar[bool] = ContextVar('checking', default=False)
+# Set while Nova's pair check runs, which would pack pCPUs, too.
+_checking: ContextVar[str | None] = ContextVar('checking', default=None)
 
 
 class Stand:
@@ -19,19 +19,26 @@ class Stand:
     """
 
     def __init__(self, cell: Any) -> None:
-        self.id = cell.id
+        self.id = cell.id if 'id' in cell else -1
         self.cpuset = cell.cpuset
         self.pcpuset = cell.pcpuset
-        self.memory = cell.memory
+        self.memory = cell.memory if 'memory' in cell else 0
         self.pagesize = cell.pagesize if 'pagesize' in cell else None
         self.cpu_policy = cell.cpu_policy
         self.cpu_thread_policy = cell.cpu_thread_policy
+        #: What Nova's own packing gives it.
+        self.cpu_pinning: Any = None
+        self.cpuset_reserved: Any = None
 
     def __contains__(self, name: str) -> bool:
         return hasattr(self, name)
 
     def __len__(self) -> int:
         return len(self.cpuset) + len(self.pcpuset)
+
+    def pin_vcpus(self, *pairs: tuple[int, int]) -> None:
+        """Take pins, as an ``InstanceNUMACell`` does."""
+        self.cpu_pinning = dict(pairs)
 
     @property
     def total_cpus(self) -> Any:
@@ -58,52 +65,74 @@ class Stand:
 class Answer:
     """What Nova says to one guest cell on one host cell."""
 
-    __slots__ = ('allowed', 'pagesize')
+    __slots__ = ('allowed', 'pagesize', 'pinning', 'reserved')
 
-    def __init__(self, allowed: bool, pagesize: int | None = None) -> None:
+    def __init__(
+        self,
+        allowed: bool,
+        pagesize: int | None = None,
+        pinning: dict[int, int] | None = None,
+        reserved: set[int] | None = None,
+    ) -> None:
         self.allowed = allowed
         self.pagesize = pagesize
+        #: Where Nova has packed, too.
+        self.pinning = pinning
+        self.reserved = reserved
 
 
 NO = Answer(False)
 
 
-def ask(cell: Any, stand: Stand, limits: Any, reserved: int) -> Answer:
+def ask(
+    cell: Any, stand: Stand, limits: Any, reserved: int, pack: bool = False
+) -> Answer:
     """Ask Nova's ``_numa_fit_instance_cell`` about pages, memory, limits and
-    the number of pCPUs; which pCPUs is not its business here.
+    the number of pCPUs; which pCPUs only with ``pack``.
     """
     if not threads_allow(cell, stand):
         return NO
     size, number = stand.pagesize, stand.id
-    token = _checking.set(True)
+    token = _checking.set('pack' if pack else 'count')
     try:
         found = hardware._numa_fit_instance_cell(cell, stand, limits, reserved)
-        return NO if found is None else Answer(True, stand.pagesize)
+        if found is None:
+            return NO
+        return Answer(
+            True, stand.pagesize, stand.cpu_pinning, stand.cpuset_reserved
+        )
     except exception.MemoryPageSizeNotSupported:
         return NO
     finally:
         _checking.reset(token)
         stand.pagesize, stand.id = size, number
+        stand.cpu_pinning = stand.cpuset_reserved = None
 
 
-def checking() -> bool:
-    """Return whether Nova is being asked for the fit at the moment."""
+def checking() -> str | None:
+    """Return how Nova is being asked at the moment: ``count`` or ``pack``."""
     return _checking.get()
 
 
 def threads_allow(cell: Any, stand: Stand) -> bool:
-    """Return whether Nova's thread policies allow a host cell.
-
-    ``require`` needs SMT. ``isolate`` is refused on a host with SMT, unless
-    its pCPUs are both dedicated and shared (Nova's bug 1889633).
+    """Return whether the guest's thread policy allows a host cell: what
+    ``require`` requires is SMT.
     """
-    policy = stand.cpu_thread_policy
-    if not stand.pcpuset or policy not in ('require', 'isolate'):
+    if not stand.pcpuset or stand.cpu_thread_policy != 'require':
         return True
-    threads = max(map(len, cell.siblings), default=1)
-    if policy == 'require':
-        return threads > 1
-    return threads == 1 or bool(cell.pcpuset == cell.cpuset)
+    return max(map(len, cell.siblings), default=1) > 1
+
+
+def left_to_nova(cells: Iterable[Any], stand: Stand) -> bool:
+    """Return whether Nova packs a guest cell itself: ``isolate`` with SMT,
+    which only hosts of the old ``vcpu_pin_set`` allow, has rules of its own
+    for cores that are not whole.
+    """
+    return (
+        stand.cpu_thread_policy == 'isolate'
+        and bool(stand.pcpuset)
+        and any(max(map(len, c.siblings), default=1) > 1 for c in cells)
+    )
 
 
 def seated(stands: list[Stand], ids: Iterator[int]) -> list[Stand]:

@@ -1,9 +1,8 @@
 """Plans Nova's guests and writes the plans into their XML."""
 
 from dataclasses import dataclass, replace
+import functools
 from typing import Any
-
-from lxml import etree
 
 from kvm_tuning import conf
 from kvm_tuning.adapters.nova import request as request_
@@ -13,7 +12,6 @@ from kvm_tuning.adapters.nova.site import Host
 from kvm_tuning.conf import defaults
 from kvm_tuning.core import domain, plan
 from kvm_tuning.core.effects import Absent, Element
-from kvm_tuning.core.exceptions import HookFailed, KvmTuningError
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.site import Site
@@ -37,10 +35,14 @@ class Tuning:
 
         :raises KvmTuningError: it cannot be as is asked.
         """
-        if not self.reader.asks(instance.flavor):
+        if not self.asked(instance):
             return xml
         found = domain.read(xml)
         return domain.tune(found, self.plan(instance, image_meta, found.guest))
+
+    def asked(self, instance: Any) -> bool:
+        """Return whether anything of ours is asked of an instance."""
+        return self.reader.asks(getattr(instance, 'flavor', None))
 
     def plan(
         self,
@@ -99,16 +101,23 @@ def load(libvirt: Any) -> Tuning:
     :raises KvmTuningError: its configuration makes no sense, or a hook is
         broken.
     """
+    return Tuning(reader(), Host(libvirt))
+
+
+@functools.cache
+def reader() -> Reader:
+    """Return the reader of this process: configuration and hooks are read
+    once, when nova-compute starts.
+
+    :raises KvmTuningError: as :func:`load`.
+    """
     options = conf.load()
     without = request_.reader({}, {})
     found = profiles.read(without.knobs, options.defaults.profiles_dir)
-    return Tuning(
-        replace(
-            without,
-            profiles=profiles.texts(found.values()),
-            defaults=defaults.knobs(options),
-        ),
-        Host(libvirt),
+    return replace(
+        without,
+        profiles=profiles.texts(found.values()),
+        defaults=defaults.knobs(options),
     )
 
 
@@ -120,18 +129,3 @@ def effects_below(made: Plan, path: str) -> list[Element | Absent]:
         if isinstance(effect, Element | Absent)
         and effect.path.startswith(path + '/')
     ]
-
-
-def parse(xml: str) -> etree._Element:
-    """Return the root of a domain's XML.
-
-    :raises InvalidDocument: it is none.
-    """
-    return domain.read_without_receipt(xml).root
-
-
-def wrapped(error: Exception) -> KvmTuningError:
-    """Return ``error`` as one of ours."""
-    if isinstance(error, KvmTuningError):
-        return error
-    return HookFailed(f'{type(error).__name__}: {error}')

@@ -1,0 +1,59 @@
+"""Nova's hosts as its scheduler sees them, with what their stats tell."""
+
+import contextlib
+import functools
+from typing import Any
+
+from nova.scheduler import host_manager
+
+from kvm_tuning.adapters.nova import asked, packing, signatures, stats
+from kvm_tuning.adapters.nova.asked import Asking
+
+_NAME = '_locked_consume_from_request'
+
+#: How often the wrapper was called.
+calls = {_NAME: 0}
+
+_stock: list[Any] = []
+
+
+def asking(host_state: Any, spec: Any) -> Asking | None:
+    """Return what a guest asks of a host; None for a host without the
+    extension, which keeps Nova's own answer.
+    """
+    known = stats.read(host_state.stats or {})
+    if known is None:
+        return None
+    domains, preferred = known
+    flavor = spec.flavor
+    specs = flavor.extra_specs if 'extra_specs' in flavor else {}
+    return Asking(domains, asked.locality(specs or {}, preferred))
+
+
+def install() -> None:
+    """Let this scheduler answer as the claims of its hosts will.
+
+    :raises Unsupported: this Nova is not one that we work with.
+    """
+    signatures.check(signatures.SCHEDULER)
+    packing.install()
+    if _stock:
+        return
+    original = getattr(host_manager.HostState, _NAME)
+    _stock.append(original)
+
+    @functools.wraps(original)
+    def consume(self: Any, spec_obj: Any) -> Any:
+        calls[_NAME] += 1
+        what = asking(self, spec_obj)
+        with asked.asking(what) if what else contextlib.nullcontext():
+            return original(self, spec_obj)
+
+    setattr(host_manager.HostState, _NAME, consume)
+
+
+def uninstall() -> None:
+    """Let Nova's scheduler be Nova's again."""
+    packing.uninstall()
+    if _stock:
+        setattr(host_manager.HostState, _NAME, _stock.pop())

@@ -1,0 +1,79 @@
+"""The scheduler's NUMA filter with the solver's answer.
+
+In nova.conf of nova-scheduler, instead of ``NUMATopologyFilter``::
+
+    [filter_scheduler]
+    available_filters = nova.scheduler.filters.all_filters
+    available_filters = \
+kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter
+    enabled_filters = ...,KvmTuningFilter
+
+It asks hosts with the extension what their claims will be asked, without the
+search through all permutations and without changing the request; hosts
+without it are asked as ever.
+"""
+
+import logging
+from typing import Any
+
+from nova import objects
+from nova.scheduler.filters import numa_topology_filter
+
+from kvm_tuning.adapters.nova import asked, fit, hosts
+
+LOG = logging.getLogger(__name__)
+
+
+class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
+    """See the module."""
+
+    def __init__(self) -> None:
+        """Install the same answer for the rest of the scheduler."""
+        super().__init__()
+        hosts.install()
+
+    def host_passes(self, host_state: Any, spec_obj: Any) -> bool:
+        """Return whether the guest fits on the host."""
+        what = hosts.asking(host_state, spec_obj)
+        wanted, there = spec_obj.numa_topology, host_state.numa_topology
+        if what is None or not wanted or not there:
+            return bool(super().host_passes(host_state, spec_obj))
+        if not self._satisfies_cpu_policy(
+            host_state, spec_obj.flavor.extra_specs, spec_obj.image.properties
+        ):
+            return False
+        limits = _limits(host_state, spec_obj)
+        requests = spec_obj.pci_requests
+        requests = requests.requests if requests else None
+
+        def fits(candidate: Any) -> bool:
+            found = fit.search(
+                there,
+                wanted,
+                candidate['mappings'],
+                limits,
+                requests,
+                host_state.pci_stats,
+            )
+            return found is not None
+
+        with asked.asking(what):
+            if not self.filter_candidates(host_state, fits):
+                LOG.debug(
+                    'host %s has no room for the cells of instance %s',
+                    host_state.host,
+                    spec_obj.instance_uuid,
+                )
+                return False
+        host_state.limits['numa_topology'] = limits
+        return True
+
+
+def _limits(host_state: Any, spec_obj: Any) -> Any:
+    limits = objects.NUMATopologyLimits(
+        cpu_allocation_ratio=host_state.cpu_allocation_ratio,
+        ram_allocation_ratio=host_state.ram_allocation_ratio,
+    )
+    if 'network_metadata' in spec_obj and spec_obj.network_metadata:
+        limits.network_metadata = spec_obj.network_metadata
+    return limits
