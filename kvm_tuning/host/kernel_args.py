@@ -38,7 +38,9 @@ ENTRIES = 'boot/loader/entries'
 CMDLINE = 'etc/kernel/cmdline'
 
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
-_VARIABLE = 'GRUB_CMDLINE_LINUX'
+# Of the two variables, this one comes last on the line, and is not used for
+# recovery entries (GRUB's manual, Simple configuration).
+_VARIABLE = 'GRUB_CMDLINE_LINUX_DEFAULT'
 _STALE = ' (not in the menu yet)'
 # Our file while the menu is made without it: were it gone at once, nobody
 # could see that the menu is a former one.

@@ -167,7 +167,10 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     for entry in plan.mends:
         _mend(hands, entry, outcome)
     made: list[tuple[Goal, Value]] = []
+    refused = {c.goal.address for c in plan.changes if c.route.refusals}
     for goal in plan.goals:
+        if goal.address in refused:
+            continue
         found = hands.read(goal.address)
         try:
             if change.make(hands, goal):
