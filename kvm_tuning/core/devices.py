@@ -35,9 +35,6 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
     is held; and no function is of which a guest has the NIC for itself, by
     macvtap.
     """
-    demands = list(demands)
-    if not demands:
-        return []
     inventory, held = site.inventory, _held(site)
     return [
         Offer(

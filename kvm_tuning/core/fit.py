@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from kvm_tuning.core import costs, packing, pages, sharing, stock
-from kvm_tuning.core.demands import CellDemand, Locality, Pool
+from kvm_tuning.core.demands import CellDemand, Locality, Pool, ThreadPolicy
 from kvm_tuning.core.grid import Grid, Row
 from kvm_tuning.core.packing import Ask, Packing
 from kvm_tuning.core.pages import Pages
@@ -42,6 +42,7 @@ class Fit(NamedTuple):
     pages: Pages
     #: Where its shared vCPUs float.
     floats: Float | None
+    ask: Ask
 
 
 class Fitter:
@@ -56,14 +57,19 @@ class Fitter:
         self._strict = wants.strict
         self._l3 = wants.l3
         self._spread = not site.policy.pack_cells
-        self._l3_promise = wants.pool(Pool.L3, True)
-        self._l3_wish = wants.pool(Pool.L3, False)
-        # Pools that are empty in a host cell without any shared pCPU. Where an
-        # L3 domain has one, its cell has one.
-        self._numa_promise = not self._l3_promise and wants.pool(
-            Pool.NUMA, True
-        )
-        self._numa_wish = not self._l3_wish and wants.pool(Pool.NUMA, False)
+        self._l3_promise = self._l3_wish = False
+        self._numa_promise = self._numa_wish = False
+        if wants.pools:
+            self._l3_promise = wants.pool(Pool.L3, True)
+            self._l3_wish = wants.pool(Pool.L3, False)
+            # Pools that are empty in a host cell without any shared pCPU.
+            # Where an L3 domain has one, its cell has one.
+            self._numa_promise = not self._l3_promise and wants.pool(
+                Pool.NUMA, True
+            )
+            self._numa_wish = not self._l3_wish and wants.pool(
+                Pool.NUMA, False
+            )
         # See costs.DOMAINS.
         narrow = grid.narrow and not self._spread
         self._weight = max(1, grid.widest // 2) if narrow else 1
@@ -85,18 +91,23 @@ class Fitter:
 
         None: the row could not hold it with nobody else there.
         """
-        key = 'fewest', ask.vcpus, ask.policy, ask.emulator
+        return self._fewest(ask)[0]
+
+    def _fewest(self, ask: Ask) -> tuple[list[int | None], int]:
+        """As :meth:`fewest`, and the fewest of all."""
         derived = self.grid.derived
-        found = derived.get(key)
+        found = derived.get(ask)
         if found is None:
             hardware = stock.empty(self.grid)
             every = self.kinds[-1].mask
-            found = derived[key] = [
+            rows = [
                 packing.fewest_empty(hardware, row, ask, every)
                 if hardware.room(row, ask.policy) >= ask.vcpus + ask.emulator
                 else None
                 for row in self.grid.rows
             ]
+            least = min([n for n in rows if n is not None], default=0)
+            found = derived[ask] = rows, least
         return found  # type: ignore[return-value]
 
     def fits(
@@ -108,8 +119,7 @@ class Fitter:
             right when the guest's cells cannot all have the best rows.
         """
         ask = self.ask(cell)
-        limits = self.fewest(ask)
-        best = min([n for n in limits if n is not None], default=0)
+        limits, best = self._fewest(ask)
         return [
             None
             if limit is None
@@ -120,14 +130,13 @@ class Fitter:
     def best(self, cell: CellDemand) -> tuple[Fit | None, Fit | None]:
         """Return the cheapest fit on any row, and one that lost to it."""
         ask = self.ask(cell)
-        limits = self.fewest(ask)
-        least = min([n for n in limits if n is not None], default=0)
+        limits, least = self._fewest(ask)
         best = second = None
         rows: Sequence[Row] = self.grid.rows
         free = self._row_free
         if free is not None:
-            order = sorted(zip(free, range(len(rows)), strict=True))
-            rows = [rows[index] for _, index in order]
+            order = sorted(range(len(free)), key=free.__getitem__)
+            rows = [rows[index] for index in order]
         for row in rows:
             if limits[row.index] is None:
                 continue
@@ -157,7 +166,12 @@ class Fitter:
         self, cell: CellDemand, ask: Ask, row: Row, fewest: int
     ) -> Fit | None:
         """Return the cheapest fit on one row."""
-        if self.stock.room(row, ask.policy) < ask.vcpus + ask.emulator:
+        free = (
+            self.stock.room(row, ask.policy)
+            if ask.policy is ThreadPolicy.ISOLATE
+            else self.stock.row_free[row.index]
+        )
+        if free < ask.vcpus + ask.emulator:
             return None
         found = self.pages(cell, row)
         if found is None:
@@ -177,7 +191,9 @@ class Fitter:
                 row, kinds, packed, packed.spans - fewest, found, floats
             )
             if best is None or cost < best.cost:
-                best = Fit(cost, row, kinds, packed, fewest, found, floats)
+                best = Fit(
+                    cost, row, kinds, packed, fewest, found, floats, ask
+                )
         return best
 
     def _cost(

@@ -173,6 +173,8 @@ class Grid:
                 )
             )
         self.rows = tuple(made)
+        self.domain_bits = [domain.bits for domain in self.domains]
+        self.row_bits = [row.bits for row in self.rows]
         #: Threads of the largest row, and of the largest domain.
         self.largest = max([row.size for row in self.rows], default=0)
         self.widest = max([d.size for d in self.domains], default=0)

@@ -1,7 +1,7 @@
 """The dedicated vCPUs of one guest cell on the L3 domains of one host cell.
 
 A packing spans the fewest domains that can hold the vCPUs as the host cell is
-now. Of those it takes the cheapest by :class:`Cost`.
+now. Of those it takes the cheapest by :data:`Cost`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,23 +27,10 @@ class Ask(NamedTuple):
     wished: bool = False
 
 
-class Cost(NamedTuple):
-    """What compares the packings of one guest cell on one host cell."""
-
-    #: 1: a domain with shared pCPUs was promised, and there is none.
-    promise: int
-    #: 1: the emulator finds no room in the vCPUs' domains.
-    emulator: int
-    #: 1: a domain with shared pCPUs was wished for, and there is none.
-    wish: int
-    #: Domains that it does not take whole.
-    partial: int
-    #: Cores that it uses.
-    cores: int
-    #: Threads of those cores that it does not run on.
-    stranded: int
-    #: Free pCPUs of those domains before it comes.
-    free: int
+#: What compares the packings of one guest cell on one host cell, in the order
+#: of :mod:`kvm_tuning.core.costs`: PROMISES, EMULATOR, WISHES, PARTIAL, CORES,
+#: STRANDED, FREE; each is 0 or 1 up to PARTIAL.
+Cost = tuple[int, int, int, int, int, int, int]
 
 
 class Packing(NamedTuple):
@@ -64,7 +51,7 @@ class Packing(NamedTuple):
         return len(self.full) + len(self.part)
 
 
-NOTHING = Packing(Cost(0, 0, 0, 0, 0, 0, 0), (), (), 0)
+NOTHING = Packing((0, 0, 0, 0, 0, 0, 0), (), (), 0)
 
 
 def fewest(slots: Sequence[int], vcpus: int) -> int | None:
@@ -157,12 +144,15 @@ def _single(
         profile = stock.profile(ask.policy, kinds, domain)
         used, stranded = fill(profile.counts, vcpus)
         part = not profile.whole or profile.slots > vcpus
-        apart = not (plain or profile.shared)
-        cost = Cost(
-            int(promised and apart),
-            int(emulator and profile.room <= vcpus),
-            int(wished and apart),
-            int(part),
+        outside = apart = False
+        if not plain:
+            outside = emulator and profile.room <= vcpus
+            apart = not profile.shared
+        cost = (
+            +(promised and apart),
+            +outside,
+            +(wished and apart),
+            +part,
             used,
             stranded,
             profile.free,
@@ -240,7 +230,7 @@ def _rated(
             room += profile.room
             reached |= profile.shared
     return Packing(
-        Cost(
+        (
             int(ask.promised and not reached),
             int(ask.emulator and room <= ask.vcpus),
             int(ask.wished and not reached),

@@ -97,15 +97,14 @@ def _placement(fitter: Fitter, seated: Seating) -> Placement:
     unkept: list[Unkept] = []
     emulator: frozenset[int] = frozenset()
     for cell, fit in zip(wants.cells, seated.fits, strict=True):
-        ask = fitter.ask(cell)
         pins = packing.pin(
-            fitter.stock, fit.packing, ask, fit.kinds.mask, fit.row
+            fitter.stock, fit.packing, fit.ask, fit.kinds.mask, fit.row
         )
         if pins.emulator is not None:
             emulator = frozenset((pins.emulator,))
         cells.append(_cell(fitter, cell, fit, pins))
         reasons.append(_reason(cell, fit))
-        if wants.l3 and ask.vcpus:
+        if wants.l3 and cell.dedicated:
             unkept += _unkept_locality(fitter, cell, fit)
     if seated.second is not None:
         reasons.append(_runner_up(seated.cost, seated.second))

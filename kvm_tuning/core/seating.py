@@ -33,7 +33,8 @@ def seat(fitter: Fitter) -> Seating:
 
     :raises Refused: there is none; it says what was free where.
     """
-    offered = devices.offers(fitter.wants.devices, fitter.site)
+    wanted = fitter.wants.devices
+    offered = devices.offers(wanted, fitter.site) if wanted else []
     if len(fitter.wants.cells) == 1:
         return _seat_one(fitter, offered)
     return _seat_several(fitter, offered)

@@ -41,10 +41,10 @@ class Stock:
         self.free = free = grid.all & ~held
         #: Free pCPUs by domain.
         self.domain_free = [
-            (free & domain.bits).bit_count() for domain in grid.domains
+            (free & bits).bit_count() for bits in grid.domain_bits
         ]
         #: Free pCPUs by row.
-        self.row_free = [(free & row.bits).bit_count() for row in grid.rows]
+        self.row_free = [(free & bits).bit_count() for bits in grid.row_bits]
         self._at_least: list[int] | None = None
         self._isolable: int | None = None
         self._slots: dict[tuple[ThreadPolicy, int], list[int]] = {}
@@ -137,11 +137,13 @@ class Stock:
         at_least = self.at_least
         above = slots = 0
         counts = [0] * len(at_least)
-        for threads in range(len(counts) - 1, siblings, -1):
+        threads = len(at_least) - 1
+        while threads > siblings:
             count = (at_least[threads] & mask).bit_count()
             counts[threads] = count - above
             slots += threads * (count - above)
             above = count
+            threads -= 1
         whole = slots == free == domain.size
         return Profile(
             slots,
