@@ -53,7 +53,10 @@ def running(tree: Tree) -> Value:
     for line in (tree.text('proc/1/status') or '').splitlines():
         name, _colon, value = line.partition(':')
         if name == 'Cpus_allowed_list':
-            return cpuset.format(cpuset.parse(value))
+            try:
+                return cpuset.format(cpuset.parse(value))
+            except ValueError:
+                return None
     return None
 
 

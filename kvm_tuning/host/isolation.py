@@ -69,9 +69,9 @@ def read(host: Host) -> State:
     interrupts = {}
     for name in tree.names(_IRQ):
         if name.isdecimal():
-            text = tree.text(f'{_IRQ}/{name}/smp_affinity_list')
-            if text:
-                interrupts[int(name)] = cpuset.parse(text)
+            cpus = tree.cpus(f'{_IRQ}/{name}/smp_affinity_list', '')
+            if cpus:
+                interrupts[int(name)] = cpus
     return State(
         host.inventory.online,
         cpu_affinity.CpuAffinity().read(host, 'CPUAffinity'),

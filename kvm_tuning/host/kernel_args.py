@@ -65,7 +65,7 @@ class KernelArguments:
             return
         if value is None:
             raise FileNotFoundError(2, 'a boot entry is not ours', name)
-        text = (system.tree().raw(name) or b'').decode()
+        text = _whole(system.tree(), name) or ''
         system.replace(name, _with_options(name, text, value))
 
     def between(self, found: Value, target: Value) -> tuple[str, ...]:
@@ -121,8 +121,22 @@ def _write_grub(system: System, value: Value) -> None:
 
 
 def _read(host: Host, name: str) -> Value:
-    raw = host.tree.raw(name)
-    return None if raw is None else _options(name, raw.decode())
+    text = _whole(host.tree, name)
+    return None if text is None else _options(name, text)
+
+
+def _whole(tree: Tree, name: str) -> str | None:
+    """Return a file to the byte.
+
+    :raises InventoryUnreadable: it is not text.
+    """
+    raw = tree.raw(name)
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError as error:
+        raise InventoryUnreadable(
+            f'{tree.root}: {name} is not text'
+        ) from error
 
 
 def _options(name: str, text: str) -> str:

@@ -58,10 +58,13 @@ class Sysfs:
         text = host.tree.text(name)
         if text is None:
             return None
-        if name == _MASK:
-            return cpuset.format(cpuset.parse_mask(text))
-        if name.endswith('_affinity_list'):
-            return cpuset.format(cpuset.parse(text))
+        try:
+            if name == _MASK:
+                return cpuset.format(cpuset.parse_mask(text))
+            if name.endswith('_affinity_list'):
+                return cpuset.format(cpuset.parse(text))
+        except ValueError:
+            return text
         return plain(text)
 
     def write(
