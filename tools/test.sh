@@ -4,8 +4,8 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional docs. Each is a tier of its own
-# too, and so are nova, lab and cloud, which need more of a machine or of
-# time. The last line is the count of the tests: "N passed, N failed, N
+# too, and so are nova, lab, lab_smoke and cloud, which need more of a machine
+# or of time. The last line is the count of the tests: "N passed, N failed, N
 # skipped"; a tier that is no test run (a linter, the documentation) counts
 # when it fails. The exit status is 0 when nothing failed, 1 when something
 # did, 2 for an unknown tier, 3 when the set-up could not be done.
@@ -63,6 +63,16 @@ tier_functional() {
   tools/tiny-guest.sh "$cache/tiny-guest" || return 1
   run_tests ./tests/functional tools/private-libvirtd stestr run --serial
 }
+
+lab() {  # ARGUMENT...: tests on an emulated host, see tools/lab
+  system_packages lab
+  run_tests ./tests/lab python tools/lab test "$@"
+}
+
+tier_lab() { lab; }
+
+# What shows in minutes that the lab works, and the main job in it
+tier_lab_smoke() { lab --smoke; }
 
 tier_docs() {
   check sphinx-build -q -W --keep-going -b html doc/source doc/build/html

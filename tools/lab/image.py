@@ -1,0 +1,297 @@
+"""The node's disk, kernel and initramfs, made of Debian's packages.
+
+The unpacked root is also where QEMU runs from: the host's own may be too old
+to emulate igb, and nothing is installed there.
+"""
+
+import lzma
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import time
+
+from places import (
+    HERE,
+    TOP,
+    LabError,
+    digest,
+    folder,
+    is_made,
+    made,
+    say,
+    unmade,
+)
+
+SUITE = 'trixie'
+DISK_SIZE = 4 << 30
+KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+#: Seconds until the packages must be unpacked.
+UNPACK_DEADLINE = 900
+
+PACKAGES = (
+    # The system
+    'linux-image-amd64', 'initramfs-tools', 'systemd', 'systemd-sysv', 'udev',
+    'dbus', 'kmod', 'util-linux', 'procps', 'psmisc', 'e2fsprogs', 'zstd',
+    'busybox-static', 'openssh-server', 'iproute2', 'iputils-ping', 'ethtool',
+    'pciutils', 'numactl', 'nvme-cli', 'strace',
+    'grub-common', 'grub2-common', 'grub-pc-bin',
+    # The hypervisor
+    'libvirt-daemon-system', 'libvirt-daemon-driver-qemu', 'libvirt-clients',
+    'qemu-system-x86', 'qemu-utils', 'seabios', 'ipxe-qemu',
+    # What the project and its tests import, as Debian ships it
+    'python3', 'python3-pip', 'python3-libvirt', 'python3-lxml',
+    'python3-yaml', 'python3-cliff', 'python3-stevedore', 'python3-pbr',
+    'python3-oslo.config', 'python3-oslo.log', 'python3-oslo.concurrency',
+    'python3-oslo.privsep', 'python3-testtools', 'python3-fixtures',
+    'python3-pyroute2', 'python3-subunit',
+)  # fmt: skip
+
+# Slow under emulation, of no use here, or periodic: they change the host
+# under a test's feet.
+_MASKED = (
+    'apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer',
+    'e2scrub_all.timer', 'e2scrub_reap.service', 'fstrim.timer',
+    'getty@tty1.service', 'ldconfig.service', 'libvirt-guests.service',
+    'nvmefc-boot-connections.service', 'nvmf-autoconnect.service',
+    'sys-kernel-tracing.mount', 'systemd-networkd.service',
+    'systemd-networkd.socket', 'systemd-networkd-persistent-storage.service',
+    'systemd-networkd-wait-online.service', 'systemd-pcrphase.service',
+    'systemd-pcrphase-sysinit.service', 'systemd-tpm2-setup.service',
+    'systemd-tpm2-setup-early.service',
+)  # fmt: skip
+
+#: Where the tiny guest is, in the node.
+TINY_GUEST = 'var/lib/kvm-tuning-lab/tiny-guest'
+
+_INIT = """\
+#!/bin/sh
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+for module in /modules/*; do /bin/busybox insmod $module; done
+tries=0
+while [ ! -b /dev/vda ] && [ $tries -lt 600 ]; do
+  /bin/busybox sleep 0.1
+  tries=$((tries + 1))
+done
+/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /root || exec /bin/busybox sh
+for place in dev proc sys; do /bin/busybox mount -o move /$place /root/$place; done
+exec /bin/busybox switch_root /root /sbin/init
+"""  # noqa: E501
+
+
+def root() -> Path:
+    """Return the unpacked root."""
+    return folder() / 'rootfs'
+
+
+def image() -> Path:
+    """Return the folder of ``root.img``, ``vmlinuz``, ``initrd.img`` and
+    ``id_lab``, the key of the node's root.
+    """
+    return folder() / 'image'
+
+
+def stamp() -> str:
+    """Return what the image is made from."""
+    return digest(
+        [*_packages(), HERE / 'root', HERE / 'image.py',
+         TOP / 'tools/tiny-guest.sh']
+    )  # fmt: skip
+
+
+def build() -> None:
+    """Make what is missing or out of date.
+
+    :raises LabError: a step failed.
+    """
+    if is_made(image(), stamp()):
+        return
+    if os.geteuid() != 0:
+        raise LabError('the lab image is built by root')
+    _unpack()
+    unmade(image())
+    shutil.rmtree(image(), ignore_errors=True)
+    image().mkdir(parents=True)
+    _customise()
+    _tiny_guest()
+    _initrd()
+    _disk()
+    made(image(), stamp())
+    say(f'image made in {image()}')
+
+
+def tool(*command: str, **options: object) -> None:
+    """Run a command of the host.
+
+    :raises LabError: it fails; with its last words.
+    """
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )  # type: ignore[call-overload]
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip()[-2000:]
+        raise LabError(f'{command[0]} failed ({done.returncode}): {words}')
+
+
+def chroot(*command: str) -> str:
+    """Return what a command prints that runs in the unpacked root.
+
+    :raises LabError: it fails.
+    """
+    done = subprocess.run(
+        ['chroot', str(root()), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C.UTF-8'},
+    )
+    if done.returncode:
+        raise LabError(f'{" ".join(command)}: {done.stderr.strip()[-2000:]}')
+    return done.stdout
+
+
+def in_root(program: str) -> list[str]:
+    """Return the command that runs a program of the unpacked root on the
+    host, with the root's libraries and nothing installed.
+    """
+    lib = root() / 'usr/lib/x86_64-linux-gnu'
+    return [
+        str(root() / 'lib64/ld-linux-x86-64.so.2'),
+        '--library-path',
+        str(lib),
+        str(root() / 'usr/bin' / program),
+    ]
+
+
+def _packages() -> list[str]:
+    return [SUITE, *PACKAGES]
+
+
+def _mirror() -> str:
+    """Return where this machine takes Debian's packages from."""
+    done = subprocess.run(
+        ['apt-get', 'indextargets', '--format',
+         '$(REPO_URI) $(ORIGIN) $(LABEL)', 'Created-By: Packages'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        uri, _, of = line.partition(' ')
+        if of == 'Debian Debian':
+            return uri.rstrip('/')
+    raise LabError(
+        'apt has no list of Debian packages: run apt-get update, on Debian'
+    )
+
+
+def _unpack() -> None:
+    wanted = digest(_packages())
+    if is_made(root(), wanted):
+        return
+    unmade(root())
+    shutil.rmtree(root(), ignore_errors=True)
+    say(f'unpacking Debian {SUITE} from {_mirror()}')
+    source = f'deb [signed-by={KEYRING}] {_mirror()} {SUITE} main'
+    begun = time.monotonic()
+    tool(
+        'mmdebstrap', '--quiet', '--mode=root', '--variant=apt',
+        '--architectures=amd64',
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        # A frozen mirror is as good, and clocks may differ.
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        '--aptopt=Acquire::Check-Date "false"',
+        '--dpkgopt=path-exclude=/usr/share/man/*',
+        '--dpkgopt=path-exclude=/usr/share/doc/*',
+        '--dpkgopt=path-exclude=/usr/share/locale/*',
+        '--dpkgopt=force-unsafe-io',
+        f'--include={",".join(PACKAGES)}',
+        SUITE, str(root()), source,
+        timeout=UNPACK_DEADLINE,
+    )  # fmt: skip
+    made(root(), wanted)
+    say(f'unpacked in {time.monotonic() - begun:.0f} s')
+
+
+def _customise() -> None:
+    tool('cp', '-r', '--no-preserve=ownership', f'{HERE}/root/.', str(root()))
+    key = image() / 'id_lab'
+    tool('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'lab',
+         '-f', str(key))  # fmt: skip
+    ssh = root() / 'root/.ssh'
+    ssh.mkdir(mode=0o700, exist_ok=True)
+    keys = ssh / 'authorized_keys'
+    keys.write_bytes(key.with_suffix('.pub').read_bytes())
+    keys.chmod(0o600)
+    # Root has no password: the serial console is for who debugs the lab.
+    chroot('passwd', '-q', '-d', 'root')
+    chroot('systemctl', '-q', 'mask', *_MASKED)
+    chroot('systemctl', '-q', 'enable', 'ssh', 'lab-net')
+
+
+def _tiny_guest() -> None:
+    made_in = folder().parent / 'tiny-guest'
+    tool(str(TOP / 'tools/tiny-guest.sh'), str(made_in))
+    target = root() / TINY_GUEST
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in ('kernel', 'initrd'):
+        shutil.copy(made_in / name, target / name)
+    for name in ('disk0.img', 'disk1.img'):
+        with open(target / name, 'wb') as disk:
+            disk.truncate((made_in / name).stat().st_size)
+
+
+def _kernel_release() -> str:
+    (release,) = os.listdir(root() / 'usr/lib/modules')
+    return release
+
+
+def _initrd() -> None:
+    """Make an initramfs of busybox and what the root disk needs: a tenth of
+    Debian's, which is slow to unpack under emulation.
+    """
+    release = _kernel_release()
+    tree = image() / 'initrd'
+    for name in ('bin', 'dev', 'proc', 'sys', 'root', 'modules'):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(root() / 'usr/bin/busybox', tree / 'bin/busybox')
+    (tree / 'bin/sh').symlink_to('busybox')
+    listed = chroot(
+        'modprobe', '-S', release, '--show-depends', '-a', 'virtio_pci',
+        'virtio_blk', 'ext4',
+    )  # fmt: skip
+    paths = [
+        line.split()[1]
+        for line in listed.splitlines()
+        if line.startswith('insmod ')
+    ]
+    for number, path in enumerate(dict.fromkeys(paths)):
+        source = root() / path.lstrip('/')
+        content = source.read_bytes()
+        if source.suffix == '.xz':
+            content = lzma.decompress(content)
+        name = f'{number:02d}-{source.name.removesuffix(".xz")}'
+        (tree / 'modules' / name).write_bytes(content)
+    (tree / 'init').write_text(_INIT)
+    (tree / 'init').chmod(0o755)
+    tool(
+        'sh', '-c',
+        'find . | cpio -o -H newc -R 0:0 --quiet | gzip -6 >../initrd.img',
+        cwd=tree,
+    )  # fmt: skip
+    shutil.rmtree(tree)
+    shutil.copy(root() / f'boot/vmlinuz-{release}', image() / 'vmlinuz')
+
+
+def _disk() -> None:
+    disk = image() / 'root.img'
+    with open(disk, 'wb') as file:
+        file.truncate(DISK_SIZE)
+    tool(
+        'mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'root',
+        '-O', '^metadata_csum_seed',
+        '-E', 'lazy_itable_init=1,lazy_journal_init=1',
+        '-d', str(root()), str(disk),
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""The tests that run in the node, in groups that share a restore."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+import subprocess
+import sys
+import time
+from typing import BinaryIO
+
+from node import Node
+from places import TOP, LabError, folder, say
+import project
+
+#: The step that shuts the node down and boots it cold, on the same disk.
+REBOOT = 'reboot'
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tests that run one after another on one restored node.
+
+    :ivar steps: modules of ``tests/lab``, or :data:`REBOOT`
+    :ivar deadline: seconds until each step must have ended
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    deadline: int = 600
+
+
+GROUPS = (Group('smoke', ('test_smoke',), 240),)
+
+SMOKE = ('smoke',)
+
+
+def chosen(names: Sequence[str]) -> list[Group]:
+    """Return the groups of these names; all without one.
+
+    :raises LabError: there is no such group, or a module is in none.
+    """
+    known = {group.name: group for group in GROUPS}
+    steps = {step for group in GROUPS for step in group.steps}
+    modules = {path.stem for path in (TOP / 'tests/lab').glob('test_*.py')}
+    if modules != steps - {REBOOT}:
+        raise LabError(
+            f'tools/lab/suite.py and tests/lab differ: '
+            f'{", ".join(sorted(modules ^ (steps - {REBOOT})))}'
+        )
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise LabError(
+            f'no such group: {", ".join(unknown)}; there are '
+            f'{", ".join(known)}'
+        )
+    return [known[name] for name in names] if names else [*GROUPS]
+
+
+def run(node: Node, names: Sequence[str], tests: Sequence[str] = ()) -> bool:
+    """Run groups; return whether all of it has passed.
+
+    Results go through ``stestr load``, which prints them and the totals.
+
+    :param tests: run only these, named from ``tests.lab`` on
+    """
+    begun = time.monotonic()
+    groups = chosen(names)
+    lost = []
+    with subprocess.Popen(
+        [sys.executable, '-m', 'stestr', 'load'],
+        cwd=TOP,
+        stdin=subprocess.PIPE,
+    ) as report:
+        assert report.stdin is not None
+        for group in groups:
+            lost += _group(node, group, tests, report.stdin)
+        report.stdin.close()
+        report.wait()
+    for message in lost:
+        say(message)
+    say(f'{len(groups)} groups in {time.monotonic() - begun:.0f} s')
+    return report.returncode == 0 and not lost
+
+
+def _group(
+    node: Node, group: Group, tests: Sequence[str], report: BinaryIO
+) -> list[str]:
+    """Run a group, once more if the node is lost on the way.
+
+    A test that fails has failed; only what happens to the node, which is
+    emulated, is tried again.
+    """
+    stream = folder() / f'{group.name}.subunit'
+    for last in (False, True):
+        try:
+            _attempt(node, group, tests, stream)
+        except LabError as error:
+            say(f'{group.name}: {error}')
+            if not last:
+                continue
+            report.write(stream.read_bytes())
+            return [f'{group.name} was not finished: {error}']
+        break
+    report.write(stream.read_bytes())
+    report.flush()
+    return []
+
+
+def _attempt(
+    node: Node, group: Group, tests: Sequence[str], stream: Path
+) -> None:
+    node.start()
+    project.install(node)
+    with open(stream, 'wb') as out:
+        for step in group.steps:
+            begun = time.monotonic()
+            if step == REBOOT:
+                node.reboot()
+                continue
+            run_module(node, step, tests, out, group.deadline)
+            out.flush()
+            say(f'{step}: {time.monotonic() - begun:.0f} s')
+
+
+def run_module(
+    node: Node,
+    module: str,
+    tests: Sequence[str],
+    out: BinaryIO,
+    deadline: int,
+) -> None:
+    """Run a module's tests in the node; their subunit stream goes to ``out``.
+
+    :raises LabError: the node is lost, or the deadline is over.
+    """
+    chosen_tests = [
+        f'tests.lab.{test}'
+        for test in tests
+        if test == module or test.startswith(module + '.')
+    ] or [f'tests.lab.{module}']
+    node.run(
+        f'{project.ENVIRONMENT} timeout -k 10 {deadline} '
+        f'{project.VENV}/bin/python -m subunit.run {" ".join(chosen_tests)}',
+        timeout=deadline + 30,
+        stdout=out,
+        check=False,
+    )
+    if node.pid() is None:
+        raise LabError('QEMU ended')
+    node.run('true', timeout=30)
