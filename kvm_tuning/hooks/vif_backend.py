@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core.effects import Element
+from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placed import Placement
@@ -49,3 +49,9 @@ class VifBackend(Hook):
                 return
         for nic in guest.virtio_nics:
             yield Element(f'{nic.path}/driver', {'name': str(asked.value)})
+        if not guest.virtio_nics:
+            yield Consequence(
+                'no-virtio-nic',
+                'operator',
+                f'{asked}: the guest has no virtio NIC, nothing to do',
+            )
