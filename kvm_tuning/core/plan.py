@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
+from kvm_tuning.core import consequences as consequences_
 from kvm_tuning.core import device_models, given, paths
 from kvm_tuning.core import placement as placement_
 from kvm_tuning.core.demands import CellDemand, Demand
@@ -131,12 +132,14 @@ def make(
             else:
                 effects.append(item)
                 owners.append(hook.name)
+    merged = _merge(effects, owners)
+    consequences += consequences_.resize(request, placement, merged)
     return Plan(
         request=request,
         guest=guest,
         demands=tuple(demands),
         placement=placement,
-        effects=_merge(effects, owners),
+        effects=merged,
         claim=_claim(guest, placement, demands, held),
         consequences=tuple(dict.fromkeys(consequences)),
         unkept=tuple(unkept),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core.consequences import not_migratable
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Disk, Guest
@@ -69,11 +70,9 @@ class DiskIo(Hook):
                 'data and can corrupt file systems',
             )
         if cache.value not in DIRECT:
-            yield Consequence(
-                'not-migratable',
-                'operator',
+            yield not_migratable(
                 f'libvirt refuses to live-migrate a guest with disk cache '
-                f'{cache.value} on shared storage',
+                f'{cache.value} on shared storage'
             )
 
     def effects(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core.consequences import host_unreachable, not_migratable
 from kvm_tuning.core.effects import Consequence, Element, Hold
 from kvm_tuning.core.exceptions import ConflictingKnobs, Exhausted
 from kvm_tuning.core.guest import Guest, Interface
@@ -54,12 +55,9 @@ class Macvtap(Hook):
             yield Element(f'{nic.path}/source', {'mode': str(asked.value)})
             if asked.value == 'passthrough':
                 yield Hold(f'nic/{nic.source.get("dev", "")}')
-        names = ', '.join(sorted({nic.source.get('dev', '') for nic in nics}))
-        yield Consequence(
-            'host-unreachable',
-            'tenant',
-            f'host and guest cannot talk to each other over {names}',
-        )
+        devices = {nic.source.get('dev', '') for nic in nics}
+        names = ', '.join(sorted(devices))
+        yield host_unreachable(devices)
         if request.value('os_type') == 'windows':
             yield Consequence(
                 'windows-macvtap',
@@ -67,11 +65,9 @@ class Macvtap(Hook):
                 'Windows guests change MAC filters in ways that macvtap '
                 'passes on only with trustGuestRxFilters',
             )
-        yield Consequence(
-            'not-migratable',
-            'operator',
+        yield not_migratable(
             f'migration needs a NIC called {names} on the other host, and '
-            f'connections break',
+            f'connections break'
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from kvm_tuning.core.consequences import not_migratable
 from kvm_tuning.core.demands import Affinity, Demand, DeviceDemand
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import (
@@ -55,10 +56,8 @@ class PciDevices(Hook):
                     f'{asked}: alias {alias!r} is not configured; aliases '
                     f'here: {known} ([pci] alias)'
                 )
-        yield Consequence(
-            'not-migratable',
-            'operator',
-            'a guest that drives a device of the host cannot be live-migrated',
+        yield not_migratable(
+            'a guest that drives a device of the host cannot be live-migrated'
         )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:

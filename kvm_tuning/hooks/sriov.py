@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 import hashlib
 
+from kvm_tuning.core.consequences import host_unreachable, not_migratable
 from kvm_tuning.core.demands import Affinity, Demand, DeviceDemand
 from kvm_tuning.core.effects import (
     Consequence,
@@ -101,10 +102,8 @@ class Sriov(Hook):
             if asked is not None and not count:
                 yield ConflictingKnobs(f'{asked} needs {VFS}, too')
         if count and request.value(ATTACHMENT) != 'macvtap':
-            yield Consequence(
-                'not-migratable',
-                'operator',
-                'a guest that drives a VF cannot be live-migrated',
+            yield not_migratable(
+                'a guest that drives a VF cannot be live-migrated'
             )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
@@ -188,11 +187,10 @@ def _macvtap(
     )
     yield Element(f'{path}/model', {'type': 'virtio'}, make=True)
     yield from _vlan(request, path)
-    yield Consequence(
-        'host-unreachable',
-        'tenant',
-        f'host and guest cannot talk to each other over '
-        f'{device.interfaces[0]}',
+    yield host_unreachable([device.interfaces[0]])
+    yield not_migratable(
+        f'migration needs a VF called {device.interfaces[0]} on the other '
+        f'host, and connections break'
     )
 
 

@@ -1,0 +1,78 @@
+"""What follows from a plan, in one wording: whether the guest can migrate,
+whether the host reaches it, and what a resize will change.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from kvm_tuning.core.effects import Consequence, Effect, Element
+from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.request import Request
+
+#: Codes: they never change.
+NOT_MIGRATABLE = 'not-migratable'
+HOST_UNREACHABLE = 'host-unreachable'
+RESIZE = 'resize'
+
+#: Keys of queues that follow the number of vCPUs.
+_QUEUES = ('kvm:vif_queues', 'kvm:disk_queues')
+
+
+def not_migratable(why: str) -> Consequence:
+    """Return that a guest cannot be live-migrated, or not without loss."""
+    return Consequence(NOT_MIGRATABLE, 'operator', why)
+
+
+def host_unreachable(nics: Iterable[str]) -> Consequence:
+    """Return that host and guest do not reach each other over ``nics``: a
+    macvtap never loops back to its lower device.
+    """
+    names = ', '.join(sorted(nics))
+    return Consequence(
+        HOST_UNREACHABLE,
+        'tenant',
+        f'host and guest cannot talk to each other over {names}',
+    )
+
+
+def resize(
+    request: Request, placement: Placement, effects: Sequence[Effect]
+) -> Iterable[Consequence]:
+    """Yield what a resize of the guest chooses anew; nothing for a guest
+    whose tuning is the same at any size.
+    """
+    changes = [
+        what
+        for what, is_so in (
+            ('pCPUs', bool(placement.pins)),
+            (
+                'NUMA cells',
+                any(not c.page_kib for c in placement.cells)
+                and bool(placement.pins),
+            ),
+            ('huge pages', any(c.page_kib for c in placement.cells)),
+            ('the cache topology that it sees', _sees_caches(effects)),
+            (
+                'queues',
+                any(request.value(key) == 'auto' for key in _QUEUES),
+            ),
+            (
+                'the VFs and devices of the host',
+                any(placement.devices.values()),
+            ),
+        )
+        if is_so
+    ]
+    if changes:
+        yield Consequence(
+            RESIZE,
+            'tenant',
+            f'a resize restarts the guest and chooses anew: '
+            f'{", ".join(changes)}',
+        )
+
+
+def _sees_caches(effects: Sequence[Effect]) -> bool:
+    return any(
+        isinstance(effect, Element) and effect.path == 'cpu/cache'
+        for effect in effects
+    )
