@@ -12,7 +12,7 @@ except ImportError as exc:
         raise
     raise SkipTest('needs Nova') from exc
 
-from nova import context  # noqa: F401
+from nova import context, objects  # noqa: F401
 from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
 

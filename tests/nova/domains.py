@@ -11,6 +11,9 @@ from nova.tests.fixtures import libvirt
 
 AFFECT_LIVE, AFFECT_CONFIG = 1, 2
 
+# Where Nova's fake keeps a device.
+_LISTS = {'disk': 'disks', 'interface': 'nics'}
+
 
 class WholeDomains(fixtures.Fixture):
     """Patches Nova's fake libvirt; records what was defined."""
@@ -32,13 +35,21 @@ class WholeDomains(fixtures.Fixture):
         def desc(domain, flags):
             return domain._kept
 
+        stock_attach = stock.attachDeviceFlags
+        stock_detach = stock.detachDeviceFlags
+
         def attach(domain, xml, flags):
+            stock_attach(domain, xml, flags)
             root = etree.fromstring(domain._kept)
-            root.find('devices').append(etree.fromstring(xml))
+            device = etree.fromstring(xml)
+            made = domain._def['devices'][_LISTS[device.tag]][-1]
+            etree.SubElement(device, 'alias', name=made['alias'])
+            root.find('devices').append(device)
             domain._kept = etree.tostring(root, encoding='unicode')
             this.attached.append(xml)
 
         def detach(domain, xml, flags):
+            stock_detach(domain, xml, flags)
             root = etree.fromstring(domain._kept)
             gone = etree.fromstring(xml)
             devices = root.find('devices')
@@ -46,7 +57,6 @@ class WholeDomains(fixtures.Fixture):
                 if _name(device) == _name(gone):
                     devices.remove(device)
             domain._kept = etree.tostring(root, encoding='unicode')
-            domain._connection._emit_device_removed = True
 
         def set_metadata(domain, kind, xml, key, uri, flags=0):
             if key == 'instance':
@@ -55,7 +65,8 @@ class WholeDomains(fixtures.Fixture):
             metadata = root.find('metadata')
             for old in metadata.findall(f'{{{uri}}}*'):
                 metadata.remove(old)
-            metadata.append(etree.fromstring(xml))
+            if xml is not None:
+                metadata.append(etree.fromstring(xml))
             domain._kept = etree.tostring(root, encoding='unicode')
 
         def pin(what):
@@ -69,6 +80,7 @@ class WholeDomains(fixtures.Fixture):
             ('__init__', init),
             ('XMLDesc', desc),
             ('attachDeviceFlags', attach),
+            ('detachDeviceFlags', detach),
             ('setMetadata', set_metadata),
             ('pinEmulator', pin('emulator')),
             ('pinIOThread', pin('iothread')),
@@ -80,7 +92,6 @@ class WholeDomains(fixtures.Fixture):
                 self.addCleanup(delattr, stock, name)
             else:
                 self.addCleanup(setattr, stock, name, before)
-        self._detach = detach
 
 
 def _name(device):

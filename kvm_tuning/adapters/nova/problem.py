@@ -11,11 +11,12 @@ from kvm_tuning.adapters.nova import stand, topology
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.adapters.nova.stand import Answer, Stand
 from kvm_tuning.adapters.nova.topology import Host
-from kvm_tuning.core import costs, packing, ranking, refusal, seating
+from kvm_tuning.core import ranking
 from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.exceptions import KvmTuningError
-from kvm_tuning.core.fit import Fit, Fitter
-from kvm_tuning.core.wants import Wants
+from kvm_tuning.core.solver import costs, packing, refusal, seating
+from kvm_tuning.core.solver.fit import Fit, Fitter
+from kvm_tuning.core.solver.wants import Wants
 
 CONF = nova.conf.CONF
 

@@ -58,15 +58,14 @@ def _live(guest: Any) -> int:
 
 
 def _set(guest: Any, xml: str, flags: int) -> None:
+    """Give the guest the receipt that is in ``xml``, or take it away."""
     element = receipt.find(domain.read(xml).root)
+    text = None
     if element is not None:
-        guest._domain.setMetadata(
-            _METADATA_ELEMENT,
-            etree.tostring(element, encoding='unicode', with_tail=False),
-            receipt.PREFIX,
-            receipt.NAMESPACE,
-            flags,
-        )
+        text = etree.tostring(element, encoding='unicode', with_tail=False)
+    guest._domain.setMetadata(
+        _METADATA_ELEMENT, text, receipt.PREFIX, receipt.NAMESPACE, flags
+    )
 
 
 def _pin(guest: Any, xml: str) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import threading
 from typing import Any
 
-from kvm_tuning.core import grid
-from kvm_tuning.core.grid import Grid
 from kvm_tuning.core.inventory import Cell, Cpu, Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
+from kvm_tuning.core.solver import grid
+from kvm_tuning.core.solver.grid import Grid
 
 #: L3 domains of a host: the CPUs of each.
 Domains = tuple[frozenset[int], ...]

@@ -1,0 +1,151 @@
+"""Interfaces and volumes that are plugged into running guests."""
+
+import threading
+
+import fixtures
+from lxml import etree
+from nova.tests import fixtures as nova_fixtures
+from nova.tests.functional.api import client
+from nova.virt.libvirt import config
+
+from kvm_tuning.adapters.nova import devices
+from tests.nova import base
+
+PINNED = {'hw__cpu_policy': 'dedicated'}
+
+
+class HotPlugTest(base.ServersTest):
+    def setUp(self):
+        super().setUp()
+        self.cinder = nova_fixtures.CinderFixture
+        self.start()
+
+    def port(self):
+        self.neutron.create_port({'port': self.neutron.port_2})
+        return self.neutron.port_2['id']
+
+    def attach_volume(self, server, volume):
+        self.api.post_server_volume(
+            server['id'], {'volumeAttachment': {'volumeId': volume}}
+        )
+
+    def attached(self):
+        return etree.fromstring(self.domains.attached[-1])
+
+    def test_an_interface_has_what_the_flavor_asks(self):
+        server = self.boot(kvm__vif_queues='4', **PINNED)
+        self._attach_interface(server, self.port())
+        driver = self.attached().find('driver')
+        self.assertEqual('4', driver.get('queues'))
+        (nic,) = self.domain(server).current.interfaces
+        self.assertEqual('4', nic.driver['queues'])
+
+    def test_the_receipt_knows_the_new_interface(self):
+        server = self.boot(kvm__vif_queues='4', **PINNED)
+        self._attach_interface(server, self.port())
+        found = self.domain(server)
+        (nic,) = found.current.interfaces
+        self.assertIn(
+            f'{nic.path}/driver', [p.path for p in found.receipt.promises]
+        )
+
+    def test_the_receipt_forgets_what_is_detached(self):
+        server = self.boot(kvm__vif_queues='4', **PINNED)
+        port = self.port()
+        self._attach_interface(server, port)
+        self._detach_interface(server, port)
+        found = self.domain(server)
+        self.assertEqual((), found.current.interfaces)
+        self.assertEqual(
+            [],
+            [p.path for p in found.receipt.promises if 'interface' in p.path],
+        )
+
+    def test_nothing_asked_nothing_changed(self):
+        server = self.boot(**PINNED)
+        self._attach_interface(server, self.port())
+        self.assertIsNone(self.attached().find('driver[@queues]'))
+        self.assertIsNone(self.domain(server).receipt)
+
+    def test_a_volume_has_what_the_flavor_asks(self):
+        server = self.boot(kvm__disk_queues='2', kvm__iothreads='2', **PINNED)
+        self.attach_volume(server, self.cinder.IMAGE_BACKED_VOL)
+        driver = self.attached().find('driver')
+        self.assertEqual('2', driver.get('queues'))
+        self.assertIn(driver.get('iothread'), ('1', '2'))
+        self.assertEqual(3, len(self.domain(server).current.data_disks))
+
+    def test_what_cannot_be_is_refused_and_leaves_nothing(self):
+        server = self.boot(kvm__vif_backend='vhost', **PINNED)
+        self.readers.works = base.Capabilities(
+            vhost_net=base.Probe(False, 'no vhost')
+        )
+        self.computes['compute1'].driver._kvm_tuning.host.refresh()
+        unplugged = []
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova.virt.libvirt.vif.LibvirtGenericVIFDriver.unplug',
+                lambda *args: unplugged.append(args),
+            )
+        )
+        self.assertRaises(
+            client.OpenStackApiException,
+            self._attach_interface,
+            server,
+            self.port(),
+        )
+        self.assertEqual([], self.domains.attached)
+        self.assertEqual(1, len(unplugged))
+
+
+class ConcurrentTest(base.ServersTest):
+    """One thread's guest is never another's."""
+
+    def test_two_threads(self):
+        self.start()
+        instances = {}
+        for queues in ('2', '4'):
+            server = self.boot(kvm__disk_queues=queues, **PINNED)
+            instances[queues] = base.objects.Instance.get_by_uuid(
+                base.context.get_admin_context(),
+                server['id'],
+                expected_attrs=['flavor', 'system_metadata'],
+            )
+        driver = self.computes['compute1'].driver
+        both = threading.Barrier(2)
+        found = {}
+
+        def attach(queues):
+            instance = instances[queues]
+            guest = driver._host.get_guest(instance)
+            where = devices.Plug(
+                driver._kvm_tuning,
+                instance,
+                instance.image_meta,
+                guest.get_xml_desc(),
+            )
+            for _number in range(20):
+                with devices.into(where):
+                    both.wait(30)
+                    disk = config.LibvirtConfigGuestDisk()
+                    disk.source_type = 'block'
+                    disk.source_path = '/dev/null'
+                    disk.target_dev, disk.target_bus = 'vdc', 'virtio'
+                    xml = devices.tuned(disk).to_xml()
+                found.setdefault(queues, set()).add(
+                    etree.fromstring(xml).find('driver').get('queues')
+                )
+
+        threads = [
+            threading.Thread(target=attach, args=(queues,))
+            for queues in instances
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual({'2': {'2'}, '4': {'4'}}, found)
+
+    def test_outside_of_a_plug_nothing_is_tuned(self):
+        disk = config.LibvirtConfigGuestDisk()
+        self.assertIs(disk, devices.tuned(disk))
