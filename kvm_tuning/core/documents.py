@@ -15,7 +15,7 @@ from typing import NoReturn
 from kvm_tuning.core import plain_text
 from kvm_tuning.core.cpuset import MAX_CPU
 from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.image_properties import OLD_NAMES
+from kvm_tuning.core.nova.image_properties import OLD_NAMES
 from kvm_tuning.core.plain_text import Tree
 from kvm_tuning.core.wording import short
 

@@ -7,11 +7,11 @@ decided, which is where helper threads run.
 
 from collections.abc import Iterable, Sequence
 
-from kvm_tuning.core import grid, sharing
 from kvm_tuning.core.demands import Demand, MemoryDemand, PoolDemand
 from kvm_tuning.core.guest import Guest, Numa
 from kvm_tuning.core.placed import CellPlacement, Placement
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.solver import grid, sharing
 
 
 def read(guest: Guest, demands: Iterable[Demand], site: Site) -> Placement:

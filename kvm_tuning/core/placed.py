@@ -48,7 +48,7 @@ class Placement:
     #: PCI addresses by the demand's key.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: What compares alternatives, lower is better; see
-    #: :mod:`kvm_tuning.core.costs`.
+    #: :mod:`kvm_tuning.core.solver.costs`.
     cost: tuple[int, ...] = ()
     #: One sentence each, for a person.
     reasons: tuple[str, ...] = ()

@@ -2,22 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core import (
-    costs,
-    cpuset,
-    devices,
-    packing,
-    pages,
-    refusal,
-    seating,
-    sharing,
-)
-from kvm_tuning.core import (
-    grid as grids,
-)
-from kvm_tuning.core import (
-    wants as wants_,
-)
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import (
     CellDemand,
     Demand,
@@ -25,13 +10,24 @@ from kvm_tuning.core.demands import (
     ThreadPolicy,
 )
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
-from kvm_tuning.core.fit import Fit, Fitter
-from kvm_tuning.core.grid import Grid
-from kvm_tuning.core.packing import Pins
 from kvm_tuning.core.placed import CellPlacement, Placement, Unkept
-from kvm_tuning.core.seating import Seating
 from kvm_tuning.core.site import Site
-from kvm_tuning.core.wants import Wants
+from kvm_tuning.core.solver import (
+    costs,
+    devices,
+    packing,
+    pages,
+    refusal,
+    seating,
+    sharing,
+)
+from kvm_tuning.core.solver import grid as grids
+from kvm_tuning.core.solver import wants as wants_
+from kvm_tuning.core.solver.fit import Fit, Fitter
+from kvm_tuning.core.solver.grid import Grid
+from kvm_tuning.core.solver.packing import Pins
+from kvm_tuning.core.solver.seating import Seating
+from kvm_tuning.core.solver.wants import Wants
 
 __all__ = ['COST', 'CellPlacement', 'Placement', 'Unkept', 'solve']
 
@@ -45,7 +41,7 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
     Every guest cell has a host cell of its own, and spans the fewest L3
     domains that can hold it there as the host cell is now, with the kinds of
     core that it uses. Among those the placement with the lowest cost
-    (:mod:`kvm_tuning.core.costs`) is taken, and of equals the one on the
+    (:mod:`kvm_tuning.core.solver.costs`) is taken, and of equals the one on the
     lowest cells and pCPUs. Pure: equal demands and sites give equal
     placements.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import heapq
 from itertools import count
 
-from kvm_tuning.core import matching
+from kvm_tuning.core.solver import matching
 
 Costs = Sequence[Sequence[int | None]]
 

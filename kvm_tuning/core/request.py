@@ -6,7 +6,6 @@ import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kvm_tuning.core import image_properties
 from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core import topology as topology_
 from kvm_tuning.core.exceptions import (
@@ -17,6 +16,7 @@ from kvm_tuning.core.exceptions import (
     raise_all,
 )
 from kvm_tuning.core.knobs import Knob, Source, Value
+from kvm_tuning.core.nova import image_properties
 from kvm_tuning.core.wording import invalid, short
 
 if TYPE_CHECKING:

@@ -7,18 +7,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvm_tuning.core import (
+from kvm_tuning.core.cpuset import MAX_CPU
+from kvm_tuning.core.exceptions import InvalidValue
+from kvm_tuning.core.nova import (
     cpu_keys,
     guest_cells,
     image_properties,
     locked_memory,
-    nova_keys,
 )
-from kvm_tuning.core.attempts import Attempts
-from kvm_tuning.core.cpuset import MAX_CPU
-from kvm_tuning.core.exceptions import InvalidValue
-from kvm_tuning.core.nova_keys import Sources
-from kvm_tuning.core.page_size import ANY, LARGE, SMALL
+from kvm_tuning.core.nova import keys as nova_keys
+from kvm_tuning.core.nova.attempts import Attempts
+from kvm_tuning.core.nova.keys import Sources
+from kvm_tuning.core.nova.page_size import ANY, LARGE, SMALL
 from kvm_tuning.core.wording import invalid
 
 __all__ = ['ANY', 'LARGE', 'SMALL', 'GuestCell', 'Topology', 'read']

@@ -37,8 +37,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 warnings.simplefilter('ignore')
 
-import nova.conf  # noqa: E402
 from nova import objects  # noqa: E402
+import nova.conf  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
 from kvm_tuning.adapters.nova import (  # noqa: E402

@@ -1,13 +1,12 @@
 """The cheapest placement by trying every one: slow, and plain to read.
 
-Written from kvm_tuning.core.costs alone, it shares nothing with the solver
+Written from kvm_tuning.core.solver.costs alone, it shares nothing with the solver
 but the numbers of the entries.
 """
 
 from itertools import combinations, permutations
 from math import inf
 
-from kvm_tuning.core import costs
 from kvm_tuning.core.demands import (
     Affinity,
     CellDemand,
@@ -20,6 +19,7 @@ from kvm_tuning.core.demands import (
     ThreadDemand,
     ThreadPolicy,
 )
+from kvm_tuning.core.solver import costs
 
 ENTRIES = len(costs.WORDS)
 

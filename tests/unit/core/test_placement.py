@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import testtools
 
-from kvm_tuning.core import costs
 from kvm_tuning.core.demands import (
     CellDemand,
     EmulatorDemand,
@@ -16,6 +15,7 @@ from kvm_tuning.core.demands import (
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
 from kvm_tuning.core.placement import COST, solve
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.solver import costs
 from tests.fixtures.fake_host import FakeHost
 from tests.unit.core.sites import dedicated, site
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from kvm_tuning.core import costs, packing, pages, sharing, stock
 from kvm_tuning.core.demands import CellDemand, Locality, Pool, ThreadPolicy
-from kvm_tuning.core.grid import Grid, Row
-from kvm_tuning.core.packing import Ask, Packing
-from kvm_tuning.core.pages import Pages
-from kvm_tuning.core.sharing import Float
 from kvm_tuning.core.site import Site
-from kvm_tuning.core.wants import Wants
+from kvm_tuning.core.solver import costs, packing, pages, sharing, stock
+from kvm_tuning.core.solver.grid import Grid, Row
+from kvm_tuning.core.solver.packing import Ask, Packing
+from kvm_tuning.core.solver.pages import Pages
+from kvm_tuning.core.solver.sharing import Float
+from kvm_tuning.core.solver.wants import Wants
 
 # Hosts have one kind of core, hybrid ones two or three. Of more only each
 # one alone, and all of them, are tried.
@@ -31,7 +31,7 @@ class Kinds(NamedTuple):
 class Fit(NamedTuple):
     """How a guest cell would sit on a host cell."""
 
-    #: See :mod:`kvm_tuning.core.costs`; what depends on other guest cells is
+    #: See :mod:`kvm_tuning.core.solver.costs`; what depends on other guest cells is
     #: 0 here.
     cost: tuple[int, ...]
     row: Row
@@ -205,7 +205,7 @@ class Fitter:
         found: Pages,
         floats: Float | None,
     ) -> tuple[int, ...]:
-        """Return the entries that :mod:`kvm_tuning.core.costs` explains."""
+        """Return the entries that :mod:`kvm_tuning.core.solver.costs` explains."""
         promise, emulator, wish, partial, used, stranded, free = packed.cost
         if self._numa_promise or self._numa_wish:
             apart = not self.stock.shares(row.shared)

@@ -3,12 +3,12 @@
 import testtools
 from testtools.matchers import Equals, Is
 
-from kvm_tuning.core.attempts import Attempts
 from kvm_tuning.core.exceptions import (
     InvalidValue,
     SeveralErrors,
     UnknownKnob,
 )
+from kvm_tuning.core.nova.attempts import Attempts
 
 ONE = InvalidValue('one')
 TWO = InvalidValue('two')

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from kvm_tuning.core import matching
 from kvm_tuning.core.demands import Affinity, DeviceDemand
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.solver import matching
 
 
 class Offer(NamedTuple):

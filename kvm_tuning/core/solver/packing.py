@@ -7,10 +7,10 @@ now. Of those it takes the cheapest by :data:`Cost`.
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from kvm_tuning.core import choices, cores
 from kvm_tuning.core.demands import ThreadPolicy
-from kvm_tuning.core.grid import Domain, Row
-from kvm_tuning.core.stock import Profile, Stock
+from kvm_tuning.core.solver import choices, cores
+from kvm_tuning.core.solver.grid import Domain, Row
+from kvm_tuning.core.solver.stock import Profile, Stock
 
 Fill = Callable[[Sequence[int], int], tuple[int, int]]
 
@@ -28,7 +28,7 @@ class Ask(NamedTuple):
 
 
 #: What compares the packings of one guest cell on one host cell, in the order
-#: of :mod:`kvm_tuning.core.costs`: PROMISES, EMULATOR, WISHES, PARTIAL, CORES,
+#: of :mod:`kvm_tuning.core.solver.costs`: PROMISES, EMULATOR, WISHES, PARTIAL, CORES,
 #: STRANDED, FREE; each is 0 or 1 up to PARTIAL.
 Cost = tuple[int, int, int, int, int, int, int]
 

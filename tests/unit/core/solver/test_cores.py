@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import testtools
 
-from kvm_tuning.core import cores
+from kvm_tuning.core.solver import cores
 
 POOLS = st.lists(st.integers(0, 3), min_size=1, max_size=4)
 

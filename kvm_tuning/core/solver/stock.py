@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from kvm_tuning.core.demands import ThreadPolicy
-from kvm_tuning.core.grid import Domain, Grid, Row
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.solver.grid import Domain, Grid, Row
 
 
 class Profile(NamedTuple):

@@ -3,8 +3,8 @@
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Is, LessThan
 
-from kvm_tuning.core import image_properties
 from kvm_tuning.core.exceptions import InvalidValue
+from kvm_tuning.core.nova import image_properties
 
 GOOD = [
     ({'hw_vif_model': 'VirtualE1000'}, {'hw_vif_model': 'e1000'}),

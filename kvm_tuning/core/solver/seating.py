@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from kvm_tuning.core import costs, devices, matching, refusal
 from kvm_tuning.core.demands import Affinity
-from kvm_tuning.core.devices import Chosen, Offer
-from kvm_tuning.core.fit import Fit, Fitter
+from kvm_tuning.core.solver import costs, devices, matching, refusal
+from kvm_tuning.core.solver.devices import Chosen, Offer
+from kvm_tuning.core.solver.fit import Fit, Fitter
 
 # Bits for one entry of a cost when several are added as one number.
 _ENTRY = 40

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kvm_tuning.core import pages, stock
 from kvm_tuning.core.demands import CellDemand, ThreadPolicy
-from kvm_tuning.core.devices import Offer
 from kvm_tuning.core.exceptions import Exhausted, Refused, Unsupported
-from kvm_tuning.core.fit import Fitter
-from kvm_tuning.core.grid import Row
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.core.packing import Ask
+from kvm_tuning.core.solver import pages, stock
+from kvm_tuning.core.solver.devices import Offer
+from kvm_tuning.core.solver.fit import Fitter
+from kvm_tuning.core.solver.grid import Row
+from kvm_tuning.core.solver.packing import Ask
 
 
 def no_host_cell(fitter: Fitter, cell: CellDemand) -> Refused:

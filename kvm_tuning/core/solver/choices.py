@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import comb
 
-from kvm_tuning.core.stock import Profile
+from kvm_tuning.core.solver.stock import Profile
 
 #: Ways that are looked at one by one before a rule of thumb decides: it
 #: bounds the time on large and fragmented hosts. Hosts of up to eight domains

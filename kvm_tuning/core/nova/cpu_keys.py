@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 import re
 
-from kvm_tuning.core import nova_keys
-from kvm_tuning.core.attempts import Attempts
 from kvm_tuning.core.exceptions import ConflictingKnobs, raise_all
-from kvm_tuning.core.nova_keys import Sources
+from kvm_tuning.core.nova import keys as nova_keys
+from kvm_tuning.core.nova.attempts import Attempts
+from kvm_tuning.core.nova.keys import Sources
 from kvm_tuning.core.wording import asked
 
 _TRAIT = 'HW_CPU_HYPERTHREADING'

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import testtools
 
-from kvm_tuning.core import matching
+from kvm_tuning.core.solver import matching
 
 COSTS = st.integers(1, 5).flatmap(
     lambda columns: st.lists(

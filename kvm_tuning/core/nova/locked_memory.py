@@ -5,8 +5,8 @@ a flavor that breaks these rules has no topology.
 """
 
 from kvm_tuning.core.exceptions import ConflictingKnobs
-from kvm_tuning.core.image_properties import CHOICES, flag
-from kvm_tuning.core.nova_keys import Sources
+from kvm_tuning.core.nova.image_properties import CHOICES, flag
+from kvm_tuning.core.nova.keys import Sources
 from kvm_tuning.core.wording import invalid
 
 _MODELS = CHOICES['hw_mem_encryption_model']
