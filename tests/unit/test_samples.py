@@ -21,26 +21,32 @@ OUTPUTS = ROOT / 'tools' / 'docs' / 'outputs.py'
 #: What a check says of each flavor, with its image, on no host and on a host
 #: that has everything.
 CONSEQUENCES = {
-    ('plain', None): ({'profile'}, {'no-page-sharing', 'enable-queues'}),
+    ('plain', None): (
+        {'profile'},
+        {'no-page-sharing', 'enable-queues', 'resize'},
+    ),
     ('density', None): ({'profile'}, set()),
     ('latency', None): (
         {'profile'},
-        {'dedicated-cpus', 'slower-start', 'no-page-sharing'},
+        {'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize'},
     ),
     ('database', None): (
         set(),
-        {'dedicated-cpus', 'slower-start', 'no-page-sharing'},
+        {'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize'},
     ),
     ('network-function', None): (
         set(),
         {
             'dedicated-cpus', 'slower-start', 'huge-pages', 'enable-queues',
-            'guest-tuning',
+            'guest-tuning', 'resize',
         },
     ),
     ('network-function-vf', None): (
         {'not-migratable'},
-        {'not-migratable', 'dedicated-cpus', 'huge-pages', 'slower-start'},
+        {
+            'not-migratable', 'dedicated-cpus', 'huge-pages', 'slower-start',
+            'resize',
+        },
     ),
     ('windows-desktop', 'windows'): (
         {'profile', 'guest-distribution'},
@@ -48,11 +54,12 @@ CONSEQUENCES = {
     ),
     ('windows-desktop', 'windows-virtio'): (
         {'profile', 'guest-distribution'},
-        {'windows-virtio-nic', 'windows-virtio-disk', 'no-page-sharing'},
+        {
+            'windows-virtio-nic', 'windows-virtio-disk', 'no-page-sharing'},
     ),
     ('quickstart', None): (
         set(),
-        {'dedicated-cpus', 'no-page-sharing', 'enable-queues'},
+        {'dedicated-cpus', 'no-page-sharing', 'enable-queues', 'resize'},
     ),
 }  # fmt: skip
 
