@@ -114,7 +114,7 @@ def reconcile(
                 if name in names:
                     raise
                 continue
-            steps += _one(maker, record, inventory, name in starting, root)
+            steps += make(maker, record, inventory, root, name in starting)
         if queue is not None:
             start_queue.remove(events)
     return steps
@@ -128,13 +128,17 @@ def _uuids(libvirt: Libvirt, names: Iterable[str]) -> list[str]:
     return found
 
 
-def _one(
+def make(
     maker: Engine,
     record: Record,
     inventory: Inventory,
-    starting: bool,
-    root: str,
+    root: str = '/',
+    starting: bool = False,
 ) -> list[Step]:
+    """Make the settings of one guest that runs. The lock has to be held.
+
+    :param starting: it will run: make what has to be there before.
+    """
     running = record.live is not None
     if not running and not starting:
         return []

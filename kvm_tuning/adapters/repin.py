@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from lxml import etree
 
 from kvm_tuning import loader
-from kvm_tuning.adapters import lock, standalone
+from kvm_tuning.adapters import lock, reconcile, standalone
 from kvm_tuning.conf import pci, placement
 from kvm_tuning.core import cpuset, domain, moving, plan, recall, receipt
 from kvm_tuning.core.claims import Record
@@ -25,6 +25,7 @@ from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook
+from kvm_tuning.host.guest_settings import Hands, Result, Step
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -72,6 +73,8 @@ class Repinned:
     pending: tuple[Pending, ...] = ()
     #: Cells to which vCPUs have gone from the cells of their memory.
     away: frozenset[int] = frozenset()
+    #: What was made outside of its definition: vhost threads follow.
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,14 @@ def repin(
     name: str,
     cpus: str | None = None,
     root: str = '/',
+    hands: Hands | None = None,
 ) -> Repinned:
     """Place a running guest anew, under the lock, and move its threads.
 
     Inside its NUMA cells it moves freely; to others only when its memory can
     follow. The definition and both receipts are rewritten.
 
+    :param hands: who changes this host; None: the privileged process.
     :param cpus: CPU list; its dedicated vCPUs go to these. None: any in its
         cells.
     :raises Refused: it does not run, has no receipt, or cannot move there.
@@ -120,12 +125,20 @@ def repin(
             moving.check_memory(guest.live, away)
         moves = tuple(_moves(libvirt, guest.record, made))
         change = _apply(libvirt, guest, made, moves)
+        # With the receipt that is new: libvirt knows no vhost threads.
+        moved = libvirt.record(guest.record.name)
+        steps = reconcile.make(
+            reconcile.engine(root, hands), moved, here.inventory, root
+        )
     return Repinned(
         guest.record.name,
         moves,
-        bool(moves) or change.changed,
+        bool(moves)
+        or change.changed
+        or any(step.result is Result.SET for step in steps),
         change.pending,
         away,
+        tuple(steps),
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from kvm_tuning.adapters.standalone import Change
     from kvm_tuning.core.restart import Pending
+    from kvm_tuning.host.guest_settings import Step
 
 _PENDING = ('address', 'running', 'defined')
 
@@ -40,6 +41,13 @@ class _OnGuest(Command):
         """Return the configuration and the URI of libvirt."""
         conf = arguments.configuration(self.app.options)
         return conf, parsed_args.connect or conf.libvirt.uri
+
+    def tell(self, steps: 'Sequence[Step]') -> None:
+        """Say which settings outside of the definition have failed."""
+        for step in steps:
+            if step.result.value == 'failed':
+                self.say(f'{step.kind} {step.name}: {step.detail}')
+                self.status = INCOMPLETE
 
 
 class GuestTune(_OnGuest, Report):
@@ -133,7 +141,6 @@ class GuestStart(_OnGuest):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         from kvm_tuning.adapters import connection, starting
         from kvm_tuning.host import privsep
-        from kvm_tuning.host.guest_settings import Result
 
         conf, uri = self.configured(parsed_args)
         privsep.use_own_rights()
@@ -143,10 +150,7 @@ class GuestStart(_OnGuest):
             self.changed(parsed_args)
         word = 'started' if done.started else 'runs already'
         self.app.stdout.write(f'{parsed_args.name}: {word}\n')
-        for step in done.steps:
-            if step.result is Result.FAILED:
-                self.say(f'{step.kind} {step.name}: {step.detail}')
-                self.status = INCOMPLETE
+        self.tell(done.steps)
         return self.status
 
 
@@ -176,8 +180,10 @@ class GuestRepin(_OnGuest, Report):
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, repin
         from kvm_tuning.core import cpuset
+        from kvm_tuning.host import privsep
 
         conf, uri = self.configured(parsed_args)
+        privsep.use_own_rights()
         with connection.open(uri) as libvirt:
             done = repin.repin(
                 libvirt,
@@ -188,6 +194,7 @@ class GuestRepin(_OnGuest, Report):
             )
         if done.changed:
             self.changed(parsed_args)
+        self.tell(done.steps)
         moves = Section(
             'Moved',
             ('thread', 'from', 'to'),

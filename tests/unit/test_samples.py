@@ -54,8 +54,7 @@ CONSEQUENCES = {
     ),
     ('windows-desktop', 'windows-virtio'): (
         {'profile', 'guest-distribution'},
-        {
-            'windows-virtio-nic', 'windows-virtio-disk', 'no-page-sharing'},
+        {'windows-virtio-nic', 'windows-virtio-disk', 'no-page-sharing'},
     ),
     ('quickstart', None): (
         set(),

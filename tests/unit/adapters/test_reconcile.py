@@ -7,7 +7,8 @@ from pathlib import Path
 
 import fixtures
 
-from kvm_tuning.adapters import holders, reconcile, starting
+from kvm_tuning import loader
+from kvm_tuning.adapters import holders, reconcile, repin, starting
 from kvm_tuning.core.exceptions import LibvirtFailed, SettingRejected
 from kvm_tuning.host.guest_settings import Result
 from tests.fixtures.fake_host import FakeHost, FakePf
@@ -221,3 +222,23 @@ class ListTest(ReconcileTest):
         self.assertEqual({0, 5, 8, 9}, first.threads['vhost'])
         self.assertEqual({}, first.queues)
         self.assertIn(2, second.queues.values())
+
+
+class RepinTest(ReconcileTest):
+    def test_vhost_threads_follow(self):
+        self.store.start('g')
+        self.store.affinity['g'] = ({}, {})
+        done = repin.repin(
+            self.store,
+            self.conf,
+            loader.load(),
+            'g',
+            root=self.root,
+            hands=self.hands,
+        )
+        self.assertTrue(done.changed)
+        self.assertIn(
+            ('thread-affinity', Result.SET),
+            [(step.kind, step.result) for step in done.steps],
+        )
+        self.assertEqual('0,5,8,9', self.vhost())
