@@ -74,6 +74,63 @@ tier_lab() { lab; }
 # What shows in minutes that the lab works, and the main job in it
 tier_lab_smoke() { lab --smoke; }
 
+nova_setup() {  # an environment of its own: Nova fixes many versions
+  local wanted file=$nova/kvm-tuning.stamp
+  [ -x "$nova/bin/python" ] || python3 -m venv --clear "$nova"
+  wanted=$(stamp "$top"/{setup.cfg,requirements.txt,tests/nova/requirements.txt})
+  if [ "$(cat "$file" 2>/dev/null)" != "$wanted" ]; then
+    note 'pip install -r tests/nova/requirements.txt -e .'
+    "$nova/bin/python" -m pip --quiet --disable-pip-version-check install \
+      -r "$top/tests/nova/requirements.txt" -e "$top"
+    echo "$wanted" >"$file"
+  fi
+  # Nova's tests look for etc/nova beside their package; the wheel puts it
+  # into the environment's root.
+  ln -sfn "$nova/etc" "$("$nova/bin/python" -c \
+    'import sysconfig; print(sysconfig.get_path("purelib"))')/etc"
+}
+
+run_upstream() {  # ARGUMENT...: Nova's own tests with our driver, counted
+  local log status=0 ok bad skip
+  log=$(mktemp "$cache/nova.XXXXXX")
+  "$nova/bin/python" -m tests.nova.upstream --details "$log.details" "$@" \
+    2>"$log.stderr" | tee "$log" || status=$?
+  read -r ok bad skip <<<"$(sed -n \
+    's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
+    "$log")"
+  if [ -z "$ok" ]; then
+    tail -n 20 "$log.stderr" >&2
+    failed=$((failed + 1))
+    return 1
+  fi
+  passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+  sed -n 's/^calls: //p' "$log" >>"$cache/nova.calls"
+  return "$status"
+}
+
+tier_nova() {  # our tests, then Nova's own: about an hour on two cores
+  local status=0 names
+  nova=$cache/nova-venv
+  nova_setup || return 1
+  run_tests ./tests/nova "$nova/bin/stestr" run --serial || status=1
+  : >"$cache/nova.calls"
+  names='nova.tests.unit.virt.test_hardware nova.tests.unit.compute.test_claims
+    nova.tests.unit.compute.test_resource_tracker'
+  # shellcheck disable=SC2086
+  run_upstream $names nova.tests.unit.virt.libvirt || status=1
+  # shellcheck disable=SC2086
+  run_upstream --l3 4 $names || status=1
+  run_upstream nova.tests.functional.libvirt || status=1
+  run_upstream --l3 4 nova.tests.functional.libvirt.test_numa_servers || status=1
+  say 'calls of our wrappers in all of these runs'
+  awk '{ calls[$1] += $2 } END { for (name in calls) print calls[name], name }' \
+    "$cache/nova.calls" | sort -k 2 | tee "$cache/nova.sums"
+  # shellcheck disable=SC2016
+  check awk '!$1 { bad = 1; print $2 " was never called" } END { exit bad }' \
+    "$cache/nova.sums" || status=1
+  return $status
+}
+
 tier_docs() {
   check sphinx-build -q -W --keep-going -b html doc/source doc/build/html
 }
