@@ -40,8 +40,12 @@ def functions(guest):
                 )
             )
         )
-        for each in root.iterfind("devices/*/source/address[@type='pci']")
-        + root.findall('devices/hostdev/source/address')
+        for each in (
+            *root.iterfind(
+                "devices/interface[@type='hostdev']/source/address"
+            ),
+            *root.iterfind('devices/hostdev/source/address'),
+        )
     ]
 
 
