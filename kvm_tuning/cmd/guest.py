@@ -140,10 +140,8 @@ class GuestStart(_OnGuest):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         from kvm_tuning.adapters import connection, starting
-        from kvm_tuning.host import privsep
 
         conf, uri = self.configured(parsed_args)
-        privsep.use_own_rights()
         with connection.open(uri) as libvirt:
             done = starting.start(libvirt, conf, parsed_args.name)
         if done.started:
@@ -180,10 +178,8 @@ class GuestRepin(_OnGuest, Report):
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, repin
         from kvm_tuning.core import cpuset
-        from kvm_tuning.host import privsep
 
         conf, uri = self.configured(parsed_args)
-        privsep.use_own_rights()
         with connection.open(uri) as libvirt:
             done = repin.repin(
                 libvirt,

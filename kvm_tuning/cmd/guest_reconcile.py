@@ -51,14 +51,12 @@ class GuestReconcile(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.adapters import connection, reconcile
-        from kvm_tuning.host import privsep
         from kvm_tuning.host.guest_settings import Result
 
         if parsed_args.names and parsed_args.queue is not None:
             raise WrongUsage('give names or --queue, not both')
         conf = arguments.configuration(self.app.options)
         uri = parsed_args.connect or conf.libvirt.uri
-        privsep.use_own_rights()
         with connection.open(uri, read_only=True) as libvirt:
             steps = reconcile.reconcile(
                 libvirt, conf, parsed_args.names, parsed_args.queue

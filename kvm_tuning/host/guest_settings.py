@@ -8,7 +8,7 @@ the audit shows it, too. The caller holds the lock.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 import enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.effects import Setting
@@ -66,15 +66,18 @@ class Privileged:
 
     def set_vf(self, pf: str, index: int, name: str, value: str) -> None:
         """As :func:`virtual_functions.write`."""
-        from kvm_tuning.host import privsep
-
-        privsep.set_vf_attribute(pf, index, name, value)
+        self._privsep().set_vf_attribute(pf, index, name, value)
 
     def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
         """As :func:`threads.set_affinity`."""
+        self._privsep().set_affinity(tid, sorted(cpus))
+
+    def _privsep(self) -> Any:
+        # Imported by whoever has something to change: that takes long.
         from kvm_tuning.host import privsep
 
-        privsep.set_affinity(tid, sorted(cpus))
+        privsep.use_own_rights()
+        return privsep
 
 
 @dataclass(frozen=True, slots=True)
