@@ -167,6 +167,22 @@ class CpuAndDiskTest(DevicesTest):
         guest.wait_until_ready()
         self.assertEqual({}, self.audit(guest.name))
 
+    def test_queues_over_iothreads(self):
+        if self.libvirt.connection.getLibVersion() < 10_000_000:
+            self.skipTest('libvirt before 10.0 has no map of queues')
+        guest = self.make()
+        self.ask(
+            **{
+                'kvm:iothreads': '2',
+                'kvm:disk_iothread_map': 'spread',
+                'kvm:disk_queues': '2',
+            }
+        )
+        self.tune(guest)
+        self.start(guest)
+        guest.wait_until_ready()
+        self.assertEqual({}, self.audit(guest.name))
+
 
 class RefusedTest(DevicesTest):
     """What this machine lacks is named."""
