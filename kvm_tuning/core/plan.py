@@ -100,6 +100,8 @@ def make(
     :raises HookError: a hook is broken, or two want different things.
     """
     active = [hook for hook in hooks if hook.wanted(request)]
+    if placed:
+        active = ours(active, request)
     if active:
         guest.verify()
     consequences = check(active, request)
@@ -113,8 +115,6 @@ def make(
     for hook in active:
         demands += _call(hook, hook.demands, request, seen(hook))
     placement = _placement(demands, guest, site, placed)
-    if placed:
-        active = [hook for hook in active if _is_ours(hook, request)]
     effects: list[Effect] = []
     unkept = list(placement.unkept)
     held = {a for each in placement.devices.values() for a in each}
@@ -154,13 +154,18 @@ def _placement(
     return placement_.solve(demands, site) if demands else Placement()
 
 
-def _is_ours(hook: Hook, request: Request) -> bool:
-    """Whether something of a hook is asked that is no key of Nova's."""
-    if not hook.knobs:
-        return True
-    return any(
-        not knob.nova and knob.name in request.names for knob in hook.knobs
-    )
+def ours(hooks: Iterable[Hook], request: Request) -> list[Hook]:
+    """Return the hooks of which something is asked that is no key of Nova's:
+    those that have a say in a guest that Nova has placed.
+    """
+    return [
+        hook
+        for hook in hooks
+        if not hook.knobs
+        or any(
+            not knob.nova and knob.name in request.names for knob in hook.knobs
+        )
+    ]
 
 
 def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:

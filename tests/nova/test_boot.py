@@ -149,6 +149,11 @@ class FaultTest(base.ServersTest):
         message = self.fault(kvm__vif_backend='vhost')
         self.assertIn('Exceeded maximum number of retries', message)
 
+    def test_vfs_that_nova_would_not_assign(self):
+        message = self.fault(kvm__vfs='1')
+        self.assertIn('pci_passthrough:alias', message)
+        self.assertIn('flavor compile', message)
+
     def test_a_broken_hook_is_named(self):
         def effects(*args):
             raise KeyError('oops')

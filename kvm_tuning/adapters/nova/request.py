@@ -8,11 +8,24 @@ from kvm_tuning import loader
 from kvm_tuning.core import cpuset, plan
 from kvm_tuning.core import request as request_
 from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.exceptions import (
+    ConflictingKnobs,
+    RequestError,
+    raise_all,
+)
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.request import NAMESPACE, Request
 from kvm_tuning.hooks.base import Hook
 
 Texts = Mapping[str, str]
+
+ALIAS = 'pci_passthrough:alias'
+
+# Attributes of VFs that nobody sets on the PF where Nova assigns them.
+_ON_THE_PF = frozenset({
+    'kvm:vf_attachment', 'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check',
+    'kvm:vf_max_rate',
+})  # fmt: skip
 
 # Nova's typed properties that are lists, one for each guest cell.
 _BY_CELL = ('hw_numa_cpus', 'hw_numa_mem')
@@ -45,8 +58,33 @@ class Reader:
             self.profiles,
             self.defaults,
         )
-        plan.check(self.hooks, found)
+        plan.check(plan.ours(self.hooks, found), found)
+        _check_vfs(found)
         return found
+
+
+def _check_vfs(found: Request) -> None:
+    """See that Nova gives the guest its VFs: it assigns devices by aliases,
+    and nobody else may.
+    """
+    errors: list[RequestError] = []
+    vfs = found.get('kvm:vfs')
+    if vfs is not None and vfs.value and ALIAS not in found.extra_specs:
+        errors.append(
+            ConflictingKnobs(
+                f'{vfs}: Nova assigns VFs by {ALIAS}, which the flavor does '
+                f'not have; `kvm-tuning flavor compile` adds it'
+            )
+        )
+    errors += [
+        ConflictingKnobs(
+            f'{asked} is not kept under Nova: set it on the Neutron port, or '
+            f'remove it'
+        )
+        for key, asked in found.asked.items()
+        if key in _ON_THE_PF
+    ]
+    raise_all(errors)
 
 
 def reader(profiles: Mapping[str, Texts], defaults: Texts) -> Reader:

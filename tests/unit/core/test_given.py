@@ -123,7 +123,10 @@ class PlanTest(testtools.TestCase):
                     'hw:numa_nodes': '2',
                     'hw:cpu_policy': 'mixed',
                     'hw:cpu_dedicated_mask': '0-2',
-                    **{f'kvm:{key}': text for key, text in specs.items()},
+                    **{
+                        key if ':' in key else f'kvm:{key}': text
+                        for key, text in specs.items()
+                    },
                 },
             ),
             None,
@@ -133,6 +136,13 @@ class PlanTest(testtools.TestCase):
 
     def test_novas_own_keys_change_nothing(self):
         self.assertEqual((), self.plan().effects)
+
+    def test_novas_own_keys_are_not_checked_again(self):
+        """The operator's aliases are Nova's to know."""
+        made = self.plan(
+            page_sharing='false', **{'pci_passthrough:alias': 'nic:1'}
+        )
+        self.assertEqual(frozenset(), made.claim.devices)
 
     def test_the_vcpus_keep_their_pins(self):
         made = self.plan(cpu_locality='l3')
