@@ -32,6 +32,10 @@ _KEYS = {
     'product_id': _ID,
     'device_type': 'type-(?:PCI|PF|VF)',
     'numa_policy': 'required|preferred|legacy|socket',
+    # Nova's, for lines that are copied from its configuration: there is one
+    # capability type, and what can migrate is not changed by a word.
+    'capability_type': 'pci',
+    'live_migratable': 'yes|no|true|false',
 }
 
 

@@ -200,6 +200,13 @@ class PciTest(ConfTest):
     def test_none(self):
         self.assertEqual({}, self.aliases())
 
+    def test_a_line_of_nova_s(self):
+        (alias,) = self.aliases(
+            '{"name": "nic", "capability_type": "pci", "vendor_id": "8086", '
+            '"product_id": "10ca", "live_migratable": "yes"}'
+        ).values()
+        self.assertEqual('8086', alias['vendor_id'])
+
     def test_what_makes_no_sense(self):
         for texts in (
             ['{'],
