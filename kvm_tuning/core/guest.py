@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+import re
 
 from lxml import etree
 
@@ -19,6 +20,8 @@ _BYTES = {
 
 # Interface types of libvirt that end in a tap or macvtap device of the host.
 _TAPPED = frozenset({'bridge', 'network', 'ethernet', 'direct', 'openvswitch'})
+# Disk targets, MACs and numbers: what needs no quotes in a path.
+_NAME = re.compile(r'[\w:.-]{1,64}', re.ASCII)
 _VIRTIO = frozenset({
     'virtio', 'virtio-transitional', 'virtio-non-transitional',
 })  # fmt: skip
@@ -139,28 +142,27 @@ class Guest:
         return self.uuid or self.name
 
     def verify(self) -> None:
-        """Check that every disk and NIC can be addressed.
+        """Check that every device can be addressed, each by its own name.
 
-        :raises InvalidDocument: two of them have one target or MAC.
+        :raises InvalidDocument: two of them have one name, or one has a name
+            that libvirt would not take.
         """
-        targets = [disk.target for disk in self.disks]
-        macs = [nic.mac for nic in self.interfaces if nic.mac is not None]
-        for what, names in (('disk target', targets), ('MAC', macs)):
+        for what, names in (
+            ('disk target', [disk.target for disk in self.disks]),
+            ('MAC', [nic.mac for nic in self.interfaces if nic.mac]),
+            ('SCSI controller', [str(c.index) for c in self.scsi_controllers]),
+        ):
+            for name in names:
+                if not _NAME.fullmatch(name):
+                    raise InvalidDocument(
+                        f'{what} {name!r} of the domain is no such name'
+                    )
             if len(set(names)) < len(names):
                 twice = next(n for n in names if names.count(n) > 1)
                 raise InvalidDocument(
                     f'{what} {twice} comes twice in the domain: what is '
                     f'asked of one device would meet the other'
                 )
-
-    @property
-    def direct_nics(self) -> frozenset[str]:
-        """The host's NICs that it has macvtaps on."""
-        return frozenset(
-            nic.source['dev']
-            for nic in self.interfaces
-            if nic.type == 'direct' and 'dev' in nic.source
-        )
 
     @property
     def data_disks(self) -> tuple[Disk, ...]:
