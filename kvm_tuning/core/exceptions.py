@@ -112,6 +112,10 @@ class LibvirtFailed(HostError):
     """libvirt cannot be reached, or a call to it failed."""
 
 
+class CloudFailed(HostError):
+    """A cloud cannot be reached, or refused what was asked."""
+
+
 class ConfigInvalid(HostError):
     """A configuration option of this host makes no sense."""
 

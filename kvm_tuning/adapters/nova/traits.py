@@ -2,20 +2,11 @@
 
 from typing import Any
 
+from kvm_tuning.core.compiled import TRAIT, TRAITS
 from kvm_tuning.core.site import Capabilities
 from kvm_tuning.host.sysfs import Tree
 
-PREFIX = 'CUSTOM_KVM_TUNING'
-
-#: Every trait that this package ever sets: ``nova retire`` removes them.
-ALL = (
-    PREFIX,
-    f'{PREFIX}_L3',
-    f'{PREFIX}_VHOST',
-    f'{PREFIX}_IO_URING',
-    f'{PREFIX}_THP_ALWAYS',
-    f'{PREFIX}_THP_MADVISE',
-)
+PREFIX = TRAIT
 
 _THP = 'sys/kernel/mm/transparent_hugepage/enabled'
 
@@ -52,4 +43,4 @@ def thp_mode(root: str = '/') -> str | None:
 def publish(provider_tree: Any, nodename: str, has: frozenset[str]) -> None:
     """Write the traits into Nova's provider tree."""
     provider_tree.add_traits(nodename, *sorted(has))
-    provider_tree.remove_traits(nodename, *sorted(set(ALL) - has))
+    provider_tree.remove_traits(nodename, *sorted(set(TRAITS) - has))

@@ -1,0 +1,139 @@
+"""A cloud's flavors and traits, by openstacksdk."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+import importlib
+from typing import Any
+
+from kvm_tuning.core.exceptions import CloudFailed, InvalidDocument
+
+# The first with `required` in the list of resource providers.
+_MICROVERSION = '1.18'
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One extra spec that is not as it shall be; None: not there."""
+
+    key: str
+    now: str | None
+    wanted: str | None
+
+
+def connect(cloud: str | None) -> Any:
+    """Return a connection to a cloud of clouds.yaml, or of the environment.
+
+    :raises CloudFailed: openstacksdk is missing, or there is no such cloud.
+    """
+    try:
+        sdk = importlib.import_module('openstack')
+    except ImportError as exc:
+        raise CloudFailed(
+            'openstacksdk is not installed: pip install kvm-tuning[cloud]'
+        ) from exc
+    try:
+        return sdk.connect(cloud=cloud)
+    except Exception as exc:
+        raise CloudFailed(f'no connection to cloud {cloud}: {exc}') from exc
+
+
+def differences(
+    now: Mapping[str, str], wanted: Mapping[str, str], prune: bool
+) -> list[Difference]:
+    """Return what has to change, by key.
+
+    :param prune: whether what is not wanted goes.
+    """
+    keys = sorted(set(wanted) | (set(now) if prune else set()))
+    return [
+        Difference(key, now.get(key), wanted.get(key))
+        for key in keys
+        if now.get(key) != wanted.get(key)
+    ]
+
+
+def flavor_specs(connection: Any, name: str) -> tuple[Any, dict[str, str]]:
+    """Return a flavor of the cloud and its extra specs.
+
+    :raises InvalidDocument: the cloud has no such flavor.
+    """
+    found = connection.compute.find_flavor(name, get_extra_specs=True)
+    if found is None:
+        raise InvalidDocument(f'the cloud has no flavor {name!r}')
+    return found, dict(found.extra_specs or {})
+
+
+def push(connection: Any, flavor: Any, changes: Iterable[Difference]) -> None:
+    """Make the changes in a flavor of the cloud.
+
+    :raises CloudFailed: Nova refuses one of them.
+    """
+    changes = list(changes)
+    new = {c.key: c.wanted for c in changes if c.wanted is not None}
+    try:
+        if new:
+            connection.compute.create_flavor_extra_specs(flavor, new)
+        for change in changes:
+            if change.wanted is None:
+                connection.compute.delete_flavor_extra_specs_property(
+                    flavor, change.key
+                )
+    except Exception as exc:
+        raise CloudFailed(f'flavor {flavor.name}: {exc}') from exc
+
+
+def retire(
+    connection: Any, traits: Iterable[str], dry_run: bool
+) -> list[tuple[str, str]]:
+    """Take our traits from every resource provider, and then out of
+    placement; return (provider, trait) of what was, or would be, taken.
+
+    :raises CloudFailed: placement refuses.
+    """
+    ours = set(traits)
+    taken: list[tuple[str, str]] = []
+    for trait in sorted(ours):
+        found = _get(connection, f'/resource_providers?required={trait}')
+        for provider in (found or {}).get('resource_providers', ()):
+            taken.append((provider['name'], trait))
+            if not dry_run:
+                _take(connection, provider['uuid'], ours)
+    if not dry_run:
+        for trait in sorted(ours):
+            _call(connection, 'delete', f'/traits/{trait}', (204, 404))
+    return sorted(taken)
+
+
+def _take(connection: Any, uuid: str, ours: set[str]) -> None:
+    path = f'/resource_providers/{uuid}/traits'
+    found = _get(connection, path) or {}
+    body = {
+        'traits': sorted(set(found.get('traits', ())) - ours),
+        'resource_provider_generation': found.get(
+            'resource_provider_generation'
+        ),
+    }
+    _call(connection, 'put', path, (200,), json=body)
+
+
+def _get(connection: Any, path: str) -> dict[str, Any] | None:
+    # 400: placement does not know the trait, so nobody has it.
+    response = _call(connection, 'get', path, (200, 400))
+    if response.status_code != 200:
+        return None
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def _call(
+    connection: Any, verb: str, path: str, fine: tuple[int, ...], **kwargs: Any
+) -> Any:
+    response = getattr(connection.placement, verb)(
+        path, microversion=_MICROVERSION, **kwargs
+    )
+    if response.status_code not in fine:
+        raise CloudFailed(
+            f'placement: {verb} {path}: {response.status_code} '
+            f'{response.text[:200]}'
+        )
+    return response

@@ -1,0 +1,143 @@
+"""``kvm-tuning flavor compile`` and ``push``: our keys as Nova's own."""
+
+import argparse
+
+from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd.command import Output, Report, Section
+
+#: The alias that the host's Nova fragment names for its VFs.
+DEFAULT_ALIAS = 'kvm-tuning-vf'
+
+COLUMNS = ('key', 'value', 'derived')
+
+
+class FlavorCompile(Report):
+    """Print a flavor's extra specs with what Nova itself has to know.
+
+    VFs become a PCI alias, and what a host must have for the flavor becomes
+    required traits.
+    """
+
+    examples = (
+        'kvm-tuning flavor compile perf.json',
+        'kvm-tuning flavor compile perf.json --alias fast-nic -f json',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_request(parser, positional=True)
+        add_alias(parser)
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        before, after = compiled(self.app.options, parsed_args)
+        rows = [
+            (key, value, 'yes' if before.get(key) != value else '')
+            for key, value in sorted(after.items())
+        ]
+        return Output(
+            {'flavor': parsed_args.flavor, 'extra_specs': after},
+            (Section('', COLUMNS, rows, lines=() if rows else ('none',)),),
+        )
+
+
+class FlavorPush(Report):
+    """Set a flavor's extra specs in a cloud, compiled, after a diff.
+
+    The flavor must exist there: its size is the cloud's.
+    """
+
+    examples = (
+        'kvm-tuning flavor push perf.json --os-cloud mycloud --dry-run',
+        'kvm-tuning flavor push perf.json --os-cloud mycloud --prune',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_request(parser, positional=True)
+        add_alias(parser)
+        add_cloud(parser)
+        parser.add_argument(
+            '--prune',
+            action='store_true',
+            help='Remove the extra specs that the document does not have.',
+        )
+        arguments.add_detailed(parser)
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning.adapters import cloud
+        from kvm_tuning.cmd import requests
+
+        _before, wanted = compiled(self.app.options, parsed_args)
+        connection = cloud.connect(parsed_args.os_cloud)
+        name = requests.flavor(parsed_args.flavor).name
+        flavor, now = cloud.flavor_specs(connection, name)
+        changes = cloud.differences(now, wanted, parsed_args.prune)
+        if changes and not parsed_args.dry_run:
+            cloud.push(connection, flavor, changes)
+            self.changed(parsed_args)
+        rows = [(c.key, c.now, c.wanted) for c in changes]
+        done = 'nothing to change'
+        if changes:
+            done = 'not changed' if parsed_args.dry_run else 'changed'
+        return Output(
+            {
+                'flavor': name,
+                'changed': bool(changes) and not parsed_args.dry_run,
+                'differences': [
+                    {'key': key, 'now': now_, 'wanted': want}
+                    for key, now_, want in rows
+                ],
+            },
+            (Section('', ('key', 'now', 'wanted'), rows, lines=(done,)),),
+        )
+
+
+def add_alias(parser: argparse.ArgumentParser) -> None:
+    """Add ``--alias``."""
+    parser.add_argument(
+        '--alias',
+        default=DEFAULT_ALIAS,
+        help="Nova's [pci] alias of the VFs (default: %(default)s).",
+    )
+
+
+def add_cloud(parser: argparse.ArgumentParser) -> None:
+    """Add ``--os-cloud`` and ``--dry-run``."""
+    parser.add_argument(
+        '--os-cloud',
+        metavar='NAME',
+        help='The cloud, as in clouds.yaml; else the environment says it.',
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='Show what would change, and change nothing.',
+    )
+
+
+def compiled(
+    options: argparse.Namespace,
+    parsed_args: argparse.Namespace,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a flavor's extra specs as they are, and compiled, once they are
+    known to be sound.
+
+    :raises RequestError: they are not.
+    """
+    from kvm_tuning import loader
+    from kvm_tuning.cmd import requests
+    from kvm_tuning.core import compiled as compiled_
+    from kvm_tuning.core import plan, request
+
+    flavor = requests.flavor(parsed_args.flavor)
+    image = requests.image(parsed_args.image)
+    hooks = loader.load()
+    conf = arguments.configuration(options, '/')
+    asked = request.read(
+        flavor, image, loader.knobs(hooks), requests.profiles(hooks, conf)
+    )
+    plan.check(plan.ours(hooks, asked), asked)
+    before = dict(flavor.extra_specs)
+    return before, compiled_.compile(before, parsed_args.alias)
