@@ -3,6 +3,7 @@ which cost.
 """
 
 from collections.abc import Iterator, Sequence
+import logging
 from typing import Any
 
 import nova.conf
@@ -18,6 +19,7 @@ from kvm_tuning.core.solver import costs, packing, refusal, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.wants import Wants
 
+LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 
 # Bits for one entry of a cost when several are added as one number.
@@ -257,9 +259,17 @@ class Problem:
                 cell.cpu_pinning = answer.pinning
                 cell.cpuset_reserved = answer.reserved
             elif found is not None:
-                cell.cpu_pinning = dict(
+                pinning = list(
                     zip(sorted(cell.pcpuset), found.pcpus, strict=True)
                 )
+                # In the words of Nova's own packing, for who looks for them.
+                LOG.info(
+                    'Computed NUMA topology CPU pinning: usable pCPUs: %s, '
+                    'vCPUs mapping: %s',
+                    [[pcpu] for pcpu in found.pcpus],
+                    pinning,
+                )
+                cell.cpu_pinning = dict(pinning)
                 cell.cpuset_reserved = (
                     None if found.emulator is None else {found.emulator}
                 )

@@ -25,9 +25,8 @@ RELIED: dict[str, Sequence[str]] = {
         'self', 'context', 'instance', 'network_info', 'disk_info',
         'image_meta',
     ),
-    f'{_DRIVER}._get_volume_config': (
-        'self', 'connection_info', 'disk_info',
-    ),
+    # Some releases have the instance before the rest.
+    f'{_DRIVER}._get_volume_config': ('self',),
     f'{_DRIVER}._live_migration_operation': (
         'self', 'context', 'instance', 'dest', 'block_migration',
         'migrate_data', 'guest', 'device_names',
