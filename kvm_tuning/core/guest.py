@@ -165,6 +165,15 @@ class Guest:
                 )
 
     @property
+    def direct_nics(self) -> frozenset[str]:
+        """The host's NICs that it has macvtaps on."""
+        return frozenset(
+            nic.source['dev']
+            for nic in self.interfaces
+            if nic.type == 'direct' and 'dev' in nic.source
+        )
+
+    @property
     def data_disks(self) -> tuple[Disk, ...]:
         """Its disks; no CD-ROM, no floppy."""
         return tuple(d for d in self.disks if d.device in ('disk', 'lun'))

@@ -41,8 +41,8 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
     Every guest cell has a host cell of its own, and spans the fewest L3
     domains that can hold it there as the host cell is now, with the kinds of
     core that it uses. Among those the placement with the lowest cost
-    (:mod:`kvm_tuning.core.solver.costs`) is taken, and of equals the one on the
-    lowest cells and pCPUs. Pure: equal demands and sites give equal
+    (:mod:`~kvm_tuning.core.solver.costs`) is taken, and of equals the one on
+    the lowest cells and pCPUs. Pure: equal demands and sites give equal
     placements.
 
     :raises Unsupported: this host could not do it with nobody else there.

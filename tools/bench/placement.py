@@ -341,7 +341,10 @@ HEADER = (
     'host', 'load', 'allocator', 'seed', 'refused%', 'vCPUs%', 'before',
     'L3', 'L3>=8', 'L3>=16', 'excess', 'us/fit', 'ms',
 )  # fmt: skip
-FORM = '{:5} {:4} {:9} {:>6} {:>8} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8}'
+FORM = (
+    '{:5} {:4} {:9} {:>6} {:>8} {:>7} {:>7} '
+    '{:>6} {:>6} {:>6} {:>6} {:>6} {:>8}'
+)
 
 
 def show(host, load, allocator, seed, numbers):

@@ -83,13 +83,15 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
         for siblings in cell.siblings:
             core = own & siblings
             dedicated |= core
+            # Threads of a core share its caches, whatever an old report says.
+            domain = l3.get(min(siblings, default=-1))
             cpus += [
                 Cpu(
                     id=cpu,
                     # A thread outside of pcpuset is never to be isolated.
                     core=frozenset(siblings),
                     package=packages[_package(cell)],
-                    l3=l3.get(cpu),
+                    l3=domain,
                     cell=cell.id,
                 )
                 for cpu in core

@@ -31,8 +31,8 @@ class Kinds(NamedTuple):
 class Fit(NamedTuple):
     """How a guest cell would sit on a host cell."""
 
-    #: See :mod:`kvm_tuning.core.solver.costs`; what depends on other guest cells is
-    #: 0 here.
+    #: See :mod:`~kvm_tuning.core.solver.costs`; what depends on other guest
+    #: cells is 0 here.
     cost: tuple[int, ...]
     row: Row
     kinds: Kinds
@@ -205,7 +205,7 @@ class Fitter:
         found: Pages,
         floats: Float | None,
     ) -> tuple[int, ...]:
-        """Return the entries that :mod:`kvm_tuning.core.solver.costs` explains."""
+        """Return the entries that :mod:`~kvm_tuning.core.solver.costs` has."""
         promise, emulator, wish, partial, used, stranded, free = packed.cost
         if self._numa_promise or self._numa_wish:
             apart = not self.stock.shares(row.shared)

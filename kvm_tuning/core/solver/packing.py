@@ -28,8 +28,8 @@ class Ask(NamedTuple):
 
 
 #: What compares the packings of one guest cell on one host cell, in the order
-#: of :mod:`kvm_tuning.core.solver.costs`: PROMISES, EMULATOR, WISHES, PARTIAL, CORES,
-#: STRANDED, FREE; each is 0 or 1 up to PARTIAL.
+#: of :mod:`~kvm_tuning.core.solver.costs`: PROMISES, EMULATOR, WISHES,
+#: PARTIAL, CORES, STRANDED, FREE; each is 0 or 1 up to PARTIAL.
 Cost = tuple[int, int, int, int, int, int, int]
 
 

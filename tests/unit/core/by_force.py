@@ -1,7 +1,7 @@
 """The cheapest placement by trying every one: slow, and plain to read.
 
-Written from kvm_tuning.core.solver.costs alone, it shares nothing with the solver
-but the numbers of the entries.
+Written from kvm_tuning.core.solver.costs alone, it shares nothing with the
+solver but the numbers of the entries.
 """
 
 from itertools import combinations, permutations

@@ -44,8 +44,8 @@ class DomainsTest(testtools.TestCase):
             [dedicated(0, 12)], site(host, taken=(0, 16, 1, 17, 4, 20))
         )
         self.assertEqual(12, len(placement.held))
-        self.assertTrue({8, 9, 10, 11, 24, 25, 26, 27} <= placement.held)
-        self.assertTrue({2, 3, 18, 19} <= placement.held)
+        self.assertLessEqual({8, 9, 10, 11, 24, 25, 26, 27}, placement.held)
+        self.assertLessEqual({2, 3, 18, 19}, placement.held)
 
     def test_like_fragments(self):
         host = FakeHost(cells=1, l3_per_cell=16)
@@ -66,7 +66,7 @@ class DomainsTest(testtools.TestCase):
         l3 = {one.inventory.cpu[c].l3 for c in placement.held}
         self.assertEqual(4, len(l3))
         # 15, 14, 13 and 12 are free there; 50 of them leave little.
-        self.assertTrue(placement.cost[costs.FREE] <= 51)
+        self.assertLessEqual(placement.cost[costs.FREE], 51)
 
     def test_strict_refuses_what_is_scattered(self):
         taken = (0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14)

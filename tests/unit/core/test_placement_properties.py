@@ -153,8 +153,8 @@ class PropertyTest(testtools.TestCase):
             self.assertNotIn('\n', found)
             return
         held = site.ledger.pcpus
-        self.assertTrue(
-            found.held <= (site.policy.dedicated_cpus or frozenset())
+        self.assertLessEqual(
+            found.held, site.policy.dedicated_cpus or frozenset()
         )
         self.assertEqual(frozenset(), found.held & held)
         own = [pcpu for c in found.cells for pcpu in c.pins.values()]
@@ -167,7 +167,8 @@ class PropertyTest(testtools.TestCase):
                 demand.vcpus > demand.dedicated, bool(cell.shared)
             )
             cpus = site.inventory.cell[cell.host_cell].cpus
-            self.assertTrue(set(cell.pins.values()) | cell.reserved <= cpus)
+            own_of_cell = frozenset(cell.pins.values()) | cell.reserved
+            self.assertLessEqual(own_of_cell, cpus)
             self.assertFalse(cell.shared & held)
         host_cells = [cell.host_cell for cell in found.cells]
         self.assertEqual(len(host_cells), len(set(host_cells)))

@@ -38,10 +38,10 @@ class CoresTest(testtools.TestCase):
         taken = cores.takes(counts, vcpus)
         self.assertEqual(vcpus, sum(used * n for _, used, n in taken))
         in_part = [take for take in taken if take[1] < take[0]]
-        self.assertTrue(sum(number for _, _, number in in_part) <= 1)
+        self.assertLessEqual(sum(number for _, _, number in in_part), 1)
         for size, number in enumerate(counts):
             own = sum(n for s, _, n in taken if s == size)
-            self.assertTrue(own <= number)
+            self.assertLessEqual(own, number)
 
     def test_what_does_not_fit(self):
         self.assertRaises(ValueError, cores.takes, (0, 1, 0, 1), 5)

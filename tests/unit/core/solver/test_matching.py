@@ -57,7 +57,7 @@ class MatchingTest(testtools.TestCase):
         self.assertEqual(by_force(costs) is None, short is not None)
         if short is not None:
             rows, columns = short
-            self.assertTrue(len(columns) < len(rows))
+            self.assertLess(len(columns), len(rows))
             reach = {c for r in rows for c, ok in enumerate(fits[r]) if ok}
             self.assertEqual(set(columns), reach)
 
