@@ -87,7 +87,7 @@ def half_full(cells: int) -> Site:
     """Return a host half of whose pCPUs are held by guests that run."""
     inventory = host(cells)
     policy = Policy(dedicated_cpus=inventory.online)
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     claims: list[Claim] = []
     for number in range(1000):
         site = Site(inventory, Ledger(tuple(claims)), policy=policy)
