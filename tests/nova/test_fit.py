@@ -222,6 +222,17 @@ class FitTest(testtools.TestCase):
             hardware.numa_fit_instance_to_host(there, guest([4]), {})
         )
 
+    def test_cores_stay_whole_whatever_the_domains_say(self):
+        """A report of L3 domains may be of other CPU numbers."""
+        there = host(1)
+        wrong = (frozenset(range(CORES)), frozenset(range(CORES, 2 * CORES)))
+        with asked.asking(Asking(wrong)):
+            found = hardware.numa_fit_instance_to_host(
+                there, guest([4], policy='require'), {}
+            )
+        pins = set(found.cells[0].cpu_pinning.values())
+        self.assertEqual(2, len({pin % CORES for pin in pins}))
+
     def test_the_packing_strategy_is_novas(self):
         for pack, wanted in ((True, 1), (False, 0)):
             CONF.set_override(

@@ -9,7 +9,8 @@ Tenants' batches are sampled with a seed, their sizes multiplied (x4) or not
 (x1), and each VM goes to the first of four hosts (2 x 64 cores, two threads,
 16 L3 domains of 8 cores, 2 TiB) that fits, through
 numa_fit_instance_to_host and numa_usage_from_instance_numa; `weighed` takes
-the host that our weigher likes best. A VM has dedicated vCPUs and 2 MiB
+the host that our weigher likes best. Ours prefers L3 locality for every VM, as
+a host-wide default. A VM has dedicated vCPUs and 2 MiB
 pages, and as many guest cells as it needs. Every answer is checked: no pCPU
 is given twice, pins lie in their cells, and the thread policy holds.
 
@@ -46,8 +47,12 @@ from kvm_tuning.adapters.nova import (  # noqa: E402
     fit,
     packing,
 )
+from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 
 CONF = nova.conf.CONF
+
+#: The host-wide preference: [defaults] knobs = kvm:cpu_locality=l3.
+L3 = LocalityDemand(Locality.L3, False)
 
 HOSTS = 4
 SOCKETS, CORES, THREADS, L3_CORES = 2, 64, 2, 8
@@ -326,7 +331,7 @@ ALLOCATORS = ('stock', 'ours', 'weighed')
 def replay(batches, nps, factor, seed, allocator, policy):
     packing.uninstall()
     if allocator != 'stock':
-        packing.install(domains=DOMAINS)
+        packing.install(domains=DOMAINS, locality=L3)
     run = Replay(NPS[nps], allocator, policy)
     for _when, kind, number, vm in events(batches, factor, seed):
         if kind:

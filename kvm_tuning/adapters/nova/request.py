@@ -1,7 +1,7 @@
 """What Nova's flavor and image ask of a guest, as our Request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kvm_tuning import loader
@@ -21,6 +21,9 @@ Texts = Mapping[str, str]
 
 ALIAS = 'pci_passthrough:alias'
 
+#: Requests that are kept in mind.
+MOST_KNOWN = 256
+
 # Attributes of VFs that nobody sets on the PF where Nova assigns them.
 _ON_THE_PF = frozenset({
     'kvm:vf_attachment', 'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check',
@@ -39,6 +42,10 @@ class Reader:
     knobs: Mapping[str, Knob]
     profiles: Mapping[str, Texts]
     defaults: Texts
+    #: Requests that were read before: flavors are few, instances many.
+    known: dict[object, Request] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def asks(self, flavor: Any) -> bool:
         """Return whether anything of ours is asked at all."""
@@ -51,15 +58,26 @@ class Reader:
 
         :raises RequestError: what is wrong with it.
         """
+        asked, image = _flavor(flavor), _image(image_meta)
+        key = (
+            asked.name,
+            asked.vcpus,
+            asked.ram_mib,
+            *asked.extra_specs.items(),
+            None,
+            *(image.properties.items() if image else ()),
+        )
+        known = self.known.get(key)
+        if known is not None:
+            return known
         found = request_.read(
-            _flavor(flavor),
-            _image(image_meta),
-            self.knobs,
-            self.profiles,
-            self.defaults,
+            asked, image, self.knobs, self.profiles, self.defaults
         )
         plan.check(plan.ours(self.hooks, found), found)
         _check_vfs(found)
+        if len(self.known) >= MOST_KNOWN:
+            self.known.clear()
+        self.known[key] = found
         return found
 
 
