@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 import functools
 from typing import Any
 
+from nova import exception
+
 from kvm_tuning import conf
 from kvm_tuning.adapters.nova import request as request_
 from kvm_tuning.adapters.nova import stand_in
@@ -41,8 +43,14 @@ class Tuning:
         return domain.tune(found, self.plan(instance, image_meta, found.guest))
 
     def asked(self, instance: Any) -> bool:
-        """Return whether anything of ours is asked of an instance."""
-        return self.reader.asks(getattr(instance, 'flavor', None))
+        """Return whether anything of ours is asked of an instance; of one
+        whose flavor cannot be known only what the host prefers is.
+        """
+        try:
+            flavor = instance.flavor
+        except (AttributeError, exception.OrphanedObjectError):
+            flavor = None
+        return self.reader.asks(flavor)
 
     def plan(
         self,
