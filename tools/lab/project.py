@@ -37,7 +37,8 @@ def install(node: Node) -> None:
     node.send(TOP, _TEST_FILES, TESTS)
     # Not the checkout's, which is about hypothesis: no test here uses it.
     node.run(f': >{TESTS}/tests/__init__.py')
-    node.run(f'ln -sf {VENV}/bin/kvm-tuning* /usr/local/bin/')
+    # Where a distribution's package has them, and the systemd units look.
+    node.run(f'ln -sf {VENV}/bin/kvm-tuning* /usr/bin/')
 
 
 def _wheel() -> Path:

@@ -29,9 +29,17 @@ class Group:
     deadline: int = 600
 
 
-GROUPS = (Group('smoke', ('test_smoke',), 240),)
+GROUPS = (
+    Group('guests', ('test_guests',)),
+    Group('inventory', ('test_inventory',)),
+    Group('host-prep', ('test_host_prep',), 900),
+    Group('reboot', ('test_reboot_before', REBOOT, 'test_reboot_after'), 400),
+    Group('macvtap', ('test_macvtap',), 900),
+    Group('passthrough', ('test_passthrough',), 900),
+)
 
-SMOKE = ('smoke',)
+#: What is run where there is little time.
+SMOKE = ('guests',)
 
 
 def chosen(names: Sequence[str]) -> list[Group]:
