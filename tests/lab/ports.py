@@ -1,6 +1,7 @@
 """The node's igb ports and their VFs."""
 
 from pathlib import Path
+import subprocess
 
 import fixtures
 
@@ -40,7 +41,9 @@ def make_vfs(address, count):
 
 
 class Vfs(fixtures.Fixture):
-    """Each port has ``count`` VFs, for as long as the test runs."""
+    """Each port has ``count`` VFs, for as long as the test runs, and is up:
+    libvirt asks a PF for a VF's MAC only then.
+    """
 
     def __init__(self, count):
         super().__init__()
@@ -50,3 +53,6 @@ class Vfs(fixtures.Fixture):
         for address in PORTS:
             make_vfs(address, self._count)
             self.addCleanup(make_vfs, address, 0)
+            subprocess.run(
+                ['ip', 'link', 'set', interface(address), 'up'], check=True
+            )
