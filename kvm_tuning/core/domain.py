@@ -13,7 +13,7 @@ import re
 from lxml import etree
 
 from kvm_tuning.core import edit, guest, receipt
-from kvm_tuning.core.effects import Absent, Element, Setting
+from kvm_tuning.core.effects import Element, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
@@ -94,19 +94,48 @@ def tune(domain: Domain, plan: Plan) -> str:
     What an earlier plan has changed and this one does not want is restored.
     The same bytes come back when nothing has to change.
     """
-    elements = [e for e in plan.effects if isinstance(e, Element | Absent)]
     if not plan.effects:
         return undo(domain)
+    root, promises = edited(domain, plan)
+    _add_receipt(root, plan, promises)
+    return _serialise(root, domain.xml)
+
+
+def edited(
+    domain: Domain, plan: Plan
+) -> tuple[etree._Element, tuple[edit.Promise | edit.Removal, ...]]:
+    """Return a copy of the untuned document in which the effects of ``plan``
+    hold, and the promises that they are.
+    """
     root = copy.deepcopy(domain.untuned.root)
     editor = edit.Editor(root)
-    promises: list[edit.Promise | edit.Removal] = []
-    for effect in elements:
-        if isinstance(effect, Element):
-            promises.append(editor.apply(effect))
-        else:
-            promises.append(editor.remove(effect))
-    _add_receipt(root, plan, tuple(promises))
-    return _serialise(root, domain.xml)
+    return root, tuple(
+        editor.apply(effect)
+        if isinstance(effect, Element)
+        else editor.remove(effect)
+        for effect in plan.effects
+        if not isinstance(effect, Setting)
+    )
+
+
+def receipt_of(
+    plan: Plan,
+    promises: tuple[edit.Promise | edit.Removal, ...],
+    made_metadata: bool,
+) -> Receipt:
+    """Return the receipt of a plan whose effects have become promises."""
+    return Receipt(
+        flavor=plan.request.flavor,
+        asked=tuple(
+            receipt.Origin(a.key, a.text, a.source, a.origin)
+            for a in plan.request.asked.values()
+        ),
+        promises=promises,
+        settings=tuple(e for e in plan.effects if isinstance(e, Setting)),
+        claim=plan.claim,
+        unkept=plan.unkept,
+        made_metadata=made_metadata,
+    )
 
 
 def undo(domain: Domain) -> str:
@@ -160,11 +189,6 @@ def _undo(root: etree._Element, promised: Receipt) -> list[str]:
     return edit.Editor(root).take_back(promised.promises)
 
 
-def _cut_if_empty(element: etree._Element) -> None:
-    if not len(element):
-        edit.cut(element)
-
-
 def _add_receipt(
     root: etree._Element,
     plan: Plan,
@@ -175,20 +199,7 @@ def _add_receipt(
     if metadata is None:
         metadata = etree.Element('metadata')
         edit.append(root, metadata, 1)
-    element = receipt.write(
-        Receipt(
-            flavor=plan.request.flavor,
-            asked=tuple(
-                receipt.Origin(a.key, a.text, a.source, a.origin)
-                for a in plan.request.asked.values()
-            ),
-            promises=promises,
-            settings=tuple(e for e in plan.effects if isinstance(e, Setting)),
-            claim=plan.claim,
-            unkept=plan.unkept,
-            made_metadata=made,
-        )
-    )
+    element = receipt.write(receipt_of(plan, promises, made))
     edit.append(metadata, element, 2)
     if element.tail is not None:
         tail = element.tail
