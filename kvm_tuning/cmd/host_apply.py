@@ -144,20 +144,9 @@ class HostApply(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host import prepare
-
-        options = self.app.options
-        if parsed_args.wait:
-            host_session.wait(options, host_session.ROOT, parsed_args.wait)
-        with host_session.locked():
-            session = host_session.open_session(options, host_session.ROOT)
-            brought = prepare.resume(session.hands())
-            session = host_session.open_session(options, host_session.ROOT)
-            outcome = prepare.apply(
-                session.hands(), session.plan(), parsed_args.keep_going
-            )
-        outcome.changed[:0] = brought.changed
-        outcome.failed[:0] = brought.failed
+        outcome = host_session.apply(
+            self.app.options, parsed_args.keep_going, parsed_args.wait
+        )
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:
             self.changed(parsed_args)

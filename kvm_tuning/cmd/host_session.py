@@ -104,6 +104,28 @@ def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:
         time.sleep(_WAIT_STEP_SECONDS)
 
 
+def apply(
+    options: argparse.Namespace, keep_going: bool, seconds: float = 0.0
+) -> 'prepare.Outcome':
+    """Make what is configured.
+
+    :param keep_going: stay with what was made when something fails.
+    :param seconds: wait so long for devices to appear.
+    """
+    from kvm_tuning.host import prepare
+
+    if seconds:
+        wait(options, ROOT, seconds)
+    with locked():
+        session = open_session(options, ROOT)
+        brought = prepare.resume(session.hands())
+        session = open_session(options, ROOT)
+        outcome = prepare.apply(session.hands(), session.plan(), keep_going)
+    outcome.changed[:0] = brought.changed
+    outcome.failed[:0] = brought.failed
+    return outcome
+
+
 def short(value: str | None) -> str | None:
     """Return a value as a cell of a table; documents have all of it."""
     if value is None or len(value) <= _CELL:

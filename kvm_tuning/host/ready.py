@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kvm_tuning import conf as configuration
-from kvm_tuning.host import concerns
+from kvm_tuning.host import concerns, provision
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Item, Refusal
 from kvm_tuning.host.sysfs import Tree
@@ -23,7 +23,11 @@ def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
     """
     if conf is None:
         conf = configuration.load(root)
-    host = Host(Tree(root))
+    tree = Tree(root)
+    unfinished = provision.unfinished(tree)
+    if unfinished is not None:
+        return (unfinished,)
+    host = Host(tree)
     ignored = frozenset(conf.host_prep.ready_ignores)
     return tuple(
         reason

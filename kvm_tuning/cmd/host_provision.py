@@ -1,0 +1,166 @@
+"""``kvm-tuning host provision``: a new host from one document."""
+
+import argparse
+from collections.abc import Mapping
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from kvm_tuning.cmd import command, files, host_session
+from kvm_tuning.cmd.command import Output, Report, Section, message_of
+from kvm_tuning.core.exceptions import (
+    ConfigInvalid,
+    KvmTuningError,
+    SettingRejected,
+)
+
+if TYPE_CHECKING:
+    from kvm_tuning.host.provision import State
+
+#: Drivers are still being loaded when a host boots for the first time.
+_WAIT_SECONDS = 30.0
+
+
+class HostProvision(Report):
+    """Set this host up as a document says; what cloud-init runs.
+
+    Writes the configuration, installs and enables the unit of host-prep,
+    applies, and says whether a reboot is to follow. It can be run again at
+    any time. The ready gate is shut until it has succeeded once.
+    """
+
+    examples = (
+        'kvm-tuning host provision node.yaml',
+        'kvm-tuning host provision -f json - < node.yaml',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'document',
+            metavar='DOCUMENT',
+            help=(
+                'What cloud-config has below the key kvm_tuning, as YAML or '
+                'JSON; - for standard input.'
+            ),
+        )
+        return parser
+
+    def report(self, parsed_args: argparse.Namespace) -> Output:
+        from kvm_tuning.conf import document
+        from kvm_tuning.host import provision
+        from kvm_tuning.host.provision import State, Step
+
+        section = _read(files.text(parsed_args.document, 'document'))
+        system = host_session.system(host_session.ROOT)
+        name = provision.digest(section)
+        before = provision.state(system.tree())
+        if (
+            before is None
+            or before.digest != name
+            or before.step not in (Step.REBOOT, Step.DONE)
+        ):
+            before = None
+            provision.note(system, State(Step.BEGUN, name))
+        try:
+            document.check(section)
+            return self._make(section, before or State(Step.BEGUN, name))
+        except KvmTuningError as error:
+            provision.note(system, State(Step.FAILED, name, message_of(error)))
+            raise
+
+    def _make(self, section: Mapping[str, Any], before: 'State') -> Output:
+        from kvm_tuning.conf import document
+        from kvm_tuning.host import provision, ready, services
+        from kvm_tuning.host.kinds import UNIT
+        from kvm_tuning.host.provision import State, Step
+
+        system = host_session.system(host_session.ROOT)
+        options = document.text(section)
+        _check(options)
+        written = provision.write(
+            system, provision.files(system.tree(), options)
+        )
+        if written or not services.enabled(system.tree(), UNIT):
+            provision.enable(system, bool(written))
+        outcome = host_session.apply(self.app.options, False, _WAIT_SECONDS)
+        if outcome.failed:
+            raise SettingRejected('; '.join(outcome.failed))
+        session = host_session.open_session(
+            self.app.options, host_session.ROOT
+        )
+        waiting = _waiting(session)
+        boot = session.host.boot_id
+        if waiting and before.step is Step.REBOOT and before.boot != boot:
+            raise SettingRejected(
+                f'after the reboot that was made for it, there still waits '
+                f'for one: {", ".join(waiting)}'
+            )
+        step = Step.REBOOT if waiting else Step.DONE
+        reached = State(step, before.digest, boot=boot if waiting else '')
+        if reached != before:
+            provision.note(system, reached)
+        reasons = ready.check(host_session.ROOT, session.conf)
+        if reasons and not waiting:
+            self.status = command.FOUND
+        return _output(
+            {
+                'ready': not reasons,
+                'reboot': bool(waiting) and section.get('reboot', False),
+                'waiting': waiting,
+                'written': written,
+                'changed': outcome.changed,
+                'notes': outcome.notes,
+                'reasons': list(reasons),
+            }
+        )
+
+
+def _read(text: str) -> Any:
+    """Return a document.
+
+    :raises ConfigInvalid: it is neither YAML nor JSON.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigInvalid(
+            f'the document cannot be read: {" ".join(str(error).split())}'
+        ) from error
+
+
+def _check(options: str) -> None:
+    """See that the options make sense, before they are written.
+
+    :raises ConfigInvalid: what does not.
+    """
+    from kvm_tuning import conf
+
+    with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+        file.write(options)
+        file.flush()
+        conf.load(host_session.ROOT, [file.name])
+
+
+def _waiting(session: host_session.Session) -> list[str]:
+    """Return the labels of what a reboot brings into force."""
+    from kvm_tuning.host.settings import Goal, When
+
+    return [
+        item.label
+        for item in session.items()
+        if isinstance(item, Goal)
+        and not item.optional
+        and item.reached
+        and not item.in_force
+        and item.when is When.REBOOT
+    ]
+
+
+def _output(document: dict[str, Any]) -> Output:
+    rows = [
+        (key, ', '.join(value) if isinstance(value, list) else str(value))
+        for key, value in document.items()
+    ]
+    return Output(document, (Section('', ('what', 'is'), rows),))

@@ -1,0 +1,135 @@
+"""host provision: a new host from one document, on a tree."""
+
+import json
+import os
+
+from testtools.matchers import Contains, Equals
+import yaml
+
+from kvm_tuning.host import provision
+from kvm_tuning.host.kinds import UNIT
+from tests.fixtures import prepared, whole_host
+from tests.unit.cmd.test_host_prep import HostPrepTest
+
+REBOOTS = """
+config:
+  ksm: {run: off}
+  cpu_isolation:
+    housekeeping_cpus: '0,2'
+    isolate_by: [nohz_full]
+    systemd_affinity: false
+    irq_affinity: false
+reboot: true
+"""
+AT_ONCE = """
+config:
+  ksm: {run: off}
+  huge_pages: {pages: [{node: 0, size: 2048, count: 64}]}
+"""
+
+
+class ProvisionTest(HostPrepTest):
+    def build(self):
+        kernel = whole_host.build(self.root)
+        kernel.remove('etc/kvm-tuning/kvm-tuning.conf')
+        return kernel
+
+    def provision(self, text, status=0):
+        path = os.path.join(self.root, 'document')
+        with open(path, 'w') as file:
+            file.write(text)
+        done = self.host('provision', path, '-f', 'json')
+        self.assertThat(done.status, Equals(status), str(done))
+        return done.document if done.stdout else done.stderr
+
+    def state(self):
+        return json.loads(self.kernel.get(provision.STATE))
+
+    def ready(self):
+        done = self.at('ready')
+        return done.status, done.stderr
+
+    def test_at_once_and_again(self):
+        done = self.provision(AT_ONCE)
+        self.assertThat((done['ready'], done['reboot']), Equals((True, False)))
+        self.assertThat(done['changed'], Contains('KSM run'))
+        self.assertThat(
+            done['written'], Contains(f'/etc/systemd/system/{UNIT}')
+        )
+        self.assertThat(self.state()['step'], Equals('done'))
+        unit = self.kernel.get(f'etc/systemd/system/{UNIT}')
+        self.assertThat(unit, Contains(provision._command() + '-host-prep '))
+        before = prepared.snapshot(self.root)
+        self.kernel.log.clear()
+        done = self.provision(AT_ONCE)
+        self.assertThat((done['written'], done['changed']), Equals(([], [])))
+        self.assertThat(self.kernel.log, Equals([]))
+        self.assertThat(prepared.snapshot(self.root), Equals(before))
+
+    def test_reboots_once(self):
+        done = self.provision(REBOOTS)
+        self.assertThat((done['ready'], done['reboot']), Equals((False, True)))
+        self.assertThat(self.state()['step'], Equals('reboot'))
+        self.assertThat(self.ready()[0], Equals(1))
+        # As long as it has not been rebooted, it still is to be.
+        self.assertThat(self.provision(REBOOTS)['reboot'], Equals(True))
+        self.kernel.put('proc/cmdline', 'root=/dev/vda nohz_full=1,3')
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        self.assertThat(self.ready(), Equals((0, '')))
+        done = self.provision(REBOOTS)
+        self.assertThat((done['ready'], done['reboot']), Equals((True, False)))
+        self.assertThat((done['written'], done['changed']), Equals(([], [])))
+        self.assertThat(self.state()['step'], Equals('done'))
+
+    def test_no_second_reboot_for_what_a_reboot_does_not_bring(self):
+        self.provision(REBOOTS)
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        said = self.provision(REBOOTS, status=3)
+        self.assertThat(said, Contains('after the reboot that was made for'))
+        self.assertThat(self.ready()[1], Contains('failed: SettingRejected'))
+
+    def test_a_reboot_that_is_not_allowed_is_not_asked_for(self):
+        done = self.provision(REBOOTS.replace('reboot: true', ''))
+        self.assertThat(
+            (done['ready'], done['reboot']), Equals((False, False))
+        )
+        self.assertThat(done['waiting'], Contains(
+            'kernel arguments in /etc/kernel/cmdline'))  # fmt: skip
+
+    def test_a_bad_document_keeps_the_gate_shut(self):
+        self.assertThat(self.ready()[0], Equals(0))
+        said = self.provision('config: {ksm: {run: maybe}}', status=3)
+        wanted = "kvm_tuning.config.ksm.run = 'maybe': want off or on"
+        self.assertThat(said, Contains(wanted))
+        status, told = self.ready()
+        self.assertThat(status, Equals(1))
+        self.assertThat(told, Contains(wanted))
+        self.assertThat(
+            os.path.exists(f'{self.root}/{provision.CONFIGURATION}'),
+            Equals(False),
+        )
+        self.provision(AT_ONCE)
+        self.assertThat(self.ready(), Equals((0, '')))
+
+    def test_what_oslo_config_refuses_is_not_written(self):
+        text = yaml.safe_dump({'config': {'defaults': {'knobs': ['nothing']}}})
+        self.provision(text, status=3)
+        self.assertThat(
+            os.path.exists(f'{self.root}/{provision.CONFIGURATION}'),
+            Equals(False),
+        )
+
+    def test_a_refusal_keeps_the_gate_shut(self):
+        said = self.provision(
+            'config: {sriov: {vfs: ["driver:igb=99"]}}', status=3
+        )
+        self.assertThat(said, Contains('99'))
+        self.assertThat(self.ready()[0], Equals(1))
+
+    def test_no_yaml(self):
+        said = self.provision('a: [', status=3)
+        self.assertThat(said, Contains('cannot be read'))
+
+    def test_a_state_that_cannot_be_read_shuts_the_gate(self):
+        self.kernel.put(provision.STATE, '[]')
+        self.assertThat(self.ready()[1], Contains('cannot be read'))
