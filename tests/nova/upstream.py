@@ -1,241 +1,243 @@
 """Runs Nova's own tests with our driver in the place of LibvirtDriver.
 
-    python -m tests.nova.upstream [--l3 CPUS] NAME...
+    python -m tests.nova.upstream [OPTION...] NAME...
 
 NAME is a module or a package of Nova's tests. Our fit answers every call,
 also those of tests that have no driver. With ``--l3`` hosts show L3 domains of
-so many CPUs and prefer L3 locality for every guest.
+so many CPUs and prefer L3 locality for every guest. ``--own`` runs our own
+tests, which install what they need, and only counts. Tests run on eventlet,
+as Nova's do when nobody says otherwise; with ``--threads`` on native threads,
+as Nova's services do since 34.
 
-The last lines are the totals, how often each of our wrappers was called, and
-what was skipped, with the reason. The exit status is 0 when nothing failed.
+The tests are dealt out to workers, processes of their own, which lose nothing
+of the rest when one of them hangs or dies. The last lines are what was
+skipped or differs, with the reason, how often each of our wrappers was
+called, and the totals. The exit status is 0 when nothing failed.
 """
 
 import argparse
 import collections
-import functools
-import importlib
-import inspect
+import json
 import os
-import pkgutil
+from pathlib import Path
+import subprocess
 import sys
-import types
-import unittest
-import warnings
+import sysconfig
+import tempfile
+import time
 
-warnings.simplefilter('ignore')
+from tests.nova.differences import DIFFERENT
 
-import nova.tests.functional  # noqa: E402, F401  it patches the threads first
-import nova.virt.libvirt as package  # noqa: E402
-from nova.virt.libvirt import driver as stock  # noqa: E402
-import testtools  # noqa: E402
-
-from kvm_tuning.adapters.nova import (  # noqa: E402
-    claims,
-    driver,
-    packing,
-    signatures,
-    stand,
-    tuning,
-    vif,
-)
-from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
-from kvm_tuning.core.site import Capabilities  # noqa: E402
-from tests.fixtures.fake_host import FakeHost  # noqa: E402
-
-#: Nova's tests that cannot be right here, by name, with the reason.
-DIFFERENT: dict[str, str] = {}
-
-calls: collections.Counter[str] = collections.Counter()
+#: Seconds that one test may take: Nova ends it itself after the first, the
+#: second is for one that cannot be ended so.
+TEST_TIMEOUT, TEST_LIMIT = 600, 900
+#: Seconds between lines that say how far the run is.
+PROGRESS = 60
+#: Workers that may die before the run is given up.
+MOST_DEAD = 10
+#: What makes Nova leave the threads as they are.
+THREADS = 'OS_NOVA_DISABLE_EVENTLET_PATCHING'
 
 
-def counted(cls):
-    """Return a subclass that counts the calls of what ``cls`` overrides."""
-    made = {}
-    for name, value in vars(cls).items():
-        if isinstance(value, types.FunctionType) and not name.startswith(
-            '_kvm_tuning'
-        ):
-            made[name] = _counting(f'{cls.__name__}.{name}', value)
-    return type(cls.__name__, (cls,), made)
+class Worker:
+    """A process that runs tests, and what it has written so far."""
 
+    def __init__(self, number, folder, arguments):
+        self.path = folder / f'records.{number}'
+        self.path.touch()
+        self.stderr = folder / f'stderr.{number}'
+        self.test = None
+        self.since = time.monotonic()
+        self.calls = {}
+        self._read = 0
+        environment = os.environ | {'PYTHONUNBUFFERED': '1'}
+        environment.setdefault('OS_TEST_TIMEOUT', str(TEST_TIMEOUT))
+        with self.stderr.open('wb') as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    '-m',
+                    'tests.nova.upstream_worker',
+                    str(self.path),
+                    str(folder / 'next'),
+                    *arguments,
+                ],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
-def _counting(label, function):
-    calls[label] += 0
+    def records(self):
+        """Yield what the worker has written since the last time."""
+        with self.path.open('rb') as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b'\n'):
+                    return
+                self._read += len(line)
+                yield json.loads(line)
 
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        calls[label] += 1
-        return function(*args, **kwargs)
-
-    # Nova's tests compare signatures.
-    call.__signature__ = inspect.signature(function)
-    return call
-
-
-class Readers:
-    """A host of no particular kind."""
-
-    def __init__(self, l3_cpus):
-        self.host = FakeHost(
-            cells=1,
-            l3_per_cell=256 // l3_cpus if l3_cpus else 0,
-            cores=l3_cpus or 16,
-            threads=1,
+    def overdue(self):
+        return (
+            self.test is not None
+            and time.monotonic() - self.since > TEST_LIMIT
         )
 
-    def inventory(self):
-        return self.host.inventory()
 
-    def capabilities(self, libvirt, qemu):
-        return Capabilities()
+class Run:
+    """All tests of one command line."""
+
+    def __init__(self, arguments, workers, listed):
+        self.arguments = arguments
+        #: Tests that differ, with the reason.
+        self.listed = listed
+        self.total = None
+        self.counts = collections.Counter()
+        #: (what, test, why) of tests that did not pass.
+        self.told = []
+        self.details = []
+        self.calls = collections.Counter()
+        self.started = time.monotonic()
+        self._dead = 0
+        self._folder = Path(tempfile.mkdtemp(prefix='nova-tests-'))
+        (self._folder / 'next').write_text('0')
+        self._running = []
+        self._number = 0
+        for _worker in range(workers):
+            self._start()
+
+    def _start(self):
+        self._running.append(
+            Worker(self._number, self._folder, self.arguments)
+        )
+        self._number += 1
+
+    def wait(self):
+        """Run to the end.
+
+        :raises SystemExit: the tests cannot be run.
+        """
+        said = self.started
+        while self._running:
+            time.sleep(0.5)
+            for worker in list(self._running):
+                self._look(worker)
+            if time.monotonic() - said > PROGRESS:
+                said = time.monotonic()
+                self._progress()
+        self._progress()
+
+    def _look(self, worker):
+        ended = worker.process.poll()
+        for record in worker.records():
+            self._take(worker, record)
+        if ended is None and worker.overdue():
+            worker.process.kill()
+            ended = worker.process.wait()
+        if ended is None:
+            return
+        self._running.remove(worker)
+        self.calls.update(worker.calls)
+        if ended == 0:
+            return
+        tail = worker.stderr.read_text(errors='replace')[-4000:]
+        if self.total is None or self._dead == MOST_DEAD:
+            raise SystemExit(f'a worker ended with {ended}:\n{tail}')
+        self._dead += 1
+        if worker.test is not None:
+            why = f'its process ended with {ended}'
+            self._count(worker.test, 'failed', f'{why}:\n{tail}')
+        self._start()
+
+    def _take(self, worker, record):
+        self.total = record.get('total', self.total)
+        worker.calls = record.get('calls', worker.calls)
+        if 'start' in record:
+            worker.test, worker.since = record['start'], time.monotonic()
+        if 'end' in record:
+            worker.test = None
+            self._count(record['end'], record['status'], record['why'])
+
+    def _count(self, test, status, why):
+        reason = self.listed.get(test)
+        if reason is not None and status != 'skipped':
+            if status == 'failed':
+                status, why = 'different', reason
+            else:
+                status, why = 'failed', 'it is listed as different, and passes'
+        self.counts[status] += 1
+        if status == 'failed':
+            print(f'FAIL: {test}', flush=True)
+            self.details.append(f'==== {test}\n{why}\n')
+        elif status != 'passed':
+            self.told.append((status, test, why))
+
+    def _progress(self):
+        print(
+            f'   {sum(self.counts.values())} of {self.total or "?"} tests, '
+            f'{self.counts["failed"]} failed, '
+            f'{time.monotonic() - self.started:.0f} s',
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def say(self):
+        """Print the result; return whether nothing failed."""
+        for what, test, why in sorted(self.told):
+            print(f'{what}: {test}: {why}')
+        for label, number in sorted(self.calls.items()):
+            print(f'calls: {label} {number}')
+        missing = (self.total or 0) - sum(self.counts.values())
+        if missing:
+            print(f'FAIL: {missing} tests did not run')
+            self.counts['failed'] += missing
+        counts = self.counts
+        print(
+            f'{counts["passed"]} passed, {counts["failed"]} failed, '
+            f'{counts["skipped"] + counts["different"]} skipped',
+            flush=True,
+        )
+        return bool(self.total) and not counts['failed']
 
 
-class Module(types.ModuleType):
-    """Nova's driver module with our driver in it, for tests that import it.
-
-    (Nova's own module keeps its class: its methods name it.)
+def find_etc():
+    """Let Nova's tests find etc/nova: they look beside their package, and
+    the wheel puts it into the environment's root.
     """
-
-    def __init__(self, found):
-        super().__init__(stock.__name__)
-        self.__dict__['LibvirtDriver'] = found
-
-    def __getattr__(self, name):
-        return getattr(stock, name)
-
-    def __setattr__(self, name, value):
-        setattr(stock, name, value)
-
-    def __delattr__(self, name):
-        delattr(stock, name)
-
-
-def install(l3_cpus):
-    """Put our driver and our fit in the place of Nova's."""
-    from kvm_tuning.adapters.nova import site
-
-    readers = Readers(l3_cpus)
-    site.ThisHost = lambda: readers
-    domains = readers.inventory().l3
-    locality = None
-    if l3_cpus:
-        locality = LocalityDemand(Locality.L3, False, 'the test run')
-        _prefer_l3()
-    tuning.reader()
-    signatures.check()
-    driver._checked.append(True)
-    packing.install(domains=domains, locality=locality)
-    vif.VifDriver = counted(vif.VifDriver)
-    found = counted(driver.KvmTuningDriver)
-    package.LibvirtDriver = found
-    claims.uninstall = lambda: None
-    stand.ask = _counting('stand.ask', stand.ask)
-    return Module(found)
-
-
-def _prefer_l3():
-    from kvm_tuning.conf import defaults
-
-    defaults.knobs = lambda conf: {'kvm:cpu_locality': 'l3'}
-
-
-def modules(names):
-    """Yield every test module that the names stand for."""
-    for name in names:
-        found = importlib.import_module(name)
-        if not hasattr(found, '__path__'):
-            yield found
-            continue
-        for each in pkgutil.walk_packages(found.__path__, name + '.'):
-            if each.name.rpartition('.')[2].startswith('test_'):
-                yield importlib.import_module(each.name)
-
-
-def suite(names, proxy):
-    """Return the tests of the modules, theirs of Nova's driver made ours."""
-    loader = unittest.TestLoader()
-    tests = []
-    for module in modules(names):
-        for name, value in list(vars(module).items()):
-            if value is stock:
-                setattr(module, name, proxy)
-        tests += testtools.iterate_tests(loader.loadTestsFromModule(module))
-    return tests
-
-
-class Result(testtools.TestResult):
-    """Prints what fails as it comes, and counts."""
-
-    def __init__(self):
-        super().__init__()
-        self.passed = 0
-        self.bad = []
-
-    def addSuccess(self, test, details=None):
-        super().addSuccess(test, details)
-        self.passed += 1
-
-    def addFailure(self, test, err=None, details=None):
-        super().addFailure(test, err, details)
-        self._say('FAIL', test)
-
-    def addError(self, test, err=None, details=None):
-        super().addError(test, err, details)
-        self._say('ERROR', test)
-
-    def addUnexpectedSuccess(self, test, details=None):
-        super().addUnexpectedSuccess(test, details)
-        self._say('UNEXPECTED SUCCESS', test)
-
-    def addExpectedFailure(self, test, err=None, details=None):
-        super().addExpectedFailure(test, err, details)
-        self.passed += 1
-
-    def _say(self, what, test):
-        self.bad.append(test.id())
-        print(f'{what}: {test.id()}', flush=True)
+    beside = Path(sysconfig.get_path('purelib'), 'etc')
+    made = Path(sys.prefix, 'etc')
+    if (made / 'nova').is_dir() and not beside.exists():
+        beside.symlink_to(made)
 
 
 def main():
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--l3', type=int, default=0, metavar='CPUS')
+    parser.add_argument(
+        '--filter',
+        action='store_true',
+        help="our scheduler filter in the place of Nova's",
+    )
+    parser.add_argument('--own', action='store_true')
+    parser.add_argument('--threads', action='store_true')
+    parser.add_argument('--workers', type=int, default=os.cpu_count())
     parser.add_argument('--details', metavar='FILE')
     parser.add_argument('names', nargs='+', metavar='NAME')
     args = parser.parse_args()
-    proxy = install(args.l3)
-    result = Result()
-    result.startTestRun()
-    different = []
-    for test in suite(args.names, proxy):
-        if test.id() in DIFFERENT:
-            different.append(test.id())
-            continue
-        test(result)
-    result.stopTestRun()
+    if args.threads:
+        os.environ[THREADS] = '1'
+    else:
+        os.environ.pop(THREADS, None)
+    find_etc()
+    arguments = [f'--l3={args.l3}', *args.names]
+    arguments += ['--filter'] * args.filter + ['--own'] * args.own
+    run = Run(arguments, args.workers, DIFFERENT if args.l3 else {})
+    run.wait()
     if args.details:
-        with open(args.details, 'w') as details:
-            for test, text in result.failures + result.errors:
-                details.write(f'==== {test.id()}\n{text}\n')
-    for reason, tests in result.skip_reasons.items():
-        for test in tests:
-            print(f'skipped: {test.id()}: {reason}')
-    for name in different:
-        print(f'different: {name}: {DIFFERENT[name]}')
-    for label, number in sorted(packing.calls.items()):
-        calls[label] = number
-    for label, number in sorted(claims.calls.items()):
-        calls[f'Claim.{label}'] = number
-    for label, number in sorted(calls.items()):
-        print(f'calls: {label} {number}')
-    skipped = sum(map(len, result.skip_reasons.values()))
-    print(
-        f'{result.passed} passed, {len(result.bad)} failed, '
-        f'{skipped + len(different)} skipped'
-    )
-    sys.stdout.flush()
-    # Nova leaves threads behind.
-    os._exit(1 if result.bad else 0)
+        Path(args.details).write_text('\n'.join(run.details))
+    sys.exit(0 if run.say() else 1)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,299 @@
+"""Runs some of Nova's own tests: a process of :mod:`tests.nova.upstream`.
+
+It takes the next test from a number in a file that the workers share, and
+writes down, one JSON object a line, which test it starts and how that ended.
+"""
+
+import argparse
+import fcntl
+import functools
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import types
+import unittest
+import warnings
+
+warnings.simplefilter('ignore')
+
+import nova.tests.functional  # noqa: E402, F401  it patches the threads first
+import nova.virt.libvirt as package  # noqa: E402
+from nova.virt.libvirt import driver as stock  # noqa: E402
+import testtools  # noqa: E402
+
+from kvm_tuning.adapters.nova import (  # noqa: E402
+    claims,
+    driver,
+    hosts,
+    packing,
+    scheduler_filter,
+    scheduler_weigher,
+    signatures,
+    site,
+    stand,
+    tuning,
+    vif,
+)
+from kvm_tuning.conf import defaults  # noqa: E402
+from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
+from kvm_tuning.core.site import Capabilities  # noqa: E402
+from tests.fixtures.fake_host import FakeHost  # noqa: E402
+from tests.nova import patience  # noqa: E402
+
+FILTER = 'kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter'
+
+#: Methods that are no wrappers: nobody calls them, by contract.
+NEVER = {'_weigh_object'}
+
+_counted: dict[str, int] = {}
+
+
+def count():
+    """Count the calls of all that we override or wrap."""
+    for cls in (
+        driver.KvmTuningDriver,
+        vif.VifDriver,
+        scheduler_filter.KvmTuningFilter,
+        scheduler_weigher.KvmTuningWeigher,
+    ):
+        for name, value in list(vars(cls).items()):
+            if (
+                isinstance(value, types.FunctionType)
+                and not name.startswith('_kvm_tuning')
+                and name not in NEVER
+            ):
+                setattr(cls, name, _counting(f'{cls.__name__}.{name}', value))
+    stand.ask = _counting('stand.ask', stand.ask)
+
+
+def _counting(label, function):
+    _counted[label] = 0
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        _counted[label] += 1
+        return function(*args, **kwargs)
+
+    # Nova's tests compare signatures.
+    call.__signature__ = inspect.signature(function)
+    return call
+
+
+def calls():
+    """Return how often each wrapper has been called in this process."""
+    found = dict(_counted)
+    for prefix, counts in (
+        ('hardware', packing.calls),
+        ('Claim', claims.calls),
+        ('HostState', hosts.calls),
+    ):
+        for name, number in counts.items():
+            found[f'{prefix}.{name}'] = number
+    return found
+
+
+class Readers:
+    """A host of no particular kind."""
+
+    def __init__(self, l3_cpus):
+        self.host = FakeHost(
+            cells=1,
+            l3_per_cell=256 // l3_cpus if l3_cpus else 0,
+            cores=l3_cpus or 16,
+            threads=1,
+        )
+
+    def inventory(self):
+        return self.host.inventory()
+
+    def capabilities(self, libvirt, qemu):
+        return Capabilities()
+
+
+class Module(types.ModuleType):
+    """Nova's driver module with our driver in it, for tests that import it.
+
+    (Nova's own module keeps its class: its methods name it.)
+    """
+
+    def __init__(self, found):
+        super().__init__(stock.__name__)
+        self.__dict__['LibvirtDriver'] = found
+
+    def __getattr__(self, name):
+        return getattr(stock, name)
+
+    def __setattr__(self, name, value):
+        setattr(stock, name, value)
+
+    def __delattr__(self, name):
+        delattr(stock, name)
+
+
+def install(l3_cpus, with_filter):
+    """Put our driver and our fit in the place of Nova's."""
+    readers = Readers(l3_cpus)
+    site.ThisHost = lambda: readers
+    domains = readers.inventory().l3
+    locality = None
+    if l3_cpus:
+        locality = LocalityDemand(Locality.L3, False, 'the test run')
+        defaults.knobs = lambda conf: {'kvm:cpu_locality': 'l3'}
+    tuning.reader()
+    signatures.check()
+    driver._checked.append(True)
+    packing.install(domains=domains, locality=locality)
+    package.LibvirtDriver = driver.KvmTuningDriver
+    claims.uninstall = lambda: None
+    if with_filter:
+        _install_filter()
+    return Module(driver.KvmTuningDriver)
+
+
+def _install_filter():
+    """Let Nova's functional tests enable our filter where they enable its."""
+    from nova.tests.functional.libvirt import base
+
+    setup = base.ServersTestBase._setup_scheduler_service
+
+    def ours(test):
+        filters = test.ADDITIONAL_FILTERS
+        if 'NUMATopologyFilter' in filters:
+            test.flags(
+                available_filters=[
+                    'nova.scheduler.filters.all_filters',
+                    FILTER,
+                ],
+                group='filter_scheduler',
+            )
+            test.ADDITIONAL_FILTERS = [
+                FILTER.rpartition('.')[2]
+                if name == 'NUMATopologyFilter'
+                else name
+                for name in filters
+            ]
+        return setup(test)
+
+    base.ServersTestBase._setup_scheduler_service = ours
+
+
+def modules(names):
+    """Yield every test module that the names stand for."""
+    for name in names:
+        found = importlib.import_module(name)
+        if not hasattr(found, '__path__'):
+            yield found
+            continue
+        for each in pkgutil.walk_packages(found.__path__, name + '.'):
+            if each.name.rpartition('.')[2].startswith('test_'):
+                yield importlib.import_module(each.name)
+
+
+def suite(names, proxy):
+    """Return the tests of the modules, theirs of Nova's driver made ours."""
+    loader = unittest.TestLoader()
+    tests = []
+    for module in modules(names):
+        for name, value in list(vars(module).items()):
+            if proxy is not None and value is stock:
+                setattr(module, name, proxy)
+        tests += testtools.iterate_tests(loader.loadTestsFromModule(module))
+    return tests
+
+
+class Shared:
+    """A number in a file, taken and raised by one process at a time."""
+
+    def __init__(self, path):
+        self._file = os.open(path, os.O_RDWR)
+
+    def take(self):
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            number = int(os.pread(self._file, 20, 0))
+            os.pwrite(self._file, str(number + 1).encode(), 0)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        return number
+
+
+class Result(testtools.TestResult):
+    """Keeps how the last test ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.outcome('failed', 'it said nothing')
+
+    def outcome(self, status, why=''):
+        self.status, self.why = status, why
+
+    def addSuccess(self, test, details=None):
+        self.outcome('passed')
+
+    def addExpectedFailure(self, test, err=None, details=None):
+        self.outcome('passed')
+
+    def addSkip(self, test, reason=None, details=None):
+        super().addSkip(test, reason, details)
+        self.outcome('skipped', next(iter(self.skip_reasons), ''))
+
+    def addFailure(self, test, err=None, details=None):
+        super().addFailure(test, err, details)
+        self.outcome('failed', self.failures[-1][1])
+
+    def addError(self, test, err=None, details=None):
+        super().addError(test, err, details)
+        self.outcome('failed', self.errors[-1][1])
+
+    def addUnexpectedSuccess(self, test, details=None):
+        self.outcome('failed', 'it passes, and should not')
+
+
+def run(tests, shared, write):
+    """Run the tests that are this worker's."""
+    write({'total': len(tests)})
+    while (number := shared.take()) < len(tests):
+        test, tests[number] = tests[number], None
+        write({'start': test.id()})
+        result = Result()
+        result.startTestRun()
+        test(result)
+        result.stopTestRun()
+        write(
+            {
+                'end': test.id(),
+                'status': result.status,
+                'why': result.why,
+                'calls': calls(),
+            }
+        )
+
+
+def main():
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('records')
+    parser.add_argument('next')
+    parser.add_argument('--l3', type=int, default=0)
+    parser.add_argument('--filter', action='store_true')
+    parser.add_argument('--own', action='store_true')
+    parser.add_argument('names', nargs='+')
+    args = parser.parse_args()
+    count()
+    patience.install()
+    proxy = None if args.own else install(args.l3, args.filter)
+    with open(args.records, 'a') as records:
+
+        def write(record):
+            records.write(json.dumps(record) + '\n')
+            records.flush()
+
+        run(suite(args.names, proxy), Shared(args.next), write)
+    # Nova leaves threads behind.
+    os._exit(0)
+
+
+if __name__ == '__main__':
+    main()
