@@ -129,8 +129,11 @@ class FaultTest(base.ServersTest):
         self.assertThat(
             message,
             matchers.MatchesAll(
+                # No other host is tried.
+                matchers.Contains('aborted'),
                 matchers.Contains('ConflictingKnobs'),
                 matchers.Contains('kvm:disk_io=native'),
+                matchers.Contains('needs kvm:disk_cache=none or directsync'),
                 matchers.Contains('kvm:disk_cache=unsafe'),
             ),
         )

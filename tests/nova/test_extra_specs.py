@@ -22,6 +22,11 @@ class ExtraSpecsTest(base.ServersTest):
     def test_an_unknown_key_of_our_namespace_is_a_400(self):
         self.assertIn('kvm:typo', self.refused(kvm__typo='1'))
 
+    def test_both_since_nova_validates(self):
+        self.api.microversion = '2.86'
+        self.assertIn('bogus', self.refused(kvm__disk_cache='bogus'))
+        self.assertIn('kvm:typo', self.refused(kvm__typo='1'))
+
     def test_numbers_have_bounds(self):
         self.assertIn('max value of', self.refused(kvm__iothreads='17'))
 

@@ -73,6 +73,25 @@ class HotPlugTest(base.ServersTest):
         self.assertIn(driver.get('iothread'), ('1', '2'))
         self.assertEqual(3, len(self.domain(server).current.data_disks))
 
+    def test_the_receipt_forgets_a_detached_volume(self):
+        server = self.boot(kvm__disk_queues='2', **PINNED)
+        before = self.domain(server)
+        self.attach_volume(server, self.cinder.IMAGE_BACKED_VOL)
+        attached = self.domain(server)
+        path = attached.current.data_disks[-1].path
+        self.assertIn(
+            f'{path}/driver', [p.path for p in attached.receipt.promises]
+        )
+        self.api.delete_server_volume(
+            server['id'], self.cinder.IMAGE_BACKED_VOL
+        )
+        self._wait_for_volume_detach(
+            server['id'], self.cinder.IMAGE_BACKED_VOL
+        )
+        after = self.domain(server)
+        self.assertEqual(before.current.disks, after.current.disks)
+        self.assertEqual(before.receipt.promises, after.receipt.promises)
+
     def test_what_cannot_be_is_refused_and_leaves_nothing(self):
         server = self.boot(kvm__vif_backend='vhost', **PINNED)
         self.readers.works = base.Capabilities(
@@ -143,6 +162,35 @@ class ConcurrentTest(base.ServersTest):
         for thread in threads:
             thread.join(60)
         self.assertEqual({'2': {'2'}, '4': {'4'}}, found)
+
+    def test_two_volumes_through_nova(self):
+        """Both are in the middle of nova-compute's attaching at once."""
+        self.start()
+        both = threading.Barrier(2)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova.virt.libvirt.driver.LibvirtDriver._connect_volume',
+                lambda *args, **kwargs: both.wait(60),
+            )
+        )
+        cinder = nova_fixtures.CinderFixture
+        servers = {
+            queues: self.boot(vcpus=2, kvm__disk_queues=queues, **PINNED)
+            for queues in ('1', '2')
+        }
+        volumes = (cinder.IMAGE_BACKED_VOL, cinder.SWAP_OLD_VOL)
+        for server, volume in zip(servers.values(), volumes, strict=True):
+            self.api.post_server_volume(
+                server['id'], {'volumeAttachment': {'volumeId': volume}}
+            )
+        for queues, server in servers.items():
+            self._wait_for_assert(
+                lambda server=server: self.assertEqual(
+                    3, len(self.domain(server).current.data_disks)
+                )
+            )
+            disks = self.domain(server).current.data_disks
+            self.assertEqual([queues] * 3, [d.driver['queues'] for d in disks])
 
     def test_outside_of_a_plug_nothing_is_tuned(self):
         disk = config.LibvirtConfigGuestDisk()
