@@ -3,8 +3,7 @@
 In nova.conf of nova-scheduler::
 
     [filter_scheduler]
-    weight_classes = nova.scheduler.weights.all_weighers
-    weight_classes = \
+    weight_classes = nova.scheduler.weights.all_weighers,\
 kvm_tuning.adapters.nova.scheduler_weigher.KvmTuningWeigher
 
 The hosts are ranked, not measured: the best one weighs 1, the worst 0, times
