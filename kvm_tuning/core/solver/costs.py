@@ -26,7 +26,9 @@ PACKAGES = 4
 #: domain for each, plus the free pCPUs of the host cell. Narrow is a host
 #: whose cells have up to four L3 domains (:data:`grid.NARROW`): guests that
 #: take whole cells are ordinary there, and a placement that opens an empty
-#: cell to spare an L3 domain refuses one of them later.
+#: cell to spare an L3 domain refuses one of them later. Not so where L3
+#: locality is asked for: it goes before, and with the fullest domain before
+#: the fullest cell as many guests fit, and more of them in one domain.
 DOMAINS = 5
 #: Kinds of core that it uses: the fastest counts 1, the next 2, then 4.
 SLOW = 6

@@ -71,9 +71,8 @@ class Fitter:
                 Pool.NUMA, False
             )
         # See costs.DOMAINS.
-        narrow = grid.narrow and not self._spread
-        self._weight = max(1, grid.widest // 2) if narrow else 1
-        self._row_free = self.stock.row_free if narrow else None
+        self._crowds = grid.narrow and not self._spread and not self._l3
+        self._weight = max(1, grid.widest // 2)
 
     def ask(self, cell: CellDemand) -> Ask:
         """Return what a guest cell asks of a packing."""
@@ -133,14 +132,15 @@ class Fitter:
         limits, least = self._fewest(ask)
         best = second = None
         rows: Sequence[Row] = self.grid.rows
-        free = self._row_free
-        if free is not None:
+        crowds = self._crowds
+        if crowds:
+            free = self.stock.row_free
             order = sorted(range(len(free)), key=free.__getitem__)
             rows = [rows[index] for index in order]
         for row in rows:
             if limits[row.index] is None:
                 continue
-            if best is not None and self._is_worse(row, ask, best):
+            if best is not None and crowds and self._is_worse(row, ask, best):
                 # So are the rows that follow: they are even emptier.
                 break
             fit = self._fit(cell, ask, row, least)
@@ -156,9 +156,8 @@ class Fitter:
         """Whether a row's free pCPUs alone make it worse than the best."""
         cost = best.cost
         return (
-            self._row_free is not None
-            and ask.vcpus > 0
-            and self._row_free[row.index] > cost[costs.DOMAINS]
+            ask.vcpus > 0
+            and self.stock.row_free[row.index] > cost[costs.DOMAINS]
             and not any(cost[: costs.DOMAINS])
         )
 
@@ -231,7 +230,7 @@ class Fitter:
             0,
             kinds.mixed,
             0,
-            over * self._weight + (0 if self._row_free is None else left),
+            over * self._weight + left if self._crowds else over,
             kinds.ranks,
             found.rank,
             emulator,

@@ -178,8 +178,8 @@ class Grid:
         #: Threads of the largest row, and of the largest domain.
         self.largest = max([row.size for row in self.rows], default=0)
         self.widest = max([d.size for d in self.domains], default=0)
-        #: Whether host cells have few domains: see ``weight`` in
-        #: :mod:`kvm_tuning.core.solver.fit`.
+        #: Whether host cells have few domains: see
+        #: :data:`kvm_tuning.core.solver.costs.DOMAINS`.
         self.narrow = all(len(row.domains) <= NARROW for row in self.rows)
         #: The domain of each online CPU.
         self.domain_of = {

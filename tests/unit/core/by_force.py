@@ -209,7 +209,7 @@ class Force:
             sum(d[0] == h for d in sizes) <= 4 for h in self.host_cells
         )
         cost[costs.DOMAINS] = max(0, over)
-        if narrow and self.site.policy.pack_cells:
+        if narrow and self.site.policy.pack_cells and not self.l3:
             weight = max(1, max(sizes.values()) // 2)
             cost[costs.DOMAINS] = max(0, over) * weight + free_here
         if self.emulator and cell is self.cells[0]:
