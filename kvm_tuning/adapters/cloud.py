@@ -20,9 +20,10 @@ class Difference:
     wanted: str | None
 
 
-def connect(cloud: str | None) -> Any:
+def connect(cloud: str | None, **options: Any) -> Any:
     """Return a connection to a cloud of clouds.yaml, or of the environment.
 
+    :param options: of openstacksdk's own, such as ``api_timeout``.
     :raises CloudFailed: openstacksdk is missing, or there is no such cloud.
     """
     try:
@@ -32,7 +33,7 @@ def connect(cloud: str | None) -> Any:
             'openstacksdk is not installed: pip install kvm-tuning[cloud]'
         ) from exc
     try:
-        return sdk.connect(cloud=cloud)
+        return sdk.connect(cloud=cloud, **options)
     except Exception as exc:
         raise CloudFailed(f'no connection to cloud {cloud}: {exc}') from exc
 

@@ -110,6 +110,19 @@ class Connection:
         """
         return self._record(self._find(name), _XML_SECURE if secure else 0)
 
+    def find(self, uuid: str) -> Record | None:
+        """Return the domain with a UUID; None: there is none.
+
+        :raises LibvirtFailed: libvirt does not answer.
+        """
+        try:
+            raw = self._call(
+                'lookupByUUIDString', uuid, self._raw.lookupByUUIDString, uuid
+            )
+            return self._record(raw, 0)
+        except _Gone:
+            return None
+
     def define(self, name: str, xml: str) -> None:
         """Replace a domain's definition.
 

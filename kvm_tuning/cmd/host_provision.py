@@ -1,12 +1,22 @@
-"""``kvm-tuning host provision``: a new host from one document."""
+"""``kvm-tuning host provision`` and ``cloud-init``: a new host from one
+document.
+"""
 
 import argparse
 from collections.abc import Mapping
+import json
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from kvm_tuning.cmd import command, files, host_session
-from kvm_tuning.cmd.command import Output, Report, Section, message_of
+from kvm_tuning.cmd import arguments, command, files, host_session
+from kvm_tuning.cmd.command import (
+    Command,
+    Output,
+    Report,
+    Section,
+    message_of,
+)
 from kvm_tuning.core.exceptions import (
     ConfigInvalid,
     KvmTuningError,
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Drivers are still being loaded when a host boots for the first time.
 _WAIT_SECONDS = 30.0
+_CLOUD_CFG = 'etc/cloud/cloud.cfg'
+_MODULES = 'cloud_config_modules'
 
 
 class HostProvision(Report):
@@ -113,6 +125,53 @@ class HostProvision(Report):
                 'reasons': list(reasons),
             }
         )
+
+
+class HostCloudInit(Command):
+    """Print a configuration of cloud-init that runs our module.
+
+    It goes to /etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg: a list of modules
+    there replaces the one in /etc/cloud/cloud.cfg, so that it is that one
+    with ours at its end.
+    """
+
+    examples = (
+        'kvm-tuning host cloud-init > '
+        '/etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg',
+        'kvm-tuning host cloud-init --schema',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        arguments.add_root(parser)
+        parser.add_argument(
+            '--schema',
+            action='store_true',
+            help='Print the JSON schema of our key of cloud-config instead.',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        import yaml
+
+        from kvm_tuning.conf import document
+
+        if parsed_args.schema:
+            json.dump(document.schema(), self.app.stdout, indent=2)
+            self.app.stdout.write('\n')
+            return self.status
+        path = os.path.join(arguments.root(parsed_args), _CLOUD_CFG)
+        found = _read(files.text(path, 'configuration'))
+        modules = found.get(_MODULES) if isinstance(found, dict) else None
+        if not isinstance(modules, list):
+            raise ConfigInvalid(f'{path} has no list of {_MODULES}')
+        ours = [each for each in modules if each != document.KEY]
+        self.app.stdout.write(
+            yaml.safe_dump(
+                {_MODULES: [*ours, document.KEY]}, default_flow_style=False
+            )
+        )
+        return self.status
 
 
 def _read(text: str) -> Any:

@@ -4,6 +4,13 @@ from collections.abc import Iterable
 
 from kvm_tuning.core.effects import Consequence, Phase, Scope, Setting
 from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.guest_boot import (
+    ANY,
+    CHANNELS,
+    HUGE_PAGES,
+    IRQBALANCE,
+    SCHEDULER,
+)
 from kvm_tuning.core.knobs import Flag, Knob
 from kvm_tuning.core.placed import Placement
 from kvm_tuning.core.request import Request
@@ -12,6 +19,9 @@ from kvm_tuning.hooks.base import Hook, Outcome
 from kvm_tuning.hooks.vif_queues import queues_of
 
 TUNING = 'kvm:guest_tuning'
+
+#: The host orders requests; the guest need not.
+_NO_ORDER = 'none'
 
 
 class GuestTuning(Hook):
@@ -48,11 +58,10 @@ class GuestTuning(Hook):
         queues = queues_of(request, guest, site)
         for nic in guest.virtio_nics:
             if nic.mac is not None:
-                yield _setting(f'nic-channels/{nic.mac}', str(queues))
+                yield _setting(f'{CHANNELS}/{nic.mac}', str(queues))
         for disk in guest.data_disks:
-            yield _setting(f'disk-scheduler/{disk.target}', 'none')
-        yield _setting('transparent-huge-pages', 'madvise')
-        yield _setting('irqbalance', 'on')
+            yield _setting(f'{SCHEDULER}/{disk.target}', _NO_ORDER)
+        yield from _OF_ANY
         yield Consequence(
             'guest-tuning',
             'tenant',
@@ -62,3 +71,15 @@ class GuestTuning(Hook):
 
 def _setting(name: str, value: str) -> Setting:
     return Setting('guest', name, value, Scope.GUEST, Phase.AFTER_START)
+
+
+_OF_ANY = (_setting(HUGE_PAGES, 'madvise'), _setting(IRQBALANCE, 'on'))
+
+
+def for_any_guest() -> tuple[Setting, ...]:
+    """Return what suits any guest of Linux, whatever devices it has."""
+    return (
+        _setting(f'{CHANNELS}/{ANY}', 'all'),
+        _setting(f'{SCHEDULER}/{ANY}', _NO_ORDER),
+        *_OF_ANY,
+    )

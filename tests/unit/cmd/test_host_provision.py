@@ -6,6 +6,7 @@ import os
 from testtools.matchers import Contains, Equals
 import yaml
 
+from kvm_tuning.conf import document
 from kvm_tuning.host import provision
 from kvm_tuning.host.kinds import UNIT
 from tests.fixtures import prepared, whole_host
@@ -133,3 +134,28 @@ class ProvisionTest(HostPrepTest):
     def test_a_state_that_cannot_be_read_shuts_the_gate(self):
         self.kernel.put(provision.STATE, '[]')
         self.assertThat(self.ready()[1], Contains('cannot be read'))
+
+
+class CloudInitTest(HostPrepTest):
+    def test_our_module_is_the_last_of_the_list(self):
+        self.kernel.put(
+            'etc/cloud/cloud.cfg', 'cloud_config_modules: [ntp, runcmd]\n'
+        )
+        done = self.at('cloud-init')
+        self.assertThat(
+            yaml.safe_load(done.stdout),
+            Equals({'cloud_config_modules': ['ntp', 'runcmd', 'kvm_tuning']}),
+        )
+        # What it has printed can be there already.
+        self.kernel.put('etc/cloud/cloud.cfg', done.stdout)
+        self.assertThat(self.at('cloud-init').stdout, Equals(done.stdout))
+
+    def test_no_list_is_an_error(self):
+        self.kernel.put('etc/cloud/cloud.cfg', 'users: [default]\n')
+        done = self.at('cloud-init')
+        self.assertThat(done.status, Equals(3))
+        self.assertThat(done.stderr, Contains('cloud_config_modules'))
+
+    def test_schema(self):
+        schema = self.host('cloud-init', '--schema').document
+        self.assertThat(schema, Equals(document.schema()))

@@ -1,0 +1,45 @@
+"""Makes the service of dynamic vendordata from its configuration."""
+
+import functools
+import importlib
+from typing import Any
+
+from oslo_config import cfg
+
+from kvm_tuning.adapters import cloud
+from kvm_tuning.adapters.vendordata import receipts, servers
+from kvm_tuning.adapters.vendordata.lookup import Lookup, Source
+from kvm_tuning.conf import vendordata as options
+from kvm_tuning.wsgi.application import Application
+
+
+def make(conf: cfg.ConfigOpts) -> Any:
+    """Return the WSGI application of a configuration.
+
+    :raises ImportError: keystonemiddleware is missing.
+    """
+    group = conf[options.GROUP]
+    keystone = group.auth_strategy == 'keystone'
+    made: Any = Application(
+        Lookup(_source(group), group.deadline, group.workers),
+        group.roles if keystone else None,
+        group.most_bytes,
+        group.body_timeout,
+    )
+    if keystone:
+        auth_token = importlib.import_module('keystonemiddleware.auth_token')
+        made = auth_token.AuthProtocol(made, {'oslo_config_config': conf})
+    return made
+
+
+def _source(group: Any) -> Source:
+    if group.source == 'libvirt':
+        return functools.partial(receipts.settings, group.libvirt_uri)
+
+    @functools.cache
+    def connection() -> Any:
+        return cloud.connect(group.cloud, api_timeout=group.call_timeout)
+
+    return lambda server: servers.settings(
+        connection(), server, group.call_timeout
+    )
