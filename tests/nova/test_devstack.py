@@ -1,0 +1,75 @@
+"""What the DevStack plugin writes, as Nova reads it."""
+
+import os
+from unittest import SkipTest, skipUnless
+
+import testtools
+
+try:
+    import nova.conf
+except ImportError as exc:
+    if exc.name != 'nova':
+        raise
+    raise SkipTest('needs Nova') from exc
+
+from nova.scheduler import filters, weights
+from nova.virt import hardware
+
+from tests.fixtures import devstack
+
+LOCALRC = """KVM_TUNING_CPU_DEDICATED_SET=2-7
+KVM_TUNING_CPU_SHARED_SET=0-1
+"""
+PAGES = """[[post-config|$KVM_TUNING_CONF]]
+[huge_pages]
+pages = node:0,size:2048,count:64
+"""
+
+
+@skipUnless(os.environ.get(devstack.VARIABLE), f'{devstack.VARIABLE} is unset')
+class TestNovaConf(testtools.TestCase):
+    def load(self, node, name):
+        conf = nova.conf.CONF
+        conf.reset()
+        conf([], project='nova', default_config_files=[node.path(name)])
+        self.addCleanup(conf, [], project='nova', default_config_files=[])
+        self.addCleanup(conf.reset)
+        return conf
+
+    def test_nova_reads_it(self):
+        node = self.useFixture(
+            devstack.DevStack('n-cpu,n-sch', LOCALRC, PAGES)
+        )
+        status, output = node.run('stack')
+        self.assertEqual(0, status, output)
+        conf = self.load(node, 'etc/nova/nova-cpu.conf')
+        self.assertEqual('kvm_tuning.KvmTuningDriver', conf.compute_driver)
+        self.assertEqual({2, 3, 4, 5, 6, 7}, hardware.get_cpu_dedicated_set())
+        self.assertEqual({0, 1}, hardware.get_cpu_shared_set())
+        conf = self.load(node, 'etc/nova/nova.conf').filter_scheduler
+        known = {
+            each.__name__: each
+            for each in filters.HostFilterHandler().get_matching_classes(
+                conf.available_filters
+            )
+        }
+        self.assertIn('KvmTuningFilter', known)
+        self.assertEqual(
+            set(), set(conf.enabled_filters) - known.keys(), known
+        )
+        weighers = {
+            each.__name__
+            for each in weights.HostWeightHandler().get_matching_classes(
+                conf.weight_classes
+            )
+        }
+        self.assertLessEqual({'KvmTuningWeigher', 'RAMWeigher'}, weighers)
+        status, output = node.run('unstack')
+        self.assertEqual(0, status, output)
+        conf = self.load(node, 'etc/nova/nova.conf')
+        self.assertEqual('libvirt.LibvirtDriver', conf.compute_driver)
+        self.assertIsNone(hardware.get_cpu_dedicated_set())
+        self.assertEqual(
+            ['nova.scheduler.weights.all_weighers'],
+            conf.filter_scheduler.weight_classes,
+        )

@@ -1,0 +1,432 @@
+"""The DevStack plugin: its phases by DevStack's own functions, and its README.
+
+The phases need DevStack's tree, which KVM_TUNING_DEVSTACK names.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+from unittest import skipUnless
+import venv
+
+import fixtures
+import testtools
+
+from kvm_tuning import conf
+from kvm_tuning.core import cpuset
+from tests.fixtures import devstack, prepared
+from tests.fixtures.command import Command
+
+ONE_NODE = 'n-api,n-cpu,n-sch,n-cond,tempest'
+HOST = """[[post-config|$KVM_TUNING_CONF]]
+[ksm]
+run = off
+[transparent_huge_pages]
+enabled = never
+[cpu_isolation]
+housekeeping_cpus = 0,2
+[[post-config|$NOVA_CONF]]
+[DEFAULT]
+ram_allocation_ratio = 1.0
+"""
+FILTER = 'kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter'
+WEIGHER = 'kvm_tuning.adapters.nova.scheduler_weigher.KvmTuningWeigher'
+OURS = {
+    ('DEFAULT', 'compute_driver'),
+    ('compute', 'cpu_dedicated_set'),
+    ('compute', 'cpu_shared_set'),
+    ('filter_scheduler', 'available_filters'),
+    ('filter_scheduler', 'enabled_filters'),
+    ('filter_scheduler', 'weight_classes'),
+}
+PLUGIN = os.path.join(devstack.TOP, 'devstack')
+
+
+def flat(groups):
+    return {
+        (group, option): values
+        for group, options in groups.items()
+        for option, values in options.items()
+    }
+
+
+@skipUnless(os.environ.get(devstack.VARIABLE), f'{devstack.VARIABLE} is unset')
+class PhasesTest(testtools.TestCase):
+    def node(self, services=ONE_NODE, localrc='', sections=''):
+        return self.useFixture(devstack.DevStack(services, localrc, sections))
+
+    def run_phases(self, node, mode, status=0):
+        found, output = node.run(mode)
+        self.assertEqual(status, found, output)
+        return output
+
+
+class TestOneNode(PhasesTest):
+    def test_from_stack_to_clean(self):
+        node = self.node(localrc='disable_service kvm-tuning')
+        untouched = node.host()
+        self.run_phases(node, 'stack')
+        stock = flat(node.nova())
+        self.assertEqual(untouched, node.host())
+        self.assertEqual([], node.calls('kvm-tuning'))
+
+        node.configure('KVM_TUNING_HOST_PREP=apply', HOST)
+        self.run_phases(node, 'stack')
+        self.check_stacked(node, stock)
+        first = node.read('etc/nova/nova.conf')
+        compute = node.read('etc/nova/nova-cpu.conf')
+        prepared_host = node.host()
+
+        # All of it again, and the phase again on what it has written.
+        node.forget_calls()
+        self.run_phases(node, 'stack')
+        self.assertEqual(first, node.read('etc/nova/nova.conf'))
+        self.assertEqual(compute, node.read('etc/nova/nova-cpu.conf'))
+        self.assertEqual(prepared_host, node.host())
+        self.assertEqual([], node.calls('restart'))
+        self.assertEqual([], node.calls('flavor create'))
+        before = flat(node.nova())
+        self.run_phases(node, 'configure')
+        self.assertEqual(before, flat(node.nova()))
+
+        self.run_phases(node, 'unstack')
+        del before['DEFAULT', 'ram_allocation_ratio']
+        after = flat(node.nova())
+        del after['DEFAULT', 'ram_allocation_ratio']
+        self.assertEqual(stock, after)
+        self.check_unstacked(node)
+        self.run_phases(node, 'clean')
+        self.check_unstacked(node)
+        self.assertEqual(
+            {
+                # KSM's counters begin anew.
+                'sys/kernel/mm/ksm/pages_shared',
+                'sys/kernel/mm/ksm/pages_sharing',
+            },
+            set(prepared.differences(node.host(), untouched)),
+        )
+        self.assertFalse(node.exists('host/etc/kvm-tuning'))
+        self.assertFalse(node.exists('data/kvm-tuning'))
+
+    def check_stacked(self, node, stock):
+        found = flat(node.nova())
+        self.assertEqual(
+            ['1.0'], found.pop(('DEFAULT', 'ram_allocation_ratio'))
+        )
+        changed = {key for key in found if found[key] != stock.get(key)}
+        self.assertEqual(OURS, changed)
+        self.assertEqual(set(), stock.keys() - found.keys())
+        self.assertEqual(
+            ['kvm_tuning.KvmTuningDriver'], found['DEFAULT', 'compute_driver']
+        )
+        # From the fragment of the host's configuration.
+        self.assertEqual(['1,3'], found['compute', 'cpu_dedicated_set'])
+        self.assertEqual(['0,2'], found['compute', 'cpu_shared_set'])
+        [filters] = found['filter_scheduler', 'enabled_filters']
+        [before] = stock['filter_scheduler', 'enabled_filters']
+        self.assertEqual(f'{before},KvmTuningFilter', filters)
+        self.assertEqual(
+            ['nova.scheduler.filters.all_filters', FILTER],
+            found['filter_scheduler', 'available_filters'],
+        )
+        self.assertEqual(
+            [f'nova.scheduler.weights.all_weighers,{WEIGHER}'],
+            found['filter_scheduler', 'weight_classes'],
+        )
+        compute = flat(node.nova('nova-cpu.conf'))
+        for key in OURS:
+            self.assertEqual(found[key], compute[key])
+        self.assertTrue(node.exists('etc/nova/rootwrap.d/kvm-tuning.filters'))
+        self.assertIn(
+            f'scheduler_enabled_filters = {filters}', node.read('tempest.conf')
+        )
+        files = node.host()
+        self.assertIn('etc/libvirt/hooks/qemu.d/kvm-tuning', files)
+        self.assertEqual(['restart libvirtd'], node.calls('restart'))
+        self.assertIn(
+            '[never]', files['sys/kernel/mm/transparent_hugepage/enabled']
+        )
+        self.assertEqual(
+            ['l3', 'pinned', 'shared'],
+            [call.rpartition('.')[2] for call in node.calls('flavor create')],
+        )
+        self.assertEqual(3, len(node.calls('flavor push')))
+
+    def check_unstacked(self, node):
+        for name in ('nova.conf', 'nova-cpu.conf'):
+            text = node.read(f'etc/nova/{name}')
+            self.assertNotIn('kvm_tuning', text.replace(node.scratch, ''))
+            self.assertNotIn('KvmTuning', text)
+            self.assertNotIn('cpu_dedicated_set', text)
+        self.assertFalse(node.exists('etc/nova/rootwrap.d/kvm-tuning.filters'))
+        self.assertTrue(node.exists('etc/nova/rootwrap.d/compute.filters'))
+        self.assertNotIn('etc/libvirt/hooks/qemu.d/kvm-tuning', node.host())
+
+    def test_words_that_make_no_sense(self):
+        node = self.node()
+        for line, said in (
+            ('KVM_TUNING_HOST_PREP=yes', 'want off, plan or apply'),
+            ('KVM_TUNING_CPU_SHARED_SET=0-7,^3', 'want auto, none or'),
+            ('VIRT_DRIVER=fake', 'VIRT_DRIVER=fake: kvm-tuning wants libvirt'),
+        ):
+            node.configure(line)
+            self.assertIn(said, self.run_phases(node, 'install', status=1))
+        self.assertEqual([], node.calls(''))
+
+    def test_a_refusal_of_the_host_ends_it(self):
+        node = self.node(
+            'n-cpu',
+            'KVM_TUNING_HOST_PREP=apply',
+            '[[post-config|$KVM_TUNING_CONF]]\n'
+            '[huge_pages]\npages = node:7,size:2048,count:4\n',
+        )
+        before = node.host()
+        output = self.run_phases(node, 'stack', status=1)
+        self.assertIn('kvm-tuning host apply has failed', output)
+        self.assertEqual(
+            {
+                'etc/kvm-tuning/conf.d/devstack.conf',
+                'var/lib/kvm-tuning/lock',
+            },
+            set(prepared.differences(node.host(), before)),
+        )
+
+
+class TestManyNodes(PhasesTest):
+    def test_a_compute_node(self):
+        node = self.node('n-cpu', 'KVM_TUNING_HOST_PREP=plan', HOST)
+        before = node.host()
+        output = self.run_phases(node, 'stack')
+        self.assertIn('no pages are merged', output)
+        found = flat(node.nova())
+        self.assertEqual(
+            ['kvm_tuning.KvmTuningDriver'], found['DEFAULT', 'compute_driver']
+        )
+        self.assertNotIn(('filter_scheduler', 'available_filters'), found)
+        self.assertEqual([], node.calls('flavor'))
+        changed = prepared.differences(node.host(), before)
+        self.assertEqual(
+            set(), {path for path in changed if path.startswith('sys/')}
+        )
+
+    def test_a_controller(self):
+        node = self.node('n-api,n-sch,n-cond', 'KVM_TUNING_FLAVORS=none')
+        before = node.host()
+        self.run_phases(node, 'stack')
+        found = flat(node.nova())
+        self.assertNotIn(('DEFAULT', 'compute_driver'), found)
+        self.assertIn(('filter_scheduler', 'weight_classes'), found)
+        self.assertEqual([], node.calls('kvm-tuning host'))
+        self.assertEqual([], node.calls('flavor'))
+        self.run_phases(node, 'unstack')
+        self.run_phases(node, 'clean')
+        self.assertEqual(before, node.host())
+        self.assertNotIn('KvmTuning', node.read('etc/nova/nova.conf'))
+
+    def test_what_local_conf_says_last_is_told(self):
+        node = self.node(
+            'n-cpu,n-sch',
+            'KVM_TUNING_HOST_HOOKS=False',
+            '[[post-config|$NOVA_CPU_CONF]]\n[DEFAULT]\n'
+            'compute_driver = libvirt.LibvirtDriver\n'
+            '[[post-config|$NOVA_CONF]]\n[filter_scheduler]\n'
+            'enabled_filters = ComputeFilter,NUMATopologyFilter\n',
+        )
+        output = self.run_phases(node, 'stack')
+        self.assertIn('compute_driver is libvirt.LibvirtDriver', output)
+        self.assertIn('enabled_filters is ComputeFilter,NUMA', output)
+        self.assertEqual([], node.calls('hooks install'))
+        self.run_phases(node, 'unstack')
+        # Who has said it later is not overruled.
+        self.assertEqual(
+            ['ComputeFilter,NUMATopologyFilter'],
+            flat(node.nova())['filter_scheduler', 'enabled_filters'],
+        )
+
+
+class TestInstall(PhasesTest):
+    """DevStack's pip, in an environment of its own."""
+
+    def test_installed_and_uninstalled(self):
+        node = self.node('n-api', 'OFFLINE=False')
+        os.unlink(node.path('stack/kvm-tuning'))
+        shutil.copytree(
+            devstack.TOP,
+            node.path('stack/kvm-tuning'),
+            ignore=shutil.ignore_patterns(
+                '.*', 'build', 'doc', 'tests', '*.egg-info', '__pycache__'
+            ),
+        )
+        os.unlink(node.path('data/venv/bin/kvm-tuning'))
+        venv.create(node.path('data/venv'), symlinks=True)
+        [site] = glob.glob(node.path('data/venv/lib/*/site-packages'))
+        with open(f'{site}/outer.pth', 'w') as file:
+            # Where pip and what builds the package are.
+            file.write(os.path.dirname(os.path.dirname(testtools.__file__)))
+        node.script('data/venv/bin/pip', 'exec "${0%/*}/python" -m pip "$@"\n')
+        node.environment = {
+            'PBR_VERSION': '0.0.1',
+            'PIP_DISABLE_PIP_VERSION_CHECK': '1',
+            'PIP_NO_BUILD_ISOLATION': '0',
+            'PIP_NO_DEPS': '1',
+            'PIP_NO_INDEX': '1',
+        }
+        self.run_phases(node, 'install')
+        # Its own constraint would be in its way.
+        self.assertEqual(
+            ['edit-constraints kvm-tuning'], node.calls('constraints')
+        )
+        self.assertEqual('', node.read('requirements/upper-constraints.txt'))
+        done = subprocess.run(
+            [node.path('data/venv/bin/kvm-tuning'), '--version'],
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual('kvm-tuning 0.0.1\n', done.stdout, done.stderr)
+        node.write('etc/nova/nova.conf', '')
+        self.run_phases(node, 'clean')
+        self.assertFalse(node.exists('data/venv/bin/kvm-tuning'))
+
+
+class FunctionsTest(testtools.TestCase):
+    """What needs nothing of DevStack."""
+
+    def call(self, line):
+        script = (
+            'set -o errexit; function is_service_enabled { return 1; }; '
+            f'source {PLUGIN}/plugin.sh stack none; {line}'
+        )
+        done = subprocess.run(
+            ['bash', '-c', script], capture_output=True, text=True
+        )
+        self.assertEqual((0, ''), (done.returncode, done.stderr), line)
+        return done.stdout.strip()
+
+    def test_our_filter_takes_the_place_of_numa_topology_filter(self):
+        for before, after in (
+            ('', 'KvmTuningFilter'),
+            ('A,B', 'A,B,KvmTuningFilter'),
+            ('A,NUMATopologyFilter,B', 'A,KvmTuningFilter,B'),
+            ('NUMATopologyFilter', 'KvmTuningFilter'),
+            ('A,KvmTuningFilter,B', 'A,KvmTuningFilter,B'),
+            ('NUMATopologyFilter,KvmTuningFilter', 'KvmTuningFilter'),
+        ):
+            self.assertEqual(
+                after, self.call(f'kvm_tuning_filters "{before}"')
+            )
+
+    def cpus(self, online, siblings, dedicated='auto', shared='auto'):
+        folder = self.useFixture(fixtures.TempDir()).path
+        os.makedirs(f'{folder}/cpu0/topology')
+        for name, text in (
+            ('online', online),
+            ('cpu0/topology/thread_siblings_list', siblings),
+        ):
+            with open(f'{folder}/{name}', 'w') as file:
+                print(text, file=file)
+        found = self.call(
+            f'dedicated={dedicated} shared={shared}; kvm_tuning_cpus {folder};'
+            f' echo "$dedicated $shared"'
+        ).split()
+        return tuple(
+            word if word == 'none' else cpuset.format(cpuset.parse(word))
+            for word in found
+        )
+
+    def test_cpus_that_nobody_has_chosen(self):
+        for said, found in (
+            (('0-3', '0'), ('1-3', '0')),
+            (('0-7', '0,4'), ('1-3,5-7', '0,4')),
+            (('0-3,8-11', '0-1'), ('2-3,8-11', '0-1')),
+            (('0', '0'), ('none', 'none')),
+            (('0-1', '0-1'), ('none', 'none')),
+            (('0-7', '0', '2-3'), ('2-3', '0-1,4-7')),
+            (('0-7', '0', 'auto', '0-1'), ('2-7', '0-1')),
+            (('0-7', '0', 'none', 'auto'), ('none', 'none')),
+            (('0-7', '0', '4-7', '0'), ('4-7', '0')),
+        ):
+            self.assertEqual(found, self.cpus(*said), said)
+
+    def test_options_are_set_and_put_back(self):
+        folder = self.useFixture(fixtures.TempDir()).path
+        with open(f'{folder}/conf', 'w') as file:
+            file.write('[a]\nx = 1\nx = {"k": "v w"}\nz = 0\n[b]\nx = 9\n')
+        tree = os.environ.get(devstack.VARIABLE)
+        if not tree:
+            self.skipTest(f'{devstack.VARIABLE} is unset')
+        begin = (
+            f'NOVA_CONF={folder}/conf KVM_TUNING_STATE_DIR={folder}; '
+            f'source {tree}/inc/ini-config; '
+        )
+        self.call(
+            f'{begin} kvm_tuning_set a x 2 "{{\\"a\\": \\"b c\\"}}"; '
+            f'kvm_tuning_set c y 3; kvm_tuning_set a z 5'
+        )
+        with open(f'{folder}/conf') as file:
+            self.assertEqual(
+                '[a]\nz = 5\nx = 2\nx = {"a": "b c"}\n[b]\nx = 9\n\n[c]\n'
+                'y = 3\n',
+                file.read(),
+            )
+        # z is somebody else's by now.
+        self.call(
+            f'{begin} iniset $NOVA_CONF a z 7; kvm_tuning_restore $NOVA_CONF'
+        )
+        with open(f'{folder}/conf') as file:
+            self.assertEqual(
+                '[a]\nx = 1\nx = {"k": "v w"}\nz = 7\n[b]\nx = 9\n\n[c]\n',
+                file.read(),
+            )
+
+
+class TestReadme(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        with open(f'{PLUGIN}/README.rst') as file:
+            self.readme = file.read()
+        with open(f'{PLUGIN}/settings') as file:
+            self.settings = dict(
+                re.findall(r'^(KVM_TUNING_\w+)=(.*)$', file.read(), re.M)
+            )
+
+    def test_every_variable_has_a_default_and_is_documented(self):
+        documented = set(
+            re.findall(r'^``(KVM_TUNING_\w+)``', self.readme, re.M)
+        )
+        self.assertEqual(set(self.settings), documented)
+        for name, value in self.settings.items():
+            self.assertTrue(
+                value.startswith(('${' + name + ':-', '$(trueorfalse ')), name
+            )
+
+    def test_the_examples_say_what_there_is(self):
+        used = set(re.findall(r'\b(KVM_TUNING_[A-Z_]+)\b', self.readme))
+        self.assertEqual(set(), used - set(self.settings))
+        blocks = re.findall(
+            r'\[\[post-config\|\$KVM_TUNING_CONF\]\]\n(.*?)(?=\n *\[\[|\n\S)',
+            self.readme,
+            re.S,
+        )
+        self.assertTrue(blocks)
+        folder = self.useFixture(fixtures.TempDir()).path
+        for number, block in enumerate(blocks):
+            path = f'{folder}/{number}.conf'
+            with open(path, 'w') as file:
+                file.write(re.sub(r'^ +', '', block, flags=re.M))
+            conf.load(folder, [path])
+
+    def test_sample_flavors_are_sound(self):
+        names = sorted(glob.glob(f'{PLUGIN}/files/flavors/*.yaml'))
+        self.assertEqual(3, len(names))
+        for name in names:
+            done = self.useFixture(Command()).run('flavor', 'check', name)
+            self.assertEqual(0, done.status, done.stdout)
+
+    def test_scripts_are_scripts(self):
+        for name in ('settings', 'plugin.sh'):
+            done = subprocess.run(
+                ['bash', '-n', f'{PLUGIN}/{name}'], capture_output=True
+            )
+            self.assertEqual((0, b''), (done.returncode, done.stderr))
