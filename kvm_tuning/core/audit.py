@@ -81,7 +81,7 @@ def _compare(
         yield from settings.findings(receipt.settings, observed, inventory)
     yield from general.preferences(receipt)
     yield from general.claims(receipt, others)
-    yield from general.idle_iothreads(domain)
+    yield from general.idle_iothreads(domain, receipt)
     if observed is not None:
         yield from general.intrusion(observed, others)
         yield from general.transparent_huge_pages(observed, inventory)

@@ -350,6 +350,13 @@ class RecordedAuditTest(AuditTest):
             broken,
         )  # fmt: skip
 
+    def test_idle_iothreads_that_nobody_asked_for(self):
+        self.guest.edit_xml("<driver queues='2' iothread='2'/>", '')
+        self.guest.edit_xml("io='io_uring' iothread='2'", "io='io_uring'")
+        found = self.audit(promise('vcpu', '2'))
+        (idle,) = [f for f in found if f.code == 'iothread-idle']
+        self.assertEqual(Severity.INFO, idle.severity)
+
     def test_another_guest_has_the_same_pcpus(self):
         claim = Claim('', '', pcpus=frozenset({0, 1}))
         others = Ledger((
