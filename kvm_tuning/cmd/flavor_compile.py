@@ -4,9 +4,7 @@ import argparse
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import Output, Report, Section
-
-#: The alias that the host's Nova fragment names for its VFs.
-DEFAULT_ALIAS = 'kvm-tuning-vf'
+from kvm_tuning.core import compiled as compiled_
 
 COLUMNS = ('key', 'value', 'derived')
 
@@ -98,7 +96,7 @@ def add_alias(parser: argparse.ArgumentParser) -> None:
     """Add ``--alias``."""
     parser.add_argument(
         '--alias',
-        default=DEFAULT_ALIAS,
+        default=compiled_.VF_ALIAS,
         help="Nova's [pci] alias of the VFs (default: %(default)s).",
     )
 
@@ -128,7 +126,6 @@ def compiled(
     """
     from kvm_tuning import loader
     from kvm_tuning.cmd import requests
-    from kvm_tuning.core import compiled as compiled_
     from kvm_tuning.core import plan, request
 
     flavor = requests.flavor(parsed_args.flavor)

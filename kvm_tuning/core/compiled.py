@@ -7,6 +7,9 @@ traits. Both follow from our keys, so they are derived, not written by hand.
 from collections.abc import Mapping
 
 ALIAS = 'pci_passthrough:alias'
+
+#: Nova's ``[pci] alias`` for all VFs of NICs that guests may have.
+VF_ALIAS = 'kvm-tuning-vf'
 VFS = 'kvm:vfs'
 
 #: What every host with the extension has.

@@ -3,7 +3,10 @@
 Nova's configuration reference: ``[compute] cpu_dedicated_set`` and
 ``cpu_shared_set``, ``reserved_huge_pages``, ``[pci] device_spec`` and
 ``alias``. A device_spec with a PF's address and its VFs' product takes all
-VFs of the PF, whatever addresses they get.
+VFs of the PF, whatever addresses they get. Each kind of VF has an alias of
+its own, and is one of those that ``kvm-tuning flavor compile`` asks for by
+:data:`~kvm_tuning.core.compiled.VF_ALIAS`: Nova takes any of an alias that is
+there several times, as long as their types are the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field
 import json
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.core.compiled import VF_ALIAS
 from kvm_tuning.core.inventory import Inventory, PciDevice
 
 
@@ -80,7 +84,7 @@ def make(site: Site) -> Fragment:
 
 def _pci(site: Site, notes: list[str]) -> tuple[list[str], list[str]]:
     specs: list[str] = []
-    aliases: dict[str, str] = {}
+    aliases: list[str] = []
     known = site.inventory.device
     for address in site.pfs:
         pf = known[address]
@@ -91,10 +95,13 @@ def _pci(site: Site, notes: list[str]) -> tuple[list[str], list[str]]:
         product = {'vendor_id': vf.vendor, 'product_id': vf.product}
         specs.append(json.dumps({**product, 'address': address}))
         name = alias_name(pf, vf)
-        aliases[name] = json.dumps(
-            {**product, 'device_type': 'type-VF', 'name': name}
-        )
-    return specs, list(aliases.values())
+        for alias in (name, VF_ALIAS):
+            text = json.dumps(
+                {**product, 'device_type': 'type-VF', 'name': alias}
+            )
+            if text not in aliases:
+                aliases.append(text)
+    return specs, aliases
 
 
 def alias_name(pf: PciDevice, vf: PciDevice) -> str:

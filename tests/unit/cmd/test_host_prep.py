@@ -281,10 +281,11 @@ class TestFragment(HostPrepTest):
             'device_spec = {"vendor_id": "8086", "product_id": "10ca", '
             '"address": "0000:11:00.0"}',
             '"device_type": "type-VF", "name": "vf-igb-10ca"}',
+            '"device_type": "type-VF", "name": "kvm-tuning-vf"}',
         ):
             self.assertThat(made, Contains(line))
         self.assertThat(made.count('device_spec'), Equals(2))
-        self.assertThat(made.count('alias'), Equals(1))
+        self.assertThat(made.count('alias'), Equals(2))
 
     def test_as_json(self):
         self.kernel.put(
