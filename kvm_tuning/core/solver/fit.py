@@ -48,11 +48,18 @@ class Fit(NamedTuple):
 class Fitter:
     """Answers for one guest on one site."""
 
-    def __init__(self, wants: Wants, site: Site, grid: Grid) -> None:
+    def __init__(
+        self,
+        wants: Wants,
+        site: Site,
+        grid: Grid,
+        left: stock.Stock | None = None,
+    ) -> None:
+        """Take what is free from ``left``, or else from the site's ledger."""
         self.wants = wants
         self.site = site
         self.grid = grid
-        self.stock = stock.of(site, grid)
+        self.stock = stock.of(site, grid) if left is None else left
         self.kinds = _kinds(grid)
         self._strict = wants.strict
         self._l3 = wants.l3
@@ -151,6 +158,76 @@ class Fitter:
             elif second is None or fit.cost < second.cost:
                 second = fit
         return best, second
+
+    def single(self, cell: CellDemand) -> list[Fit] | None:
+        """Return the cheapest fits of a guest's only cell, one a row, if one
+        L3 domain can hold it: the common case, straight.
+
+        Several cost the same, and the first one is that of :meth:`best`: on
+        one domain it is over the fewest nowhere, so the fullest domain of all
+        that wastes no thread is the cheapest, whichever row it is in.
+
+        :returns: None: it is not that simple, or there is no such domain.
+        """
+        ask = self.ask(cell)
+        vcpus = ask.vcpus
+        sizes = self.wants.sizes_kib.get(cell.cell)
+        if (
+            not vcpus
+            or len(cell.vcpus) > vcpus
+            or ask.policy is ThreadPolicy.ISOLATE
+            or ask.emulator
+            or self._crowds
+            or self._spread
+            or self.wants.pools
+            or len(self.kinds) > 1
+            or (sizes is not None and len(sizes) > 1)
+        ):
+            return None
+        (kinds,) = self.kinds
+        domains, rows = self.grid.domains, self.grid.rows
+        free, row_free = self.stock.domain_free, self.stock.row_free
+        slots = self.stock.slots(ask.policy, kinds.mask)
+        order = sorted(
+            [
+                (free[index], row_free[domains[index].row], index)
+                for index, room in enumerate(slots)
+                if room >= vcpus
+            ]
+        )
+        ideal = -(-vcpus // self.grid.threads)
+        best: tuple[int, ...] | None = None
+        found: dict[int, tuple[Packing, Pages]] = {}
+        for there, left, index in order:
+            # What costs the least of all that follow, unless it is whole.
+            if there > vcpus and best and best < (1, ideal, 0, there, left):
+                break
+            row = rows[domains[index].row]
+            got = self.pages(cell, row)
+            if got is None:
+                continue
+            packed = packing.on_one(
+                self.stock, [domains[index]], ask, kinds.mask
+            )
+            cost = *packed.cost[3:6], there, left
+            if best is None or cost < best:
+                best, found = cost, {row.index: (packed, got)}
+            elif cost == best and row.index not in found:
+                found[row.index] = packed, got
+        least = self._fewest(ask)[1]
+        return [
+            Fit(
+                self._cost(rows[index], kinds, packed, 0, got, None),
+                rows[index],
+                kinds,
+                packed,
+                least,
+                got,
+                None,
+                ask,
+            )
+            for index, (packed, got) in sorted(found.items())
+        ] or None
 
     def _is_worse(self, row: Row, ask: Ask, best: Fit) -> bool:
         """Whether a row's free pCPUs alone make it worse than the best."""

@@ -100,14 +100,9 @@ def pack(
     if not vcpus:
         return NOTHING
     slots = stock.slots(ask.policy, kinds)
-    fill = (
-        cores.fill_isolated
-        if ask.policy is ThreadPolicy.ISOLATE
-        else cores.fill
-    )
     domains = [d for d in row.domains if slots[d.index] >= vcpus]
     if domains:
-        return _single(stock, domains, ask, kinds, fill)
+        return on_one(stock, domains, ask, kinds)
     count = fewest([slots[domain.index] for domain in row.domains], vcpus)
     if count is None or (most is not None and count > most):
         return None
@@ -116,6 +111,7 @@ def pack(
         for domain in row.domains
         if slots[domain.index]
     ]
+    fill = _fill(ask)
     return min(_several(profiles, ask, fill, count), key=_cost)
 
 
@@ -123,16 +119,24 @@ def _cost(packing: Packing) -> Cost:
     return packing.cost
 
 
-def _single(
-    stock: Stock, domains: list[Domain], ask: Ask, kinds: int, fill: Fill
+def _fill(ask: Ask) -> Fill:
+    if ask.policy is ThreadPolicy.ISOLATE:
+        return cores.fill_isolated
+    return cores.fill
+
+
+def on_one(
+    stock: Stock, domains: list[Domain], ask: Ask, kinds: int
 ) -> Packing:
-    """Return the cheapest of the packings on one domain.
+    """Return the cheapest of the packings on one domain, of those that each
+    can hold the vCPUs.
 
     With nothing but the vCPUs to place, the fullest domain is the cheapest
     unless it strands threads or takes more cores than it must: then another
     one may be cheaper.
     """
     vcpus = ask.vcpus
+    fill = _fill(ask)
     if len(domains) > 1:
         free = stock.domain_free
         domains.sort(key=lambda domain: free[domain.index])
