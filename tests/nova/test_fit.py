@@ -20,6 +20,8 @@ from nova.virt import hardware
 
 from kvm_tuning.adapters.nova import asked, fit, packing
 from kvm_tuning.adapters.nova.asked import Asking
+from kvm_tuning.adapters.nova.problem import Problem
+from kvm_tuning.adapters.nova.topology import Shown
 from kvm_tuning.core.demands import Locality, LocalityDemand
 
 CONF = nova.conf.CONF
@@ -251,3 +253,72 @@ class FitTest(testtools.TestCase):
         self.assertFalse(asked.known())
         found = hardware.numa_fit_instance_to_host(host(2), guest([4]), {})
         self.assertEqual(4, len(found.cells[0].cpu_pinning))
+
+    def test_the_straight_way_answers_as_the_long_one(self):
+        """Guests of one cell, on cells of unlike fill and memory."""
+        rng = random.Random(11)
+        answered = 0
+        for run in range(6 * RUNS):
+            pack = run % 3 > 0
+            CONF.set_override(
+                'packing_host_numa_cells_allocation_strategy', pack, 'compute'
+            )
+            there = host(rng.choice((1, 2, 4, 8)))
+            for cell in there.cells:
+                each = sorted(cell.pcpuset)
+                rng.shuffle(each)
+                cell.pinned_cpus = set(each[: rng.randrange(len(each) + 1)])
+                cell.memory_usage = rng.choice((0, 0, 100, 20000, 65000))
+            wanted = guest(
+                [rng.choice((1, 2, 3, 4, 8, 16))],
+                policy=rng.choice(('prefer', 'require', None)),
+            )
+            level = rng.choice((None, Locality.L3))
+            locality = level and LocalityDemand(level, rng.random() < 0.3)
+            problem = Problem(
+                Shown(there.cells), wanted, None, Asking(DOMAINS, locality)
+            )
+            quick = problem.quick()
+            lines = problem.lines()
+            best = problem.best(lines)
+            if quick is None:
+                continue
+            answered += 1
+            self.assertEqual(problem.seats(lines, best)[0][:2], quick[:2])
+        self.assertTrue(answered > RUNS, answered)
+
+    def test_nobody_is_refused_by_the_count_alone(self):
+        """What the count of free pCPUs refuses, the solver refuses, too."""
+        rng = random.Random(5)
+        refused = 0
+        for _ in range(2 * RUNS):
+            there = host(4)
+            for cell in there.cells:
+                cell.pinned_cpus = set(
+                    rng.sample(sorted(cell.pcpuset), rng.choice((0, 8, 12)))
+                )
+            sizes = [rng.choice((2, 6, 12)) for _ in range(rng.randint(1, 4))]
+            if Shown(there.cells).may_hold(list(sizes)):
+                continue
+            refused += 1
+            why = []
+            token = fit.WHY.set(why)
+            try:
+                # With somebody who wants to know the long way is taken.
+                self.assertIsNone(fit.search(there, guest(sizes)))
+            finally:
+                fit.WHY.reset(token)
+            self.assertTrue(why)
+        self.assertTrue(refused > 0)
+
+    def test_hosts_that_look_alike_are_told_apart(self):
+        """Between two hosts only the siblings differ."""
+        first, second = host(1), host(1)
+        second.cells[0].siblings = [
+            {cpu, cpu + 1} for cpu in range(0, CORES * THREADS, THREADS)
+        ]
+        for there, want in ((first, {0, CORES}), (second, {0, 1})) * 2:
+            found = hardware.numa_fit_instance_to_host(
+                there, guest([2], policy='require'), {}
+            )
+            self.assertEqual(want, set(found.cells[0].cpu_pinning.values()))

@@ -6,20 +6,19 @@ Score = tuple[int, ...]
 
 
 def score(found: Found) -> Score:
-    """Return a score, lower is better: first how many L3 domains beyond the
-    fewest the guest would span, then the solver's own cost, and last how much
-    of the host is free. Guests without dedicated vCPUs are all alike.
+    """Return a score, lower is better: how many L3 domains beyond the fewest
+    the guest would span; then how much of its host cells is free, so that
+    crowded ones fill up and others stay whole; of equals the host with more
+    room, and last the solver's own cost. Guests without dedicated vCPUs are
+    all alike.
     """
-    fits = [
-        fit
-        for line, column in zip(found.lines, found.columns, strict=True)
-        if (fit := line.fits[column]) is not None
-    ]
+    fits = [seat.fit for seat in found.seats if seat.fit is not None]
     if not fits:
         return ()
-    over = sum(max(0, fit.packing.spans - fit.fewest) for fit in fits)
-    cost = [
-        sum(entries) for entries in zip(*(f.cost for f in fits), strict=True)
-    ]
-    free = sum(found.problem.fitter.stock.row_free)
-    return (over, *cost, free)
+    row_free = found.problem.fitter.stock.row_free
+    return (
+        sum(max(0, fit.packing.spans - fit.fewest) for fit in fits),
+        sum(row_free[fit.row.index] for fit in fits),
+        -sum(row_free),
+        *map(sum, zip(*(fit.cost for fit in fits), strict=True)),
+    )

@@ -20,7 +20,8 @@ from nova import objects
 from nova.virt import hardware
 
 from kvm_tuning.adapters.nova import asked, stand
-from kvm_tuning.adapters.nova.problem import Line, Problem
+from kvm_tuning.adapters.nova.problem import Problem, Seat
+from kvm_tuning.adapters.nova.topology import Shown
 
 #: Sets of host cells that are shown to Nova's judges of devices and networks
 #: before the host is given up.
@@ -33,11 +34,10 @@ Judge = Callable[[Sequence[int]], bool]
 
 
 class Found(NamedTuple):
-    """A host cell, by position, for each guest cell."""
+    """A seat for each guest cell."""
 
     problem: Problem
-    lines: list[Line]
-    columns: Sequence[int]
+    seats: list[Seat]
 
 
 def fit(
@@ -65,7 +65,7 @@ def fit(
     if 'emulator_threads_policy' in instance_topology:
         policy = instance_topology.emulator_threads_policy
     return objects.InstanceNUMATopology(
-        cells=found.problem.give(found.lines, found.columns),
+        cells=found.problem.give(found.seats),
         emulator_threads_policy=policy,
     )
 
@@ -87,8 +87,13 @@ def search(
             f'{len(host_topology)}'
         )
         return None
+    shown = Shown(host_topology.cells)
+    if WHY.get() is None and not shown.may_hold(
+        [len(cell.pcpuset) for cell in instance_topology.cells]
+    ):
+        return None
     problem = Problem(
-        host_topology.cells,
+        shown,
         instance_topology,
         limits,
         asked.current(),
@@ -97,8 +102,7 @@ def search(
     )
     quick = problem.quick()
     if quick is not None:
-        line, column = quick
-        return Found(problem, [line], (column,))
+        return Found(problem, [quick])
     lines = problem.lines()
     judge = _judge(
         problem, host_topology, provider_mapping, pci_requests, pci_stats
@@ -106,11 +110,11 @@ def search(
     if judge is None:
         best = problem.best(lines)
         if best is not None:
-            return Found(problem, lines, best)
+            return Found(problem, problem.seats(lines, best))
     else:
         for columns in islice(problem.seatings(lines), MOST_SETS):
             if judge(columns):
-                return Found(problem, lines, columns)
+                return Found(problem, problem.seats(lines, columns))
     if WHY.get() is not None:
         _say(problem.why(lines))
     return None
@@ -152,14 +156,14 @@ def pack(host_cell: Any, instance_cell: Any, reserved: int = 0) -> Any:
     guest = SimpleNamespace(
         cells=[instance_cell], emulator_threads_isolated=reserved > 0
     )
-    problem = Problem([host_cell], guest, None, asked.current())
+    problem = Problem(Shown([host_cell]), guest, None, asked.current())
     if not stand.threads_allow(host_cell, problem.stands[0]):
         return None
     (line,) = problem.lines()
     if line.fits[0] is None:
         return None
     line.trust()
-    (given,) = problem.give([line], [0])
+    (given,) = problem.give(problem.seats([line], [0]))
     return given
 
 

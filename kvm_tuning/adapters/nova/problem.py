@@ -4,14 +4,14 @@ which cost.
 
 from collections.abc import Iterator, Sequence
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import nova.conf
 
 from kvm_tuning.adapters.nova import stand, topology
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.adapters.nova.stand import Answer, Stand
-from kvm_tuning.adapters.nova.topology import Host
+from kvm_tuning.adapters.nova.topology import Host, Shown
 from kvm_tuning.core import ranking
 from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -28,7 +28,21 @@ _ENTRY = 24
 
 _FREE = (0,) * len(costs.WORDS)
 
+# Dedicated vCPUs ask for memory of their own pages: that one cell has a bit
+# more of it left than another is no reason, that it has a part more is one.
+_MEMORY_PARTS = 16
+
 Rank = tuple[int, int, int, int]
+
+
+class Seat(NamedTuple):
+    """The host cell, by position, of a guest cell."""
+
+    column: int
+    #: None: without pCPUs of its own, or packed by Nova.
+    fit: Fit | None
+    #: Nova's word on it.
+    answer: Answer
 
 
 class Line:
@@ -99,23 +113,22 @@ class Problem:
 
     def __init__(
         self,
-        cells: Sequence[Any],
+        shown: Shown,
         guest: Any,
         limits: Any,
         asking: Asking,
         pci_requests: Any = None,
         pci_stats: Any = None,
     ) -> None:
-        self.cells = list(cells)
+        self.cells = shown.cells
         self.guest = guest
         self.limits = limits
         self.pci_requests, self.pci_stats = pci_requests, pci_stats
         self.stands = [Stand(cell) for cell in guest.cells]
         pack = CONF.compute.packing_host_numa_cells_allocation_strategy
         self.pack = pack
-        self.host: Host = topology.host(self.cells, asking.domains, pack)
+        self.host: Host = topology.host(shown, asking.domains, pack)
         self.isolated = bool(guest.emulator_threads_isolated)
-        pinned = set[int]().union(*(cell.pinned_cpus for cell in self.cells))
         wants = Wants(
             cells=[
                 CellDemand(index, vcpus, vcpus, 0)
@@ -126,35 +139,42 @@ class Problem:
             locality=asking.locality,
             emulator=self.isolated,
         )
-        self.fitter = Fitter(wants, self.host.site(pinned), self.host.grid)
+        self.fitter = Fitter(
+            wants, self.host.site, self.host.grid, self.host.stock(shown)
+        )
 
-    def quick(self) -> tuple[Line, int] | None:
-        """Return the host cell of a guest of one cell, where the solver
-        alone can tell; None: it takes the long way to know.
+    def quick(self) -> Seat | None:
+        """Return the seat of a guest of one cell, where the solver alone can
+        tell; None: it takes the long way to know.
         """
         if len(self.stands) > 1 or self.pci_stats or self.limits_network:
             return None
         one = self.stands[0]
         if not one.pcpuset or stand.left_to_nova(self.cells, one):
             return None
-        best, second = self.fitter.best(self.fitter.wants.cells[0])
-        if best is None:
-            return None
-        if second is not None and second.cost == best.cost:
-            # Of equals Nova goes by memory.
-            memory = {
-                cell.id: cell.avail_memory
-                for cell in self.cells
-                if cell.id in (best.row.cell, second.row.cell)
-            }
-            if len(set(memory.values())) > 1:
+        cell = self.fitter.wants.cells[0]
+        fits = self.fitter.single(cell)
+        if fits is None:
+            best, second = self.fitter.best(cell)
+            if best is None:
                 return None
-        fits = [
-            best if cell.id == best.row.cell else None for cell in self.cells
-        ]
-        line = Line(self, 0, fits, [(0, 0, 0, 0)] * len(fits))
-        (column,) = (i for i, fit in enumerate(fits) if fit is not None)
-        return (line, column) if line.answer(column).allowed else None
+            fits = [best]
+            if second is not None and second.cost == best.cost:
+                # There may be even more of them.
+                return None
+        columns = [self.host.columns[fit.row.index] for fit in fits]
+        places = range(len(fits))
+        if len(fits) > 1:
+            # Of equals Nova goes by memory.
+            ranks = self._memory([self.cells[column] for column in columns])
+            place = min(places, key=lambda i: (ranks[i], columns[i]))
+        else:
+            place = 0
+        column = columns[place]
+        answer = stand.ask(
+            self.cells[column], one, self.limits, int(self.isolated)
+        )
+        return Seat(column, fits[place], answer) if answer.allowed else None
 
     @property
     def limits_network(self) -> Any:
@@ -239,37 +259,44 @@ class Problem:
             ]
         )
 
-    def give(self, lines: Sequence[Line], columns: Sequence[int]) -> list[Any]:
+    def seats(
+        self, lines: Sequence[Line], columns: Sequence[int]
+    ) -> list[Seat]:
+        """Return the seats of the guest cells in host cells, by position."""
+        return [
+            Seat(column, line.fits[column], line.answer(column))
+            for line, column in zip(lines, columns, strict=True)
+        ]
+
+    def give(self, seats: Sequence[Seat]) -> list[Any]:
         """Write a seating into the guest's cells, as Nova does."""
         cells = list(self.guest.cells)
         pins = [
-            self._pins(index, line.fits[column])
-            for index, (line, column) in enumerate(
-                zip(lines, columns, strict=True)
-            )
+            self._pins(index, seat.fit) for index, seat in enumerate(seats)
         ]
-        for cell, line, column, found in zip(
-            cells, lines, columns, pins, strict=True
+        for cell, one, seat, found in zip(
+            cells, self.stands, seats, pins, strict=True
         ):
+            column, _, answer = seat
             cell.id = self.cells[column].id
-            answer = line.answer(column)
-            if answer.pagesize is not None:
+            if answer.pagesize not in (None, one.pagesize):
                 cell.pagesize = answer.pagesize
             if answer.pinning is not None:
                 cell.cpu_pinning = answer.pinning
                 cell.cpuset_reserved = answer.reserved
             elif found is not None:
-                pinning = list(
-                    zip(sorted(cell.pcpuset), found.pcpus, strict=True)
+                pinning = dict(
+                    zip(sorted(one.pcpuset), found.pcpus, strict=True)
                 )
-                # In the words of Nova's own packing, for who looks for them.
-                LOG.info(
-                    'Computed NUMA topology CPU pinning: usable pCPUs: %s, '
-                    'vCPUs mapping: %s',
-                    [[pcpu] for pcpu in found.pcpus],
-                    pinning,
-                )
-                cell.cpu_pinning = dict(pinning)
+                if LOG.isEnabledFor(logging.INFO):
+                    # In the words of Nova's own packing, for who looks.
+                    LOG.info(
+                        'Computed NUMA topology CPU pinning: usable pCPUs: '
+                        '%s, vCPUs mapping: %s',
+                        [[pcpu] for pcpu in found.pcpus],
+                        list(pinning.items()),
+                    )
+                cell.cpu_pinning = pinning
                 cell.cpuset_reserved = (
                     None if found.emulator is None else {found.emulator}
                 )
@@ -305,10 +332,18 @@ class Problem:
                 _raised([-d for d in devices]) if self.pci_requests else none,
                 none if self.pci_requests else _raised(devices),
                 used,
-                _raised([sign * cell.avail_memory for cell in cells]),
+                self._memory(cells),
                 strict=True,
             )
         )
+
+    def _memory(self, cells: Sequence[Any]) -> list[int]:
+        """Return the places of host cells by their free memory."""
+        free = [cell.avail_memory for cell in cells]
+        if self.stands[0].cpu_policy not in (None, 'shared'):
+            part = max(1, max(c.memory for c in self.cells) // _MEMORY_PARTS)
+            free = [each // part for each in free]
+        return _raised(free if self.pack else [-each for each in free])
 
     def _devices(self) -> list[int]:
         counts: dict[int, int] = {}

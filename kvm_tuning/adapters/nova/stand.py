@@ -19,11 +19,11 @@ class Stand:
     """
 
     def __init__(self, cell: Any) -> None:
-        self.id = cell.id if 'id' in cell else -1
+        self.id = _read(cell, 'id', -1)
         self.cpuset = cell.cpuset
         self.pcpuset = cell.pcpuset
-        self.memory = cell.memory if 'memory' in cell else 0
-        self.pagesize = cell.pagesize if 'pagesize' in cell else None
+        self.memory = _read(cell, 'memory', 0)
+        self.pagesize = _read(cell, 'pagesize', None)
         self.cpu_policy = cell.cpu_policy
         self.cpu_thread_policy = cell.cpu_thread_policy
         #: What Nova's own packing gives it.
@@ -60,6 +60,14 @@ class Stand:
     def threads(self) -> ThreadPolicy:
         policy = self.cpu_thread_policy
         return ThreadPolicy(policy) if policy else ThreadPolicy.PREFER
+
+
+def _read(cell: Any, name: str, default: Any) -> Any:
+    """Return a field, which may not have been set: quicker than to ask."""
+    try:
+        return getattr(cell, name)
+    except NotImplementedError:
+        return default
 
 
 class Answer:

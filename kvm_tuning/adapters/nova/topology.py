@@ -5,69 +5,130 @@ pinned (``NUMATopology``); it knows nothing of L3 caches, which come from
 elsewhere. Memory, pages and limits stay Nova's business.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 import threading
 from typing import Any
 
 from kvm_tuning.core.inventory import Cell, Cpu, Inventory
-from kvm_tuning.core.ledger import Claim, Ledger
+from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.site import Policy, Site
 from kvm_tuning.core.solver import grid
 from kvm_tuning.core.solver.grid import Grid
+from kvm_tuning.core.solver.stock import Stock
 
 #: L3 domains of a host: the CPUs of each.
 Domains = tuple[frozenset[int], ...]
 
-#: Hosts that are kept in mind: a scheduler sees many, most of one make.
-MOST_KEPT = 256
+#: Hosts that are kept in mind, of one set of L3 domains: a scheduler sees
+#: many, most of one make.
+MOST_KEPT = 64
+#: Sets of L3 domains for which hosts are kept.
+MOST_MAKES = 64
 
-_kept: dict[object, 'Host'] = {}
+_kept: dict[object, list['Host']] = {}
 _lock = threading.Lock()
+
+# Cell id, socket, dedicated pCPUs, thread siblings.
+_Shape = tuple[int, int | None, frozenset[int], list[frozenset[int]]]
+
+
+class Shown:
+    """Nova's ``NUMACell`` objects, what the fit needs of them read once:
+    each reading of an attribute costs as much as counting a cell's pCPUs.
+    """
+
+    __slots__ = ('cells', 'pcpus', 'pinned')
+
+    def __init__(self, cells: Sequence[Any]) -> None:
+        self.cells = cells
+        #: By cell: dedicated pCPUs, and those that are pinned.
+        self.pcpus: list[set[int]] = [cell.pcpuset for cell in cells]
+        self.pinned: list[set[int]] = [cell.pinned_cpus for cell in cells]
+
+    def may_hold(self, sizes: list[int]) -> bool:
+        """Return whether guest cells with so many dedicated vCPUs could all
+        have a host cell with as many free pCPUs. All else aside, Nova's own
+        check of a pair of cells refuses with fewer.
+        """
+        free = [
+            len(pcpus - pinned)
+            for pcpus, pinned in zip(self.pcpus, self.pinned, strict=True)
+        ]
+        if len(sizes) == 1:
+            return max(free) >= sizes[0]
+        free.sort(reverse=True)
+        sizes.sort(reverse=True)
+        return all(map(int.__ge__, free, sizes))
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """What of a host does not change with its guests."""
 
-    inventory: Inventory
-    policy: Policy
+    #: With nobody on it: memory and pages are Nova's business, and there are
+    #: no shared pCPUs, so that of a ledger only pins would count.
+    site: Site
     grid: Grid
     #: Row of the grid by Nova's cell id; cells without pCPUs have none.
     rows: dict[int, int]
+    #: Position of Nova's cell by row of the grid.
+    columns: tuple[int, ...]
+    shapes: list[_Shape]
 
-    def site(self, pinned: Iterable[int]) -> Site:
-        """Return the site when ``pinned`` pCPUs are taken."""
-        claim = Claim('nova', 'nova', pcpus=frozenset(pinned))
-        return Site(self.inventory, Ledger((claim,)), policy=self.policy)
+    def stock(self, shown: Shown) -> Stock:
+        """Return what is free."""
+        bit = self.grid.bit
+        pinned = set[int]().union(*shown.pinned)
+        return Stock(self.grid, sum([bit.get(cpu, 0) for cpu in pinned]))
+
+    def shows(self, shown: Shown) -> bool:
+        """Return whether Nova's cells are these, in this order."""
+        shapes = self.shapes
+        if len(shapes) != len(shown.cells):
+            return False
+        for (id_, socket, pcpus, siblings), seen, cell in zip(
+            shapes, shown.pcpus, shown.cells, strict=True
+        ):
+            # The order of siblings may differ, too: that makes one host
+            # twice, never two hosts one.
+            if (
+                pcpus != seen
+                or siblings != cell.siblings
+                or id_ != cell.id
+                or socket != _socket(cell)
+            ):
+                return False
+        return True
 
 
-def host(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
-    """Return the host of Nova's ``NUMACell`` objects, made once.
+def host(shown: Shown, domains: Domains, pack: bool) -> Host:
+    """Return the host of Nova's cells, made once.
 
     :param domains: its L3 domains; empty: not known, a cell is one.
     :param pack: whether a used cell goes before an empty one.
     """
-    key = domains, pack, tuple(map(_key, cells))
-    found = _kept.get(key)
-    if found is None:
-        found = _make(cells, domains, pack)
-        with _lock:
-            while len(_kept) >= MOST_KEPT:
-                del _kept[next(iter(_kept))]
-            _kept[key] = found
+    key = domains, pack
+    for known in _kept.get(key, ()):
+        if known.shows(shown):
+            return known
+    made = _make(shown.cells, domains, pack)
+    with _lock:
+        alike = _kept.get(key, [])
+        while key not in _kept and len(_kept) >= MOST_MAKES:
+            del _kept[next(iter(_kept))]
+        # A list is never changed: others may be reading it.
+        _kept[key] = [made, *alike[: MOST_KEPT - 1]]
+    return made
+
+
+def _socket(cell: Any) -> int | None:
+    try:
+        found: int | None = cell.socket
+    except NotImplementedError:
+        # An old record of a host has none.
+        return None
     return found
-
-
-def _key(cell: Any) -> tuple[object, ...]:
-    return (
-        cell.id,
-        cell.socket if 'socket' in cell else None,
-        frozenset(cell.pcpuset),
-        # Equal sets may come in another order: that makes one host twice,
-        # never two hosts one.
-        tuple(map(tuple, cell.siblings)),
-    )
 
 
 def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
@@ -109,10 +170,25 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
     )
     made = grid.of(inventory, policy)
     rows = {row.cell: index for index, row in enumerate(made.rows)}
-    return Host(inventory, policy, made, rows)
+    places = {cell.id: column for column, cell in enumerate(cells)}
+    return Host(
+        Site(inventory, Ledger(), policy=policy),
+        made,
+        rows,
+        tuple(places[row.cell] for row in made.rows),
+        [
+            (
+                cell.id,
+                _socket(cell),
+                frozenset(cell.pcpuset),
+                [frozenset(siblings) for siblings in cell.siblings],
+            )
+            for cell in cells
+        ],
+    )
 
 
 def _package(cell: Any) -> int:
     """Return the cell's socket; a cell of an unknown one is its own."""
-    socket = cell.socket if 'socket' in cell else None
+    socket = _socket(cell)
     return -1 - int(cell.id) if socket is None else int(socket)
