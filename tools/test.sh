@@ -52,7 +52,7 @@ tier_pep8() {
   check ruff format --check --quiet || status=1
   check flake8 || status=1
   check bash tools/lib/shellcheck.sh || status=1
-  check bashate devstack/settings devstack/plugin.sh || status=1
+  check bashate devstack/settings devstack/plugin.sh devstack/files/nova-conf.sh || status=1
   return $status
 }
 

@@ -1,5 +1,6 @@
 """What the DevStack plugin writes, as Nova reads it."""
 
+import json
 import os
 from unittest import SkipTest, skipUnless
 
@@ -19,10 +20,11 @@ from tests.fixtures import devstack
 
 LOCALRC = """KVM_TUNING_CPU_DEDICATED_SET=2-7
 KVM_TUNING_CPU_SHARED_SET=0-1
+KVM_TUNING_HOST_PREP=apply
 """
-PAGES = """[[post-config|$KVM_TUNING_CONF]]
-[huge_pages]
-pages = node:0,size:2048,count:64
+PORT = """[[post-config|$KVM_TUNING_CONF]]
+[sriov]
+vfs = eth0=2
 """
 
 
@@ -37,15 +39,19 @@ class TestNovaConf(testtools.TestCase):
         return conf
 
     def test_nova_reads_it(self):
-        node = self.useFixture(
-            devstack.DevStack('n-cpu,n-sch', LOCALRC, PAGES)
-        )
+        node = self.useFixture(devstack.DevStack('n-cpu,n-sch', LOCALRC, PORT))
         status, output = node.run('stack')
         self.assertEqual(0, status, output)
         conf = self.load(node, 'etc/nova/nova-cpu.conf')
         self.assertEqual('kvm_tuning.KvmTuningDriver', conf.compute_driver)
         self.assertEqual({2, 3, 4, 5, 6, 7}, hardware.get_cpu_dedicated_set())
         self.assertEqual({0, 1}, hardware.get_cpu_shared_set())
+        [spec] = map(json.loads, conf.pci.device_spec)
+        aliases = {a['name']: a for a in map(json.loads, conf.pci.alias)}
+        self.assertIn('kvm-tuning-vf', aliases)
+        for alias in aliases.values():
+            self.assertEqual('type-VF', alias['device_type'])
+            self.assertEqual(spec['product_id'], alias['product_id'])
         conf = self.load(node, 'etc/nova/nova.conf').filter_scheduler
         known = {
             each.__name__: each
@@ -69,6 +75,7 @@ class TestNovaConf(testtools.TestCase):
         conf = self.load(node, 'etc/nova/nova.conf')
         self.assertEqual('libvirt.LibvirtDriver', conf.compute_driver)
         self.assertIsNone(hardware.get_cpu_dedicated_set())
+        self.assertEqual([], conf.pci.device_spec)
         self.assertEqual(
             ['nova.scheduler.weights.all_weighers'],
             conf.filter_scheduler.weight_classes,
