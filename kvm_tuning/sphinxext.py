@@ -1,7 +1,9 @@
 """Draw the reference pages from the declarations.
 
 ``.. kvm-tuning-knobs::`` lists every installed hook with its knobs, those
-from outside the tree included; ``.. kvm-tuning-errors::`` every error code;
+from outside the tree included; ``.. kvm-tuning-errors::`` every error code,
+``.. kvm-tuning-error-remedies::`` with what to do about it, and
+``.. kvm-tuning-finding-remedies::`` the same for the findings of an audit;
 ``.. kvm-tuning-guest-table::`` what becomes of each knob of this tree, which
 needs the scenarios of a checkout and fails when a knob lacks one.
 """
@@ -20,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from kvm_tuning import guest_table, loader
 from kvm_tuning.core import exceptions
+from kvm_tuning.core.audit_rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.plan import Hook
@@ -40,6 +43,22 @@ class ErrorsDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         return self.parse_text_to_nodes('\n'.join(errors()))
+
+
+class ErrorRemediesDirective(SphinxDirective):
+    """Every error code with its cause, who must act, and what to do."""
+
+    def run(self) -> list[nodes.Node]:
+        text = '\n'.join(error_remedies())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class FindingRemediesDirective(SphinxDirective):
+    """Every code of a finding with what is behind it, and what to do."""
+
+    def run(self) -> list[nodes.Node]:
+        text = '\n'.join(finding_remedies())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 class GuestTableIncomplete(SphinxError):
@@ -153,16 +172,57 @@ def errors() -> Iterator[str]:
     """Yield the reStructuredText of all error codes."""
     for base in KvmTuningError.__subclasses__():
         yield from ('', f'``{base.__name__}``: the {base.who} must act', '')
-        for _name, error in inspect.getmembers(exceptions, inspect.isclass):
-            if issubclass(error, base) and error is not base:
-                doc = ' '.join((inspect.getdoc(error) or '').split())
-                yield f'    ``{error.__name__}``'
-                yield f'        {doc}'
+        for error in _codes(base):
+            if error is not base:
+                yield f'    :ref:`{error.__name__} <error-{error.__name__}>`'
+                yield f'        {_summary(error)}'
+
+
+def error_remedies() -> Iterator[str]:
+    """Yield the reStructuredText of what to do about each error."""
+    for base in KvmTuningError.__subclasses__():
+        yield from _headed(_summary(base).split(':')[0].rstrip('.'), '-')
+        yield from (base.seen, '')
+        for error in _codes(base):
+            yield f'.. _error-{error.__name__}:'
+            yield from _headed(error.__name__, '~')
+            yield from (_summary(error), '')
+            yield f':Who must act: the {error.who}'
+            yield from (f':What to do: {error.remedy}', '')
+
+
+def finding_remedies() -> Iterator[str]:
+    """Yield the reStructuredText of what to do about each finding."""
+    for each in REMEDIES:
+        yield from _headed(', '.join(each.codes), '-')
+        yield from (each.cause, '')
+        yield f':Who must act: {each.who}'
+        yield from (f':What to do: {each.act}', '')
+
+
+def _codes(base: type[KvmTuningError]) -> list[type[KvmTuningError]]:
+    """Return the errors below a base; itself when there is none."""
+    below = [
+        error
+        for _name, error in inspect.getmembers(exceptions, inspect.isclass)
+        if issubclass(error, base) and error is not base
+    ]
+    return below or [base]
+
+
+def _summary(error: type[KvmTuningError]) -> str:
+    return ' '.join((inspect.getdoc(error) or '').split())
+
+
+def _headed(title: str, line: str) -> tuple[str, ...]:
+    return ('', title, line * len(title), '')
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives (Sphinx calls it)."""
     app.add_directive('kvm-tuning-knobs', KnobsDirective)
     app.add_directive('kvm-tuning-errors', ErrorsDirective)
+    app.add_directive('kvm-tuning-error-remedies', ErrorRemediesDirective)
+    app.add_directive('kvm-tuning-finding-remedies', FindingRemediesDirective)
     app.add_directive('kvm-tuning-guest-table', GuestTableDirective)
     return {'version': '1.0', 'parallel_read_safe': True}
