@@ -221,9 +221,9 @@ class ConfigInvalid(HostError):
     """A configuration option of this host makes no sense."""
 
     remedy = (
-        'Correct the option that the message names, in ``/etc/kvm- '
-        "tuning`` or in Nova's configuration: :doc:`/configuration/index` "
-        'has all of ours.'
+        'Correct the option that the message names, in '
+        "``/etc/kvm-tuning`` or in Nova's configuration: "
+        ':doc:`/configuration/index` has all of ours.'
     )
 
 

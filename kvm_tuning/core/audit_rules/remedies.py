@@ -142,8 +142,8 @@ REMEDIES = (
         "What a profile or the host's defaults prefer was not to be had when "
         'the guest was placed.',
         'nobody',
-        'To insist on it, ask for it in the flavor: then it is refused where '
-        'it cannot be kept.',
+        'To insist on it, ask for it in the flavor (with a policy of '
+        '``strict`` where there is one): what cannot be kept is refused then.',
     ),
     Remedy(
         ('not-running',),
