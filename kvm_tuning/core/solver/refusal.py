@@ -9,8 +9,12 @@ from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.core.solver import pages, stock
 from kvm_tuning.core.solver.devices import Offer
 from kvm_tuning.core.solver.fit import Fitter
-from kvm_tuning.core.solver.grid import Row
+from kvm_tuning.core.solver.grid import Domain, Row
 from kvm_tuning.core.solver.packing import Ask
+
+# Host cells, and L3 domains, that are named, the best ones: large hosts have
+# dozens, and the text is kept in the guest's receipt.
+_MOST = 3
 
 
 def no_host_cell(fitter: Fitter, cell: CellDemand) -> Refused:
@@ -27,10 +31,7 @@ def no_host_cell(fitter: Fitter, cell: CellDemand) -> Refused:
     missing = _missing_sizes(fitter, cell)
     if missing is not None:
         return missing
-    whys = '; '.join(
-        f'host cell {row.cell}: {_why(fitter, cell, ask, index)}'
-        for index, row in enumerate(fitter.grid.rows)
-    )
+    whys = _whys(fitter, cell, ask, fitter.grid.rows)
     return Exhausted(f'{what}. {whys}')
 
 
@@ -51,11 +52,11 @@ def too_few_cells(
         return no_host_cell(fitter, demands[0])
     names = ', '.join(str(demand.cell) for demand in demands)
     where = ', '.join(str(rows[column].cell) for column in columns) or 'none'
-    whys = '; '.join(
-        f'host cell {row.cell}: '
-        f'{_why(fitter, demands[0], fitter.ask(demands[0]), index)}'
-        for index, row in enumerate(rows)
-        if index not in columns
+    whys = _whys(
+        fitter,
+        demands[0],
+        fitter.ask(demands[0]),
+        [row for row in rows if row.index not in columns],
     )
     return Exhausted(
         f'guest cells {names} need a host cell each, and only host cells '
@@ -77,12 +78,10 @@ def no_devices(offered: Sequence[Offer]) -> Refused:
 
 
 def what_is_free(fitter: Fitter, cell: CellDemand) -> str:
-    """Say what each host cell has for a guest cell's dedicated vCPUs."""
-    ask = fitter.ask(cell)
-    return '; '.join(
-        f'host cell {row.cell}: {_cpus(fitter, ask, row)}'
-        for row in fitter.grid.rows
-    )
+    """Say which L3 domains have most for a guest cell's dedicated vCPUs."""
+    rows = fitter.grid.rows
+    offers = _offers(fitter, fitter.ask(cell), rows)
+    return 'free of allocatable pCPUs: ' + _best(offers, len(rows) > 1)
 
 
 def _by_cell(free: Iterable[PciDevice]) -> str:
@@ -161,12 +160,36 @@ def _missing_sizes(fitter: Fitter, cell: CellDemand) -> Refused | None:
     return None
 
 
-def _why(fitter: Fitter, cell: CellDemand, ask: Ask, index: int) -> str:
+def _whys(
+    fitter: Fitter, cell: CellDemand, ask: Ask, rows: Sequence[Row]
+) -> str:
+    """Say what host cells have, those with the most free pCPUs."""
+    free = fitter.stock.row_free
+    best = sorted(rows, key=lambda row: -free[row.index])[:_MOST]
+    text = '; '.join(
+        f'host cell {row.cell}: {_why(fitter, cell, ask, row)}'
+        for row in sorted(best, key=lambda row: row.index)
+    )
+    return text + _others(
+        len(rows) - len(best), '; at most as many pCPUs are free', 'host cell'
+    )
+
+
+def _why(fitter: Fitter, cell: CellDemand, ask: Ask, row: Row) -> str:
     """Say what a host cell has, of all that the guest cell may lack."""
-    row = fitter.grid.rows[index]
     parts = []
     if ask.vcpus or ask.emulator:
-        parts.append(_cpus(fitter, ask, row))
+        offers = _offers(fitter, ask, [row])
+        free = fitter.stock.row_free[row.index]
+        if not offers:
+            parts.append('no allocatable pCPU')
+        elif len(offers) <= _MOST:
+            parts.append('free of allocatable pCPUs: ' + _best(offers))
+        else:
+            parts.append(
+                f'{free}/{row.size} of allocatable pCPUs free, the best are '
+                + _best(offers)
+            )
     if len(cell.vcpus) > ask.vcpus:
         free = len(row.shared - fitter.site.ledger.pcpus)
         parts.append(f'{free} of {len(row.shared)} shared pCPUs')
@@ -175,18 +198,41 @@ def _why(fitter: Fitter, cell: CellDemand, ask: Ask, index: int) -> str:
     return ', '.join(parts)
 
 
-def _cpus(fitter: Fitter, ask: Ask, row: Row) -> str:
+def _offers(
+    fitter: Fitter, ask: Ask, rows: Iterable[Row]
+) -> list[tuple[int, int, Domain]]:
+    """Return the vCPUs that domains can hold now, and with nobody there."""
     kinds = fitter.kinds[-1].mask
     now = fitter.stock.slots(ask.policy, kinds)
     hardware = stock.empty(fitter.grid).slots(ask.policy, kinds)
-    parts = [
-        f'{now[domain.index]}/{hardware[domain.index]} in {domain.name}'
+    return [
+        (now[domain.index], hardware[domain.index], domain)
+        for row in rows
         for domain in row.domains
         if hardware[domain.index]
     ]
-    if not parts:
-        return 'no allocatable pCPU'
-    return 'free of allocatable pCPUs: ' + ', '.join(parts)
+
+
+def _best(
+    offers: Sequence[tuple[int, int, Domain]], with_cell: bool = False
+) -> str:
+    """Name the domains that can hold most, in their order."""
+    best = sorted(offers, key=lambda offer: -offer[0])[:_MOST]
+    text = ', '.join(
+        f'{now}/{hardware} in {domain.name}'
+        + (f' (host cell {domain.cell})' if with_cell else '')
+        for now, hardware, domain in sorted(
+            best, key=lambda offer: offer[2].index
+        )
+    )
+    return text + _others(len(offers) - len(best), ', no more', 'domain')
+
+
+def _others(count: int, start: str, what: str) -> str:
+    """Say how many are not named, as they have no more."""
+    if not count:
+        return ''
+    return f'{start} in {count} other {what}' + 's' * (count != 1)
 
 
 def _memory(fitter: Fitter, cell: CellDemand, row: Row) -> str:

@@ -88,7 +88,14 @@ class DomainsTest(testtools.TestCase):
         self.assertEqual('kvm:cpu_locality=l3', unkept.knob)
         self.assertEqual('1 L3 domain', unkept.wanted)
         self.assertEqual('2 L3 domains', unkept.found)
-        self.assertIn('5/8 in L3 of CPUs 12-15,28-31', unkept.reason)
+        self.assertEqual(
+            'guest cell 0 needs 6 pCPUs; free of allocatable pCPUs: '
+            '5/8 in L3 of CPUs 0-3,16-19 (host cell 0), '
+            '5/8 in L3 of CPUs 4-7,20-23 (host cell 0), '
+            '5/8 in L3 of CPUs 8-11,24-27 (host cell 1), '
+            'no more in 1 other domain',
+            unkept.reason,
+        )
         self.assertEqual(1, placement.cost[costs.LOCALITY])
 
     def test_strict_where_the_cells_differ(self):
