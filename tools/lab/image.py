@@ -4,6 +4,7 @@ The unpacked root is also where QEMU runs from: the host's own may be too old
 to emulate igb, and nothing is installed there.
 """
 
+from dataclasses import dataclass
 import lzma
 import os
 from pathlib import Path
@@ -81,45 +82,96 @@ exec /bin/busybox switch_root /root /sbin/init
 """  # noqa: E501
 
 
-def root() -> Path:
-    """Return the unpacked root."""
-    return folder() / 'rootfs'
+@dataclass(frozen=True)
+class Image:
+    """What nodes are started from.
 
-
-def image() -> Path:
-    """Return the folder of ``root.img``, ``vmlinuz``, ``initrd.img`` and
-    ``id_lab``, the key of the node's root.
+    :ivar name: of its folder; one for each set of packages
+    :ivar packages: of Debian, without what is always there
+    :ivar disk_bytes: the size of the node's root disk
     """
-    return folder() / 'image'
+
+    name: str = 'host'
+    packages: tuple[str, ...] = PACKAGES
+    disk_bytes: int = DISK_SIZE
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is made of it."""
+        return folder() / self.name
+
+    @property
+    def root(self) -> Path:
+        """The unpacked root."""
+        return self.place / 'rootfs'
+
+    @property
+    def boot(self) -> Path:
+        """The folder of ``root.img``, ``vmlinuz``, ``initrd.img`` and
+        ``id_lab``, the key of the node's root.
+        """
+        return self.place / 'image'
+
+    def stamp(self) -> str:
+        """Return what the image is made from."""
+        return digest(
+            [SUITE, *self.packages, str(self.disk_bytes), HERE / 'root',
+             HERE / 'image.py', TOP / 'tools/tiny-guest.sh']
+        )  # fmt: skip
+
+    def build(self) -> None:
+        """Make what is missing or out of date.
+
+        :raises LabError: a step failed.
+        """
+        if is_made(self.boot, self.stamp()):
+            return
+        if os.geteuid() != 0:
+            raise LabError('the lab image is built by root')
+        _unpack(self)
+        unmade(self.boot)
+        shutil.rmtree(self.boot, ignore_errors=True)
+        self.boot.mkdir(parents=True)
+        _customise(self)
+        _tiny_guest(self)
+        _initrd(self)
+        _disk(self)
+        made(self.boot, self.stamp())
+        say(f'image made in {self.boot}')
+
+    def chroot(self, *command: str) -> str:
+        """Return what a command prints that runs in the unpacked root.
+
+        :raises LabError: it fails.
+        """
+        done = subprocess.run(
+            ['chroot', str(self.root), *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin',
+                 'LC_ALL': 'C.UTF-8'},
+        )  # fmt: skip
+        if done.returncode:
+            words = done.stderr.strip()[-2000:]
+            raise LabError(f'{" ".join(command)}: {words}')
+        return done.stdout
+
+    def program(self, name: str) -> list[str]:
+        """Return the command that runs a program of the unpacked root on the
+        host, with the root's libraries and nothing installed.
+        """
+        lib = self.root / 'usr/lib/x86_64-linux-gnu'
+        return [
+            str(self.root / 'lib64/ld-linux-x86-64.so.2'),
+            '--library-path',
+            str(lib),
+            str(self.root / 'usr/bin' / name),
+        ]
 
 
-def stamp() -> str:
-    """Return what the image is made from."""
-    return digest(
-        [*_packages(), HERE / 'root', HERE / 'image.py',
-         TOP / 'tools/tiny-guest.sh']
-    )  # fmt: skip
-
-
-def build() -> None:
-    """Make what is missing or out of date.
-
-    :raises LabError: a step failed.
-    """
-    if is_made(image(), stamp()):
-        return
-    if os.geteuid() != 0:
-        raise LabError('the lab image is built by root')
-    _unpack()
-    unmade(image())
-    shutil.rmtree(image(), ignore_errors=True)
-    image().mkdir(parents=True)
-    _customise()
-    _tiny_guest()
-    _initrd()
-    _disk()
-    made(image(), stamp())
-    say(f'image made in {image()}')
+#: What tests/lab run on.
+HOST = Image()
 
 
 def tool(*command: str, **options: object) -> None:
@@ -133,40 +185,6 @@ def tool(*command: str, **options: object) -> None:
     if done.returncode:
         words = (done.stderr or done.stdout).strip()[-2000:]
         raise LabError(f'{command[0]} failed ({done.returncode}): {words}')
-
-
-def chroot(*command: str) -> str:
-    """Return what a command prints that runs in the unpacked root.
-
-    :raises LabError: it fails.
-    """
-    done = subprocess.run(
-        ['chroot', str(root()), *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C.UTF-8'},
-    )
-    if done.returncode:
-        raise LabError(f'{" ".join(command)}: {done.stderr.strip()[-2000:]}')
-    return done.stdout
-
-
-def in_root(program: str) -> list[str]:
-    """Return the command that runs a program of the unpacked root on the
-    host, with the root's libraries and nothing installed.
-    """
-    lib = root() / 'usr/lib/x86_64-linux-gnu'
-    return [
-        str(root() / 'lib64/ld-linux-x86-64.so.2'),
-        '--library-path',
-        str(lib),
-        str(root() / 'usr/bin' / program),
-    ]
-
-
-def _packages() -> list[str]:
-    return [SUITE, *PACKAGES]
 
 
 def _mirror() -> str:
@@ -185,12 +203,14 @@ def _mirror() -> str:
     )
 
 
-def _unpack() -> None:
-    wanted = digest(_packages())
-    if is_made(root(), wanted):
+def _unpack(image: Image) -> None:
+    root = image.root
+    root.parent.mkdir(exist_ok=True)
+    wanted = digest([SUITE, *image.packages])
+    if is_made(root, wanted):
         return
-    unmade(root())
-    shutil.rmtree(root(), ignore_errors=True)
+    unmade(root)
+    shutil.rmtree(root, ignore_errors=True)
     say(f'unpacking Debian {SUITE} from {_mirror()}')
     source = f'deb [signed-by={KEYRING}] {_mirror()} {SUITE} main'
     begun = time.monotonic()
@@ -206,34 +226,40 @@ def _unpack() -> None:
         '--dpkgopt=path-exclude=/usr/share/doc/*',
         '--dpkgopt=path-exclude=/usr/share/locale/*',
         '--dpkgopt=force-unsafe-io',
-        f'--include={",".join(PACKAGES)}',
-        SUITE, str(root()), source,
+        f'--include={",".join(image.packages)}',
+        SUITE, str(root), source,
         timeout=UNPACK_DEADLINE,
     )  # fmt: skip
-    made(root(), wanted)
+    made(root, wanted)
     say(f'unpacked in {time.monotonic() - begun:.0f} s')
 
 
-def _customise() -> None:
-    tool('cp', '-r', '--no-preserve=ownership', f'{HERE}/root/.', str(root()))
-    key = image() / 'id_lab'
+def _customise(image: Image) -> None:
+    tool(
+        'cp',
+        '-r',
+        '--no-preserve=ownership',
+        f'{HERE}/root/.',
+        str(image.root),
+    )
+    key = image.boot / 'id_lab'
     tool('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'lab',
          '-f', str(key))  # fmt: skip
-    ssh = root() / 'root/.ssh'
+    ssh = image.root / 'root/.ssh'
     ssh.mkdir(mode=0o700, exist_ok=True)
     keys = ssh / 'authorized_keys'
     keys.write_bytes(key.with_suffix('.pub').read_bytes())
     keys.chmod(0o600)
     # Root has no password: the serial console is for who debugs the lab.
-    chroot('passwd', '-q', '-d', 'root')
-    chroot('systemctl', '-q', 'mask', *_MASKED)
-    chroot('systemctl', '-q', 'enable', 'ssh', 'lab-net')
+    image.chroot('passwd', '-q', '-d', 'root')
+    image.chroot('systemctl', '-q', 'mask', *_MASKED)
+    image.chroot('systemctl', '-q', 'enable', 'ssh', 'lab-net')
 
 
-def _tiny_guest() -> None:
+def _tiny_guest(image: Image) -> None:
     made_in = folder().parent / 'tiny-guest'
     tool(str(TOP / 'tools/tiny-guest.sh'), str(made_in))
-    target = root() / TINY_GUEST
+    target = image.root / TINY_GUEST
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in ('kernel', 'initrd'):
@@ -243,22 +269,22 @@ def _tiny_guest() -> None:
             disk.truncate((made_in / name).stat().st_size)
 
 
-def _kernel_release() -> str:
-    (release,) = os.listdir(root() / 'usr/lib/modules')
+def _kernel_release(image: Image) -> str:
+    (release,) = os.listdir(image.root / 'usr/lib/modules')
     return release
 
 
-def _initrd() -> None:
+def _initrd(image: Image) -> None:
     """Make an initramfs of busybox and what the root disk needs: a tenth of
     Debian's, which is slow to unpack under emulation.
     """
-    release = _kernel_release()
-    tree = image() / 'initrd'
+    release = _kernel_release(image)
+    tree = image.boot / 'initrd'
     for name in ('bin', 'dev', 'proc', 'sys', 'root', 'modules'):
         (tree / name).mkdir(parents=True)
-    shutil.copy(root() / 'usr/bin/busybox', tree / 'bin/busybox')
+    shutil.copy(image.root / 'usr/bin/busybox', tree / 'bin/busybox')
     (tree / 'bin/sh').symlink_to('busybox')
-    listed = chroot(
+    listed = image.chroot(
         'modprobe', '-S', release, '--show-depends', '-a', 'virtio_pci',
         'virtio_blk', 'ext4',
     )  # fmt: skip
@@ -268,7 +294,7 @@ def _initrd() -> None:
         if line.startswith('insmod ')
     ]
     for number, path in enumerate(dict.fromkeys(paths)):
-        source = root() / path.lstrip('/')
+        source = image.root / path.lstrip('/')
         content = source.read_bytes()
         if source.suffix == '.xz':
             content = lzma.decompress(content)
@@ -282,16 +308,16 @@ def _initrd() -> None:
         cwd=tree,
     )  # fmt: skip
     shutil.rmtree(tree)
-    shutil.copy(root() / f'boot/vmlinuz-{release}', image() / 'vmlinuz')
+    shutil.copy(image.root / f'boot/vmlinuz-{release}', image.boot / 'vmlinuz')
 
 
-def _disk() -> None:
-    disk = image() / 'root.img'
+def _disk(image: Image) -> None:
+    disk = image.boot / 'root.img'
     with open(disk, 'wb') as file:
-        file.truncate(DISK_SIZE)
+        file.truncate(image.disk_bytes)
     tool(
         'mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'root',
         '-O', '^metadata_csum_seed',
         '-E', 'lazy_itable_init=1,lazy_journal_init=1',
-        '-d', str(root()), str(disk),
+        '-d', str(image.root), str(disk),
     )  # fmt: skip

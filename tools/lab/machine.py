@@ -6,10 +6,10 @@ an igb port (Intel 82576, 7 VFs) and room for an NVMe disk; a rotating and a
 solid SCSI disk.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 CPUS = 8
-CELL_MIB = 3072
 SSH_GUEST_PORT = 22
 DISK_BYTES = 512 << 20
 #: The disks beside the root disk, as files in the node's folder.
@@ -29,6 +29,22 @@ _KERNEL_ARGS = (
     'root=/dev/vda rw console=ttyS0 intel_iommu=on iommu=pt mitigations=off '
     'nokaslr nowatchdog rcupdate.rcu_cpu_stall_suppress=1 quiet'
 )
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What may differ from node to node.
+
+    :ivar cell_mib: memory of each of the two NUMA cells
+    :ivar more: further arguments of QEMU; each ``-device`` names its bus
+    """
+
+    cell_mib: int = 3072
+    more: tuple[str, ...] = ()
+
+
+#: What tests/lab run on.
+PLAIN = Hardware()
 
 
 def has_nested_kvm(root: Path = Path('/')) -> bool:
@@ -52,7 +68,12 @@ def has_nested_kvm(root: Path = Path('/')) -> bool:
 
 
 def arguments(
-    boot: Path, disks: Path, ssh_port: int, kvm: bool = False
+    hardware: Hardware,
+    boot: Path,
+    disks: Path,
+    ssh_port: int,
+    kvm: bool = False,
+    kernel_args: str = '',
 ) -> list[str]:
     """Return QEMU's arguments.
 
@@ -60,20 +81,22 @@ def arguments(
     :param disks: where ``root.qcow2`` and :data:`DISKS` are, and where the
         sockets are made; QEMU runs in this folder
     :param ssh_port: the port of 127.0.0.1 that leads to the node's ssh
+    :param kernel_args: come after those that every node has
     """
     return [
-        *_board(kvm),
+        *_board(kvm, hardware.cell_mib),
         *('-kernel', str(boot / 'vmlinuz')),
         *('-initrd', str(boot / 'initrd.img')),
-        *('-append', _KERNEL_ARGS),
+        *('-append', f'{_KERNEL_ARGS} {kernel_args}'.strip()),
         *_management(ssh_port),
         *_bridges(),
         *_ports(),
         *_disks(disks),
+        *hardware.more,
     ]
 
 
-def _board(kvm: bool) -> list[str]:
+def _board(kvm: bool, cell_mib: int) -> list[str]:
     half = CPUS // 2
     accelerator = 'kvm' if kvm else 'tcg,thread=multi,tb-size=512'
     # Interrupt remapping under KVM needs the split interrupt controller.
@@ -81,7 +104,7 @@ def _board(kvm: bool) -> list[str]:
     cells = []
     for cell in (0, 1):
         first = cell * half
-        memory = f'memory-backend-ram,id=m{cell},size={CELL_MIB}M'
+        memory = f'memory-backend-ram,id=m{cell},size={cell_mib}M'
         node = (
             f'node,nodeid={cell},cpus={first}-{first + half - 1},'
             f'memdev=m{cell}'
@@ -92,7 +115,7 @@ def _board(kvm: bool) -> list[str]:
         *('-display', 'none', '-machine', board, '-accel', accelerator),
         *('-cpu', _KVM_CPU if kvm else _TCG_CPU),
         *('-smp', f'{CPUS},sockets=2,cores=2,threads=2'),
-        *('-m', str(2 * CELL_MIB)),
+        *('-m', str(2 * cell_mib)),
         *cells,
         *('-numa', 'dist,src=0,dst=1,val=21'),
         *('-device', 'intel-iommu,intremap=on,caching-mode=on'),

@@ -12,8 +12,9 @@ import subprocess
 import time
 from typing import IO
 
-import image
+from image import HOST, Image, tool
 import machine
+from machine import PLAIN, Hardware
 from places import HERE, LabError, digest, folder, is_made, made, say, unmade
 from qmp import Qmp
 
@@ -38,17 +39,31 @@ virsh -q capabilities >/dev/null
 virsh -q domcapabilities --virttype kvm >/dev/null
 python3 -c 'import lxml.etree, cliff.app, oslo_config.cfg, oslo_log.log, \
   oslo_concurrency.lockutils, libvirt, testtools, fixtures, subunit.run'
-update-grub >/dev/null 2>&1 || true
+mkdir -p /boot/grub
+update-grub >/dev/null 2>&1
 sync
 """
 
+_GRUB_MENU = '/boot/grub/grub.cfg'
+
 
 class Node:
-    """The one node of this lab; its files are in ``folder()/node``."""
+    """A node of this lab. Its files are in the folder of its name.
 
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self.place = folder() / 'node'
+    :ivar image: what it is started from
+    :ivar hardware: what it is; the golden state is one of both
+    """
+
+    def __init__(
+        self,
+        name: str = 'node',
+        image: Image = HOST,
+        hardware: Hardware = PLAIN,
+    ) -> None:
+        self.place = folder() / name
+        self.image = image
+        self.hardware = hardware
+        self._process: subprocess.Popen[bytes] | None = None
 
     # Its life
 
@@ -65,7 +80,7 @@ class Node:
 
         :raises LabError: it does not answer, in several tries.
         """
-        image.build()
+        self.image.build()
         self._try('cold boot', BOOT_TRIES, self._boot)
 
     def reboot(self) -> None:
@@ -74,17 +89,30 @@ class Node:
         :raises LabError: it does not come back, in several tries.
         """
         before = self.boot_id()
+        arguments = self.next_arguments()
         with contextlib.suppress(LabError):
             self.run('systemctl poweroff', timeout=60)
         self._wait_for_end(120)
 
         def again() -> None:
-            self._launch(())
+            self._launch((), arguments)
             self._wait_for_ssh(BOOT_DEADLINE)
 
         self._try('reboot', BOOT_TRIES, again)
         if self.boot_id() == before:
             raise LabError('the node did not reboot')
+
+    def next_arguments(self) -> str:
+        """Return the kernel arguments of the first entry of GRUB's menu: the
+        kernel comes from outside, so that GRUB itself never runs.
+        """
+        line = self.run(f'grep -m 1 -E "^\\s+linux\\s" {_GRUB_MENU} || true')
+        # The command, the kernel, its root and how that is mounted.
+        return ' '.join(
+            word
+            for word in line.split()[2:]
+            if word not in ('ro', 'rw') and not word.startswith('root=')
+        )
 
     def boot_id(self) -> str:
         """Return what differs after a reboot."""
@@ -95,10 +123,10 @@ class Node:
 
         :raises LabError: the node does not boot.
         """
-        golden = folder() / 'golden'
+        golden = self._golden
         wanted = digest(
-            [image.stamp(), HERE / 'machine.py', _WARM,
-             str(machine.has_nested_kvm())]
+            [self.image.stamp(), HERE / 'machine.py', _WARM,
+             str(machine.has_nested_kvm()), repr(self.hardware)]
         )  # fmt: skip
         if is_made(golden, wanted):
             return
@@ -182,11 +210,21 @@ class Node:
             [*self._ssh(), *words], cwd=self.place, check=False
         ).returncode
 
-    def send(self, source: Path, names: Sequence[str], target: str) -> None:
-        """Copy files and folders below ``source`` into the node's folder."""
+    def send(
+        self,
+        source: Path,
+        names: Sequence[str],
+        target: str,
+        compiled: bool = False,
+    ) -> None:
+        """Copy files and folders below ``source`` into the node's folder.
+
+        :param compiled: Python's compiled files, too
+        """
+        leave = () if compiled else ('--exclude=__pycache__',)
         with subprocess.Popen(
-            ['tar', '-C', str(source), '--owner=0', '--group=0',
-             '--exclude=__pycache__', '-cf', '-', *names],
+            ['tar', '-C', str(source), '--owner=0', '--group=0', *leave,
+             '-cf', '-', *names],
             stdout=subprocess.PIPE,
         ) as tar:  # fmt: skip
             place = shlex.quote(target)
@@ -205,7 +243,7 @@ class Node:
             'ServerAliveCountMax=6', 'LogLevel=ERROR',
         )  # fmt: skip
         return [
-            'ssh', '-F', 'none', '-i', str(image.image() / 'id_lab'),
+            'ssh', '-F', 'none', '-i', str(self.image.boot / 'id_lab'),
             '-p', port, *(word for each in options for word in ('-o', each)),
             'root@127.0.0.1',
         ]  # fmt: skip
@@ -230,12 +268,16 @@ class Node:
                 return
 
     def _boot(self) -> None:
-        self._new_disks(image.image() / 'root.img', 'raw')
+        self._new_disks(self.image.boot / 'root.img', 'raw')
         self._launch(())
         self._wait_for_ssh(BOOT_DEADLINE)
 
+    @property
+    def _golden(self) -> Path:
+        return self.image.place / 'golden'
+
     def _restore(self) -> None:
-        golden = folder() / 'golden'
+        golden = self._golden
         self._new_disks(golden / 'root.qcow2', 'qcow2')
         self._launch(('-incoming', 'defer'))
         with self._qmp() as qmp:
@@ -256,31 +298,32 @@ class Node:
         self.stop()
         shutil.rmtree(self.place, ignore_errors=True)
         self.place.mkdir(parents=True)
-        image.tool(
-            *image.in_root('qemu-img'), 'create', '-q', '-f', 'qcow2',
+        tool(
+            *self.image.program('qemu-img'), 'create', '-q', '-f', 'qcow2',
             '-F', form, '-b', str(base), str(self.place / 'root.qcow2'),
         )  # fmt: skip
         for name in machine.DISKS:
             with open(self.place / name, 'wb') as disk:
                 disk.truncate(machine.DISK_BYTES)
 
-    def _launch(self, more: Sequence[str]) -> None:
+    def _launch(self, more: Sequence[str], kernel_args: str = '') -> None:
         self.stop()
         for name in ('qmp.sock', 'ssh.sock', 'serial.sock', 'pid'):
             (self.place / name).unlink(missing_ok=True)
         port = _free_port()
         (self.place / 'port').write_text(str(port))
-        root = image.root()
+        root = self.image.root
         share = root / 'usr/share'
         command = [
-            *image.in_root('qemu-system-x86_64'),
+            *self.image.program('qemu-system-x86_64'),
             *('-L', str(share / 'qemu'), '-L', str(share / 'seabios')),
             *('-L', str(root / 'usr/lib/ipxe/qemu')),
             *machine.arguments(
-                image.image(), self.place, port, machine.has_nested_kvm()
+                self.hardware, self.image.boot, self.place, port,
+                machine.has_nested_kvm(), kernel_args,
             ),
             *more,
-        ]
+        ]  # fmt: skip
         modules = root / 'usr/lib/x86_64-linux-gnu/qemu'
         with open(self.place / 'qemu.log', 'ab') as log:
             self._process = subprocess.Popen(
@@ -321,9 +364,8 @@ class Node:
         while self.pid() is not None:
             if time.monotonic() > end:
                 raise LabError(f'QEMU did not end in {deadline} s')
-            process = getattr(self, '_process', None)
-            if process is not None:
-                process.poll()
+            if self._process is not None:
+                self._process.poll()
             time.sleep(0.1)
 
 

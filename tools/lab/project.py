@@ -6,7 +6,7 @@ from pathlib import Path
 import shutil
 import sys
 
-import image
+from image import TINY_GUEST, Image, tool
 from node import Node
 from places import TOP, digest, folder, is_made, made, say, unmade
 
@@ -19,7 +19,7 @@ ENVIRONMENT = (
     f'cd {TESTS} && KVM_TUNING_LAB=1 PYTHONPATH=. '
     # Debian's oslo.concurrency imports eventlet, which takes 10 s for DNS.
     f'EVENTLET_NO_GREENDNS=yes '
-    f'KVM_TUNING_TINY_GUEST=/{image.TINY_GUEST}'
+    f'KVM_TUNING_TINY_GUEST=/{TINY_GUEST}'
 )
 #: The node's Python: Debian 13's.
 _PYTHON = '3.13'
@@ -32,8 +32,8 @@ def install(node: Node) -> None:
 
     :raises LabError: a step failed.
     """
-    built = _environment(_wheel())
-    node.send(built.parent, [built.name], '/opt')
+    built = _environment(node.image, _wheel())
+    node.send(built.parent, [built.name], '/opt', compiled=True)
     node.send(TOP, _TEST_FILES, TESTS)
     # Not the checkout's, which is about hypothesis: no test here uses it.
     node.run(f': >{TESTS}/tests/__init__.py')
@@ -70,19 +70,19 @@ def _wheelhouse() -> Path:
 
 
 def _pip(verb: str, *arguments: str) -> None:
-    image.tool(
+    tool(
         sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check',
         verb, *arguments,
     )  # fmt: skip
 
 
-def _environment(wheel: Path) -> Path:
+def _environment(image: Image, wheel: Path) -> Path:
     """Return the virtual environment, made in the unpacked root: the same
     Python, and much faster than in the node.
     """
-    built = image.root() / VENV.lstrip('/')
+    built = image.root / VENV.lstrip('/')
     shutil.rmtree(built, ignore_errors=True)
-    staged = image.root() / 'tmp/wheels'
+    staged = image.root / 'tmp/wheels'
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(_wheelhouse(), staged)
     shutil.copy(wheel, staged)
