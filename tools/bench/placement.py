@@ -14,21 +14,21 @@ a host-wide default. A VM has dedicated vCPUs and 2 MiB
 pages, and as many guest cells as it needs. Every answer is checked: no pCPU
 is given twice, pins lie in their cells, and the thread policy holds.
 
-Columns: refused creates and vCPUs in per cent; VMs that span no more L3
-domains than their size needs, all and those with 8 or 16 vCPUs or more, in
-per cent; L3 domains over that need; median CPU time of one fit in us.
+Columns: creates and vCPUs refused, in per cent; VMs placed before the first
+refusal; VMs that span no more L3 domains than their size needs, in per cent:
+all, those with 8 or 16 vCPUs or more, and weighted by vCPUs; L3 domains over
+that need; VMs on as many NUMA cells as they have; VMs that shared a core with
+another one at any time; VMs of several vCPUs on more cores than they need;
+median CPU time of one fit in us, and the sum of all fits in ms.
 """
 
 import argparse
-import csv
+from collections import defaultdict
 from dataclasses import dataclass, field
-import gzip
-import heapq
 import logging
 import math
 import os
 import pathlib
-import random
 import statistics
 import sys
 import time
@@ -48,6 +48,7 @@ from kvm_tuning.adapters.nova import (  # noqa: E402
     packing,
 )
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
+from tools.bench import workload  # noqa: E402
 
 CONF = nova.conf.CONF
 
@@ -59,8 +60,6 @@ SOCKETS, CORES, THREADS, L3_CORES = 2, 64, 2, 8
 ALL = SOCKETS * CORES
 MEMORY_MIB = 2048 * 1024
 NPS = {'NPS1': 1, 'NPS4': 4}
-#: Share of the batches by factor, as in the baseline.
-SHARE = {1: 0.012, 4: 0.003}
 SEEDS = {1: (1, 2), 4: (1, 2, 3)}
 
 
@@ -120,72 +119,16 @@ def topology(nps, stock_order):
     return objects.NUMATopology(cells=cells)
 
 
-@dataclass
-class Vm:
-    vcpus: int
-    memory_mib: int
-    start: int
-    end: int
-
-
-def read_trace(path):
-    """Return the VMs of each batch."""
-    batches = {}
-    with gzip.open(path, 'rt') as lines:
-        for row in csv.DictReader(lines):
-            batches.setdefault(row['batch'], []).append(
-                Vm(
-                    int(row['vcpu']),
-                    int(float(row['mem_gib']) * 1024),
-                    int(row['start_s']),
-                    int(row['end_s']),
-                )
-            )
-    return list(batches.values())
-
-
-def make_trace():
-    """Return batches with the trace's sizes: a stand-in."""
-    rng = random.Random(7)
-    batches = []
-    for _ in range(82_946):
-        start = rng.randrange(0, 490_000, 300)
-        size = rng.choices((1, 2, 4, 8, 16), (561, 202, 102, 134, 1))[0]
-        batches.append(
-            [
-                Vm(
-                    size,
-                    size * 1792,
-                    start,
-                    -1
-                    if rng.random() < 0.057
-                    else start + int(rng.lognormvariate(8.5, 1.8)),
-                )
-                for _ in range(min(60, 1 + int(rng.expovariate(0.25))))
-            ]
-        )
-    return batches
-
-
-def events(batches, factor, seed):
-    """Return (time, kind, VM) of a sample, ends before starts."""
-    rng = random.Random(seed)
-    chosen = [b for b in batches if rng.random() < SHARE[factor]]
-    vms = [vm for batch in chosen for vm in batch]
-    found = []
-    for number, vm in enumerate(vms):
-        found.append((vm.start, 1, number, vm))
-        if vm.end >= 0:
-            found.append((max(vm.end, vm.start + 1), 0, number, vm))
-    heapq.heapify(found)
-    return [heapq.heappop(found) for _ in range(len(found))]
+def nodes_of(vcpus, cell_pcpus):
+    nodes = 1
+    while vcpus / nodes > cell_pcpus:
+        nodes *= 2
+    return nodes
 
 
 def guest(vcpus, memory_mib, cell_pcpus, policy):
     """Return the topology that a VM asks for."""
-    nodes = 1
-    while vcpus / nodes > cell_pcpus:
-        nodes *= 2
+    nodes = nodes_of(vcpus, cell_pcpus)
     each = vcpus // nodes
     memory = max(2, memory_mib // nodes // 2 * 2)
     return objects.InstanceNUMATopology(
@@ -215,6 +158,10 @@ class Row:
     refused_vcpus: int = 0
     before_first: int | None = None
     spans: list = field(default_factory=list)
+    off_cells: int = 0
+    sharing: set = field(default_factory=set)
+    several: int = 0
+    spread: int = 0
     times: list = field(default_factory=list)
     wrong: list = field(default_factory=list)
 
@@ -225,6 +172,8 @@ class Row:
         return 100 * sum(s <= n for s, n in chosen) / len(chosen)
 
     def numbers(self):
+        placed = max(1, len(self.spans))
+        near = sum(v for v, s, n in self.spans if s <= n)
         excess = sum(s for _, s, _ in self.spans) / max(
             1, sum(n for _, _, n in self.spans)
         )
@@ -235,7 +184,11 @@ class Row:
             self.share(0),
             self.share(8),
             self.share(16),
+            100 * near / max(1, sum(v for v, _, _ in self.spans)),
             excess,
+            100 - 100 * self.off_cells / placed,
+            100 * len(self.sharing) / placed,
+            100 * self.spread / max(1, self.several),
             statistics.median(self.times) * 1e6,
             sum(self.times) * 1000,
         )
@@ -250,6 +203,7 @@ class Replay:
         self.hosts = [topology(nps, True) for _ in range(HOSTS)]
         self.cell_pcpus = len(self.hosts[0].cells[0].pcpuset)
         self.taken = [set() for _ in range(HOSTS)]
+        self.on_core = [defaultdict(set) for _ in range(HOSTS)]
         self.where = {}
         self.row = Row()
 
@@ -274,6 +228,21 @@ class Replay:
         spans = len({l3_of(pin) for pin in pins})
         need = math.ceil(vcpus / (L3_CORES * THREADS))
         row.spans.append((vcpus, spans, need))
+        self._note(number, host, made, pins)
+
+    def _note(self, number, host, made, pins):
+        """Count what the table tells of cells and cores."""
+        row, cores = self.row, {pin % ALL for pin in pins}
+        ids = {cell.id for cell in made.cells}
+        row.off_cells += len(ids) != nodes_of(len(pins), self.cell_pcpus)
+        if len(pins) > 1:
+            row.several += 1
+            row.spread += len(cores) > math.ceil(len(pins) / THREADS)
+        for core in cores:
+            there = self.on_core[host][core]
+            if there:
+                row.sharing |= there | {number}
+            there.add(number)
 
     def delete(self, number):
         if number not in self.where:
@@ -284,6 +253,8 @@ class Replay:
         )
         for cell in made.cells:
             self.taken[host].difference_update(cell.cpu_pinning.values())
+            for pin in cell.cpu_pinning.values():
+                self.on_core[host][pin % ALL].discard(number)
 
     def _place(self, vcpus, memory_mib):
         scores = []
@@ -333,7 +304,7 @@ def replay(batches, nps, factor, seed, allocator, policy):
     if allocator != 'stock':
         packing.install(domains=DOMAINS, locality=L3)
     run = Replay(NPS[nps], allocator, policy)
-    for _when, kind, number, vm in events(batches, factor, seed):
+    for _when, kind, number, vm in workload.events(batches, factor, seed):
         if kind:
             run.create(number, vm.vcpus * factor, vm.memory_mib * factor)
         else:
@@ -343,18 +314,16 @@ def replay(batches, nps, factor, seed, allocator, policy):
 
 
 HEADER = (
-    'host', 'load', 'allocator', 'seed', 'refused%', 'vCPUs%', 'before',
-    'L3', 'L3>=8', 'L3>=16', 'excess', 'us/fit', 'ms',
+    'host', 'load', 'allocator', 'seed', 'refused', 'vCPUs', 'before', 'L3',
+    'L3>=8', 'L3>=16', 'L3*vCPU', 'excess', 'NUMA', 'shared', 'spread',
+    'us/fit', 'ms',
 )  # fmt: skip
-FORM = (
-    '{:5} {:4} {:9} {:>6} {:>8} {:>7} {:>7} '
-    '{:>6} {:>6} {:>6} {:>6} {:>6} {:>8}'
-)
+FORM = '{:4} {:4} {:9} {:>6}' + ' {:>7}' * (len(HEADER) - 4)
 
 
 def show(host, load, allocator, seed, numbers):
     texts = [
-        '-' if math.isnan(n) else f'{n:.2f}' if n < 1000 else f'{n:.0f}'
+        '-' if math.isnan(n) else f'{n:.2f}' if n < 100 else f'{n:.0f}'
         for n in numbers
     ]
     print(FORM.format(host, load, allocator, seed, *texts), flush=True)
@@ -367,7 +336,11 @@ def main():
     )
     parser.add_argument('--nps', choices=tuple(NPS), nargs='*', default=[*NPS])
     parser.add_argument(
-        '--factor', type=int, choices=tuple(SHARE), nargs='*', default=[4, 1]
+        '--factor',
+        type=int,
+        choices=tuple(workload.SHARE),
+        nargs='*',
+        default=[4, 1],
     )
     parser.add_argument('--seed', type=int, nargs='*')
     parser.add_argument(
@@ -384,7 +357,7 @@ def main():
     )
     objects.register_all()
     path = os.environ.get('KVM_TUNING_TRACE')
-    batches = read_trace(path) if path else make_trace()
+    batches = workload.read_trace(path) if path else workload.make_trace()
     if not path:
         print('KVM_TUNING_TRACE is not set: a made-up workload')
     print(FORM.format(*HEADER))
