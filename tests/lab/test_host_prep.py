@@ -2,58 +2,77 @@
 
 import json
 from pathlib import Path
-import re
+import sys
 
-from kvm_tuning.host import journal
+from kvm_tuning.core import cpuset
 from tests.lab import ports
 from tests.lab.base import GuestTest, huge_pages
 from tests.lab.host_prep import HostPrepTest, attributes, files
+from tests.lab.trace import CACHE, TraceTest
 
-_WRITES = re.compile(
-    r'open(?:at)?\(.*?"(.*?)".*?O_(?:WRONLY|RDWR|CREAT)|'
-    r'(?:rename|unlink|mkdir)\w*\('
-)
-
-# stevedore's, of the entry points that are installed.
-_CACHE = '/.cache/python-entrypoints/'
+#: Of ``host plan``, in CPU seconds of this node, which is emulated.
+MOST_SECONDS = 1.0
 
 
-class LineTest(HostPrepTest):
+class LineTest(TraceTest, HostPrepTest):
     def setUp(self):
         super().setUp()
         self.configure()
-        self.addCleanup(Path(self.config).unlink)
 
     def test_apply_status_and_undo(self):
         before = files(), attributes()
         planned = self.host('plan').document
         self.assertEqual([], planned['refusals'])
         wanted = [each['setting'] for each in planned['changes']]
-        self.assertEqual(before, (files(), attributes()))
 
-        changed = self.host('apply').document
-        self.assertEqual(([], []), (changed['failed'], changed['taken_back']))
-        self.assertEqual(sorted(wanted), sorted(changed['changed']))
+        self.assertEqual(sorted(wanted), sorted(self.applied()))
         self.assert_all_is_as_configured()
-        # systemd itself reads its affinity when it starts.
-        self.assertEqual({'systemd CPUAffinity'}, {*self.states(status=1)})
-
-        record = Path('/', journal.PATH)
-        kept = record.read_bytes(), record.stat().st_mtime_ns
-        self.assertEqual([], self.host('plan').document['changes'])
-        again = self.host('apply').document
-        self.assertEqual([], again['changed'])
+        # systemd reads its affinity when it starts, vhost_net its option.
         self.assertEqual(
-            kept, (record.read_bytes(), record.stat().st_mtime_ns)
-        )
+            {'systemd CPUAffinity', 'modprobe option '
+             'vhost_net.experimental_zcopytx'},
+            {*self.states(status=1)},
+        )  # fmt: skip
 
-        restored = self.host('undo').document
-        self.assertEqual([], restored['failed'])
-        self.assertEqual(before[0], files())
-        self.assertEqual(before[1], attributes())
+        self.assertEqual(len(wanted), len(self.undone()))
+        self.assert_same(before[0], files())
+        self.assert_same(before[1], attributes())
+
+    def test_a_second_apply_writes_nothing(self):
+        self.applied()
+        applied = files(times=True), attributes()
+        self.assertEqual([], self.host('plan').document['changes'])
+        changes = self.changes(
+            'kvm-tuning', '--config-file', self.config, 'host', 'apply'
+        )
+        self.assertEqual(
+            [], [each for each in changes if CACHE not in each
+                 and '"lock"' not in each]
+        )  # fmt: skip
+        self.assert_same(applied[0], files(times=True))
+        self.assert_same(applied[1], attributes())
+        self.undone()
+
+    def test_a_plan_writes_nothing(self):
+        before = files(times=True), attributes()
+        changes = self.changes(
+            'kvm-tuning', '--config-file', self.config, 'host', 'plan'
+        )
+        self.assertEqual([], [each for each in changes if CACHE not in each])
+        self.assert_same(before[0], files(times=True))
+        self.assert_same(before[1], attributes())
+
+    def test_a_plan_takes_little_time(self):
+        command = (
+            'kvm-tuning', '--config-file', self.config, 'host', 'plan',
+        )  # fmt: skip
+        seconds = [self.cpu_seconds(*command) for _ in range(3)]
+        shown = ' '.join(f'{each:.2f}' for each in seconds)
+        print(f'host plan: {shown} s of CPU', file=sys.stderr, flush=True)
+        self.assertLess(min(seconds), MOST_SECONDS)
 
     def test_somebody_elses_change_is_left_alone(self):
-        self.host('apply')
+        self.applied()
         file = Path('/sys/kernel/mm/transparent_hugepage/enabled')
         self.addCleanup(file.write_text, 'always')
         file.write_text('never')
@@ -65,24 +84,7 @@ class LineTest(HostPrepTest):
         self.assertIn('THP enabled', restored['failed'][0])
         self.assertIn('[never]', file.read_text())
         file.write_text('madvise')
-        self.assertEqual([], self.host('undo').document['failed'])
-
-    def test_a_plan_writes_nothing(self):
-        trace = self.folder / 'trace'
-        self.shell(
-            f'PYTHONDONTWRITEBYTECODE=1 strace -f -o {trace} -e trace=openat,'
-            f'open,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat '
-            f'kvm-tuning --config-file {self.config} host plan -f json'
-        )
-        written = [
-            line
-            for line in trace.read_text().splitlines()
-            if _WRITES.search(line)
-            and _CACHE not in line
-            and '"/dev/null"' not in line
-            and ' = -1 ' not in line
-        ]
-        self.assertEqual([], written)
+        self.undone()
 
 
 class VfsTest(HostPrepTest):
@@ -96,12 +98,12 @@ class VfsTest(HostPrepTest):
             '[sriov]\nvfs = 0000:41:00.0=3\n'
             f'vfs = {ports.interface(ports.PORTS[1])}=7\n'
         )
-        self.host('apply')
+        self.applied()
         self.assertEqual([3, 7], self.counts())
         self.configure('[sriov]\nvfs = driver:igb=4\n')
-        self.host('apply')
+        self.applied()
         self.assertEqual([4, 4], self.counts())
-        self.host('undo')
+        self.undone()
         self.assertEqual([0, 0], self.counts())
 
     def test_more_than_the_card_has_are_refused(self):
@@ -116,7 +118,7 @@ class VfsTest(HostPrepTest):
         self.configure(
             '[sriov]\nvfs = driver:igb=7\nmethod = max_vfs\nreload = true\n'
         )
-        self.host('apply')
+        self.applied()
         self.assertEqual([7, 7], self.counts())
         self.assertIn(
             'options igb max_vfs=7',
@@ -129,9 +131,105 @@ class VfsTest(HostPrepTest):
         self.shell('modprobe -r igb && modprobe igb && udevadm settle')
         self.assertEqual([7, 7], self.counts())
         self.assertEqual({}, self.states())
-        self.host('undo')
+        self.undone()
         self.assertEqual([0, 0], self.counts())
-        self.assertEqual(before, files())
+        self.assert_same(before, files())
+
+
+class OthersTest(HostPrepTest):
+    """What the configuration of the other tests leaves out."""
+
+    def test_interrupts(self):
+        self.configure(
+            '[cpu_isolation]\nhousekeeping_cpus = 0-1,4-5\nisolate_by =\n'
+            'systemd_affinity = false\n'
+        )
+        own = cpuset.parse('0-1,4-5')
+        before = self.interrupts()
+        default = Path('/proc/irq/default_smp_affinity')
+        mask = default.read_text()
+        self.applied()
+        self.assertEqual(own, cpuset.parse_mask(default.read_text().strip()))
+        # Those that the kernel manages itself are told.
+        kept = {
+            row['setting']: row['state']
+            for row in self.host('status').document
+        }
+        for number, cpus in self.interrupts().items():
+            state = kept.get(f'affinity of interrupt {number}', 'as wanted')
+            if state == 'as wanted':
+                self.assertTrue(cpus <= own, (number, cpus))
+            else:
+                self.assertEqual('not possible', state)
+                self.assertEqual(before[number], cpus)
+        self.assertIn('as wanted', kept.values())
+        self.undone()
+        self.assertEqual(mask, default.read_text())
+        self.assertEqual(before, self.interrupts())
+
+    @staticmethod
+    def interrupts():
+        return {
+            int(path.parent.name): cpuset.parse(path.read_text().strip())
+            for path in Path('/proc/irq').glob('*/smp_affinity_list')
+        }
+
+    def test_a_disk_that_comes_later(self):
+        (disk,) = (
+            each
+            for each in Path('/sys/block').glob('sd?')
+            if (each / 'queue/rotational').read_text().strip() == '1'
+        )
+        scheduler = disk / 'queue/scheduler'
+        before = scheduler.read_text()
+        self.configure(
+            f'[block_scheduler]\nrotational = bfq\ndisk = {disk.name}=kyber\n'
+        )
+        self.applied()
+        self.assertIn('[kyber]', scheduler.read_text())
+        (host,) = {
+            part for part in disk.resolve().parts if part.startswith('host')
+        }
+        (disk / 'device/delete').write_text('1')
+        self.shell(
+            f'udevadm settle; echo - - - >/sys/class/scsi_host/{host}/scan; '
+            f'udevadm settle'
+        )
+        self.assertIn('[kyber]', scheduler.read_text())
+        self.assertEqual({}, self.states())
+        self.undone()
+        self.assertEqual(before.count('['), 1)
+        self.assertIn(before[before.index('['):].split()[0],
+                      scheduler.read_text())  # fmt: skip
+
+    def test_vhost_net_is_loaded(self):
+        self.shell('modprobe -r vhost_net')
+        self.configure('[kvm_modules]\nvhost_net = true\n')
+        self.applied()
+        self.assertTrue(Path('/sys/module/vhost_net').exists())
+        self.assertIn(
+            'vhost_net', self.shell('cat /etc/modules-load.d/kvm-tuning.conf')
+        )
+        self.undone()
+        self.assertFalse(Path('/etc/modules-load.d/kvm-tuning.conf').exists())
+        self.shell('modprobe vhost_net')
+
+    def test_ksm_is_parted_first(self):
+        ksm = Path('/sys/kernel/mm/ksm')
+        before = {
+            name: (ksm / name).read_text()
+            for name in ('run', 'merge_across_nodes')
+        }
+        self.configure('[ksm]\nrun = on\nmerge_across_nodes = true\n')
+        self.host('apply')
+        self.configure('[ksm]\nrun = on\nmerge_across_nodes = false\n')
+        self.applied()
+        self.assertEqual('0', (ksm / 'merge_across_nodes').read_text().strip())
+        self.assertEqual('1', (ksm / 'run').read_text().strip())
+        self.undone()
+        self.assertEqual(
+            before, {name: (ksm / name).read_text() for name in before}
+        )
 
 
 class GuestWithVfTest(GuestTest, HostPrepTest):

@@ -4,6 +4,7 @@
     python tools/lab start            restore it, with the project inside
     python tools/lab run COMMAND...   run a command (or a shell) in it
     python tools/lab test [GROUP...]  run tests/lab inside, and stop it
+    python tools/lab walkthrough      write the outputs that the docs show
     python tools/lab install          put the checkout's project in, again
     python tools/lab reboot           boot it cold, with the disk it has
     python tools/lab stop
@@ -20,6 +21,7 @@ from node import Node
 from places import LabError, alone, say
 import project
 import suite
+import walkthrough
 
 
 def _start(node: Node, _options: argparse.Namespace) -> int:
@@ -47,6 +49,13 @@ def _test(node: Node, options: argparse.Namespace) -> int:
     finally:
         if not options.keep:
             node.stop()
+
+
+def _walkthrough(node: Node, options: argparse.Namespace) -> int:
+    try:
+        return 0 if walkthrough.run(node, options.check) else 1
+    finally:
+        node.stop()
 
 
 def _install(node: Node, _options: argparse.Namespace) -> int:
@@ -78,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         ('reboot', _reboot),
         ('stop', _stop),
         ('test', _test),
+        ('walkthrough', _walkthrough),
     ):
         verb = verbs.add_parser(name)
         verb.set_defaults(function=function)
@@ -93,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
             )
             verb.add_argument(
                 '--keep', action='store_true', help='Leave the node running.'
+            )
+        if name == 'walkthrough':
+            verb.add_argument(
+                '--check', action='store_true', help='Write nothing; compare.'
             )
     return parser
 

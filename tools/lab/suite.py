@@ -33,7 +33,18 @@ GROUPS = (
     Group('guests', ('test_guests',)),
     Group('inventory', ('test_inventory',)),
     Group('host-prep', ('test_host_prep',), 900),
-    Group('reboot', ('test_reboot_before', REBOOT, 'test_reboot_after'), 400),
+    Group(
+        'reboot',
+        (
+            'test_reboot_before',
+            REBOOT,
+            'test_reboot_after',
+            REBOOT,
+            'test_reboot_undone',
+        ),
+        400,
+    ),  # fmt: skip
+    Group('killed', ('test_killed',), 900),
     Group('macvtap', ('test_macvtap',), 900),
     Group('passthrough', ('test_passthrough',), 900),
 )
@@ -75,7 +86,7 @@ def run(node: Node, names: Sequence[str], tests: Sequence[str] = ()) -> bool:
     groups = chosen(names)
     lost = []
     with subprocess.Popen(
-        [sys.executable, '-m', 'stestr', 'load'],
+        [sys.executable, '-m', 'stestr', 'load', '--force-init'],
         cwd=TOP,
         stdin=subprocess.PIPE,
     ) as report:
