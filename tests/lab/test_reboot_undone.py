@@ -1,0 +1,21 @@
+"""After undo and one more reboot nothing of us is left."""
+
+import json
+from pathlib import Path
+
+from tests.lab.host_prep import HostPrepTest
+from tests.lab.test_reboot_before import BEFORE, state
+
+
+class UndoneTest(HostPrepTest):
+    def test_as_before(self):
+        self.shell('systemctl start kvm-tuning-host-prep')
+        before, found = json.loads(BEFORE.read_text()), state()
+        self.assert_same(before['files'], found['files'])
+        common = before['attributes'].keys() & found['attributes'].keys()
+        self.assert_same(
+            {name: before['attributes'][name] for name in common},
+            {name: found['attributes'][name] for name in common},
+        )
+        self.assertNotIn('isolcpus', Path('/proc/cmdline').read_text())
+        self.assertEqual([], self.host('status').document)
