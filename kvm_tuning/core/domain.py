@@ -22,6 +22,15 @@ from kvm_tuning.core.receipt import Receipt
 #: Far above any domain that libvirt takes; bounds what is parsed.
 MAX_BYTES = 10 * 1024 * 1024
 
+# lxml lets one thread at a time use a parser.
+_FROM_OUTSIDE = etree.XMLParser(
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    huge_tree=False,
+    encoding='utf-8',
+)
 _PROLOGUE = re.compile(r'(?:\s+|<\?.*?\?>|<!--.*?-->)*', re.DOTALL)
 _MARKUP = re.compile(r'<!--.*?-->|<\?.*?\?>|<[^>]+>', re.DOTALL)
 _ATTRIBUTE = re.compile(r'="([^"]*)"')
@@ -96,20 +105,27 @@ def tune(domain: Domain, plan: Plan) -> str:
     """
     if not plan.effects:
         return undo(domain)
-    root, promises = edited(domain, plan)
-    _add_receipt(root, plan, promises)
+    root = copy.deepcopy(domain.untuned.root)
+    tune_tree(root, plan)
     return _serialise(root, domain.xml)
 
 
-def edited(
-    domain: Domain, plan: Plan
-) -> tuple[etree._Element, tuple[edit.Promise | edit.Removal, ...]]:
-    """Return a copy of the untuned document in which the effects of ``plan``
-    hold, and the promises that they are.
+def tune_tree(root: etree._Element, plan: Plan) -> None:
+    """Make every effect of ``plan`` hold in a document that nobody has tuned
+    yet, and add the receipt; without effects nothing changes.
     """
-    root = copy.deepcopy(domain.untuned.root)
+    if plan.effects:
+        add_receipt(root, plan, apply(root, plan))
+
+
+def apply(
+    root: etree._Element, plan: Plan
+) -> tuple[edit.Promise | edit.Removal, ...]:
+    """Make every effect of ``plan`` hold in an untuned document, and return
+    the promises that they are.
+    """
     editor = edit.Editor(root)
-    return root, tuple(
+    return tuple(
         editor.apply(effect)
         if isinstance(effect, Element)
         else editor.remove(effect)
@@ -118,12 +134,11 @@ def edited(
     )
 
 
-def receipt_of(
+def _receipt_of(
     plan: Plan,
     promises: tuple[edit.Promise | edit.Removal, ...],
     made_metadata: bool,
 ) -> Receipt:
-    """Return the receipt of a plan whose effects have become promises."""
     return Receipt(
         flavor=plan.request.flavor,
         asked=tuple(
@@ -153,16 +168,8 @@ def _parse(xml: str) -> etree._Element:
         raise InvalidDocument(
             f'the domain XML has {len(xml)} characters, more than {MAX_BYTES}'
         )
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        encoding='utf-8',
-    )
     try:
-        root = etree.fromstring(xml.encode(), parser)
+        root = etree.fromstring(xml.encode(), _FROM_OUTSIDE)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
         raise InvalidDocument(f'the domain is no XML: {exc}') from exc
     if root.getroottree().docinfo.internalDTD is not None:
@@ -189,17 +196,18 @@ def _undo(root: etree._Element, promised: Receipt) -> list[str]:
     return edit.Editor(root).take_back(promised.promises)
 
 
-def _add_receipt(
+def add_receipt(
     root: etree._Element,
     plan: Plan,
     promises: tuple[edit.Promise | edit.Removal, ...],
 ) -> None:
+    """Write the receipt of a plan whose effects have become promises."""
     metadata = root.find('metadata')
     made = metadata is None
     if metadata is None:
         metadata = etree.Element('metadata')
         edit.append(root, metadata, 1)
-    element = receipt.write(receipt_of(plan, promises, made))
+    element = receipt.write(_receipt_of(plan, promises, made))
     edit.append(metadata, element, 2)
     if element.tail is not None:
         tail = element.tail

@@ -75,18 +75,20 @@ class Editor:
             of their own are made.
         """
         element, made = self._reach(effect.path, effect.make)
-        wanted: dict[str, str | None] = dict(effect.attributes)
+        wanted = effect.attributes
         found: dict[str, str | None] = {}
         order: tuple[str, ...] = ()
-        for name, value in effect.attributes.items():
+        for name, value in wanted.items():
             before = found[name] = element.get(name)
+            if value == before:
+                continue
             if value is not None:
                 element.set(name, value)
-            elif before is not None:
+            else:
                 order = order or tuple(str(k) for k in element.attrib)
                 del element.attrib[name]
         if effect.text is not None:
-            wanted[TEXT] = effect.text
+            wanted = {**wanted, TEXT: effect.text}
             found[TEXT] = element.text
             element.text = effect.text
         return Promise(effect.path, wanted, found, made, order)
@@ -94,7 +96,7 @@ class Editor:
     def remove(self, effect: Absent) -> Removal:
         """Take out every element at the path."""
         removed = []
-        for element in paths.find(self.root, effect.path):
+        for element in self._all(effect.path):
             removed.append(
                 Removed(
                     _parent(element).index(element),
@@ -175,6 +177,18 @@ class Editor:
         self._index.clear()
         self._known.clear()
         return []
+
+    def _all(self, path: str) -> list[etree._Element]:
+        """Return every element at ``path``."""
+        above, step = paths.split(path)
+        parent = self._known.get(above)
+        if parent is None:
+            return paths.find(self.root, path)
+        return [
+            child
+            for child in parent.iterchildren(step.tag)
+            if paths.matches(child, step)
+        ]
 
     def _reach(self, path: str, make: bool) -> tuple[etree._Element, int]:
         """Return the element at ``path`` and how many steps were made.

@@ -1,7 +1,8 @@
 """What a domain already says: sizes, cells, pins, disks, NICs. Facts only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 import re
 
 from lxml import etree
@@ -164,7 +165,7 @@ class Guest:
                     f'asked of one device would meet the other'
                 )
 
-    @property
+    @cached_property
     def direct_nics(self) -> frozenset[str]:
         """The host's NICs that it has macvtaps on."""
         return frozenset(
@@ -173,12 +174,12 @@ class Guest:
             if nic.type == 'direct' and 'dev' in nic.source
         )
 
-    @property
+    @cached_property
     def data_disks(self) -> tuple[Disk, ...]:
         """Its disks; no CD-ROM, no floppy."""
         return tuple(d for d in self.disks if d.device in ('disk', 'lun'))
 
-    @property
+    @cached_property
     def virtio_nics(self) -> tuple[Interface, ...]:
         """Its NICs of model virtio that a tap device of the host serves."""
         return tuple(
@@ -198,7 +199,7 @@ def read(root: etree._Element) -> Guest:
     part = {child.tag: child for child in reversed(root)}
     system = _first(part.get('os'), 'type')
     cpu = part.get('cpu')
-    tune = part.get('cputune')
+    tune = _by_tag(part.get('cputune'))
     devices = _by_tag(part.get('devices'))
     topology = _first(cpu, 'topology')
     metadata = part.get('metadata')
@@ -222,9 +223,11 @@ def read(root: etree._Element) -> Guest:
             if c.get('type') == 'scsi'
         ),
         cells=tuple(_cells(_first(cpu, 'numa'))),
-        pins=_pins(tune, 'vcpupin', 'vcpu'),
-        emulator_pin=_cpus(_first(tune, 'emulatorpin'), 'cpuset'),
-        iothread_pins=_pins(tune, 'iothreadpin', 'iothread'),
+        pins=_pins(tune.get('vcpupin', ()), 'vcpu'),
+        emulator_pin=_cpus(
+            next(iter(tune.get('emulatorpin', ())), None), 'cpuset'
+        ),
+        iothread_pins=_pins(tune.get('iothreadpin', ()), 'iothread'),
         iothreads=_iothreads(part.get('iothreads'), part.get('iothreadids')),
         host_devices=tuple(
             pci_address(address)
@@ -315,12 +318,13 @@ def _cpus(element: etree._Element | None, key: str) -> frozenset[int] | None:
 
 
 def _pins(
-    tune: etree._Element | None, tag: str, key: str
+    elements: Iterable[etree._Element], key: str
 ) -> dict[int, frozenset[int]]:
+    what = f'the {key} of a pin'
     return {
-        _number(element.get(key), f'<{tag} {key}>'): _cpus(element, 'cpuset')
+        _number(element.get(key), what): _cpus(element, 'cpuset')
         or frozenset()
-        for element in _children(tune, tag)
+        for element in elements
     }
 
 

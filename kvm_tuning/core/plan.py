@@ -81,6 +81,34 @@ class Plan:
     unkept: tuple[Unkept, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a plan has of the request alone: the same for every guest and
+    host, so that it can be kept with the request.
+    """
+
+    request: Request
+    #: Those of which something is asked.
+    hooks: tuple[Hook, ...]
+    consequences: tuple[Consequence, ...]
+    placed: bool
+
+
+def prepare(
+    hooks: Sequence[Hook], request: Request, placed: bool = False
+) -> Prepared:
+    """Return what of a plan needs no guest and no host; for the parameters
+    see :func:`make`.
+
+    :raises RequestError: the request contradicts itself.
+    """
+    active = [hook for hook in hooks if hook.wanted(request)]
+    if placed:
+        active = ours(active, request)
+    consequences = _checked(active, request)
+    return Prepared(request, tuple(active), tuple(consequences), placed)
+
+
 def make(
     hooks: Sequence[Hook],
     request: Request,
@@ -99,12 +127,16 @@ def make(
     :raises Refused: the site cannot keep a promise.
     :raises HookError: a hook is broken, or two want different things.
     """
-    active = [hook for hook in hooks if hook.wanted(request)]
-    if placed:
-        active = ours(active, request)
+    return of(prepare(hooks, request, placed), guest, site)
+
+
+def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
+    """Return the plan for ``guest``, as :func:`make` does."""
+    request, active = prepared.request, prepared.hooks
+    placed = prepared.placed
+    consequences = list(prepared.consequences)
     if active:
         guest.verify()
-    consequences = check(active, request)
     # Who has placed it has given it its devices, too.
     modelled = guest if placed else device_models.applied(request, guest)
 
@@ -173,11 +205,13 @@ def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
 
     :raises RequestError: everything in it that contradicts itself.
     """
+    return _checked([h for h in hooks if h.wanted(request)], request)
+
+
+def _checked(hooks: Iterable[Hook], request: Request) -> list[Consequence]:
     errors: list[RequestError] = []
     consequences: list[Consequence] = []
     for hook in hooks:
-        if not hook.wanted(request):
-            continue
         for item in _call(hook, hook.check, request):
             if isinstance(item, Consequence):
                 consequences.append(item)
@@ -212,23 +246,24 @@ def _merge(
     :raises HookConflict: two values at one address, or a value below what
         must be absent.
     """
-    wanted: dict[tuple[str, str], tuple[str | None, str]] = {}
     merged: dict[object, Effect] = {}
+    values: dict[tuple[str, str], str] = {}
     absent: list[str] = []
-    for effect, owner in zip(effects, owners, strict=True):
-        for address, value in _addresses(effect):
-            before = wanted.setdefault(address, (value, owner))
-            if before[0] != value:
-                raise HookConflict(
-                    f'hooks {before[1]!r} and {owner!r} want {before[0]!r} '
-                    f'and {value!r} at {"/".join(filter(None, address))}'
-                )
+    for effect in effects:
         if isinstance(effect, Element):
-            merged[effect.path] = _joined(merged.get(effect.path), effect)
-        else:
-            merged[effect] = effect
-            if isinstance(effect, Absent):
-                absent.append(effect.path)
+            known = merged.get(effect.path)
+            joined = _joined(known, effect)
+            if joined is None:
+                raise _conflict(effects, owners)
+            merged[effect.path] = joined
+            continue
+        merged[effect] = effect
+        if isinstance(effect, Absent):
+            absent.append(effect.path)
+            continue
+        address = effect.kind, effect.name
+        if values.setdefault(address, effect.value) != effect.value:
+            raise _conflict(effects, owners)
     for outer in absent:
         for inner in merged:
             if isinstance(inner, str) and _below(inner, outer):
@@ -238,15 +273,34 @@ def _merge(
     return tuple(merged.values())
 
 
-def _joined(known: Effect | None, effect: Element) -> Element:
+def _joined(known: Effect | None, effect: Element) -> Element | None:
+    """Return both as one; None when they contradict each other."""
     if not isinstance(known, Element):
         return effect
-    return Element(
-        effect.path,
-        {**known.attributes, **effect.attributes},
-        known.text if effect.text is None else effect.text,
-        known.make or effect.make,
-    )
+    attributes = dict(known.attributes)
+    for name, value in effect.attributes.items():
+        if attributes.setdefault(name, value) != value:
+            return None
+    text = known.text if effect.text is None else effect.text
+    if known.text not in (None, text):
+        return None
+    return Element(effect.path, attributes, text, known.make or effect.make)
+
+
+def _conflict(
+    effects: Sequence[Effect], owners: Sequence[str]
+) -> HookConflict:
+    """Return the first conflict that is among the effects."""
+    wanted: dict[tuple[str, str], tuple[str | None, str]] = {}
+    for effect, owner in zip(effects, owners, strict=True):
+        for address, value in _addresses(effect):
+            before = wanted.setdefault(address, (value, owner))
+            if before[0] != value:
+                return HookConflict(
+                    f'hooks {before[1]!r} and {owner!r} want {before[0]!r} '
+                    f'and {value!r} at {"/".join(filter(None, address))}'
+                )
+    raise AssertionError('there is no conflict')
 
 
 def _addresses(

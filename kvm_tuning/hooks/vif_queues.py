@@ -98,7 +98,7 @@ class VifQueues(Hook):
                 f'the guest take {budget.routes} interrupts, of {ROUTES} '
                 f'that KVM can route; ask for fewer queues, or auto'
             )
-        count = queues_of(request, guest, site)
+        count = min(budget.nic, queue_budget.most_queues(request, limit))
         for nic in guest.virtio_nics:
             yield Element(f'{nic.path}/driver', {'queues': str(count)})
         yield from _notes(budget, count, len(guest.virtio_nics))

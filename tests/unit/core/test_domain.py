@@ -1,5 +1,7 @@
 """A domain's XML: secured, tuned in place, and given back."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -107,6 +109,36 @@ class TuneTest(testtools.TestCase):
         promise = receipt.promises[2]
         self.assertEqual({'cache': None, 'io': 'native'}, promise.wanted)
         self.assertEqual({'cache': 'none', 'io': None}, promise.found)
+
+    def test_the_receipt_takes_any_text(self):
+        odd = 'a<b> "c" \'d\' &amp; e\tf\ng'
+        plan = plan_of(EFFECTS)
+        unkept = (Unkept('kvm:x', odd, odd, odd),)
+        found = domain.read(
+            domain.tune(domain.read(BASE), replace(plan, unkept=unkept))
+        )
+        self.assertEqual(unkept, found.receipt.unkept)
+
+    def test_a_tree_is_tuned_as_its_text_is(self):
+        blank = etree.XMLParser(remove_blank_text=True)
+        root = etree.fromstring(BASE, blank)
+        before = etree.tostring(root, encoding='unicode')
+        domain.tune_tree(root, plan_of(EFFECTS))
+        self.assertEqual(
+            domain.tune(domain.read(before), plan_of(EFFECTS)),
+            etree.tostring(root, encoding='unicode'),
+        )
+        found = domain.read(
+            etree.tostring(root, encoding='unicode', pretty_print=True)
+        )
+        self.assertEqual((), found.untuned.foreign)
+
+    def test_a_tree_of_which_nothing_is_asked_stays(self):
+        root = etree.fromstring(BASE)
+        domain.tune_tree(root, plan_of(()))
+        self.assertEqual(
+            etree.tostring(etree.fromstring(BASE)), etree.tostring(root)
+        )
 
     def test_a_second_plan_starts_from_the_untuned_domain(self):
         which = domain.read(BASE)

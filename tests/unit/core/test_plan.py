@@ -3,7 +3,14 @@
 import testtools
 
 from kvm_tuning.core import plan
-from kvm_tuning.core.effects import Absent, Consequence, Element
+from kvm_tuning.core.effects import (
+    Absent,
+    Consequence,
+    Element,
+    Phase,
+    Scope,
+    Setting,
+)
 from kvm_tuning.core.exceptions import (
     ConflictingKnobs,
     Exhausted,
@@ -58,6 +65,12 @@ def make(*hooks, asked=None):
     return plan.make(hooks, Request('f', 2, 1, values), GUEST, SITE)
 
 
+def setting(value):
+    return Setting(
+        'thread-affinity', 'vhost', value, Scope.INSTANCE, Phase.AFTER_START
+    )
+
+
 A = Element('a', {'x': '1'})
 
 
@@ -92,6 +105,7 @@ class PlanTest(testtools.TestCase):
             (A, Element('a', {'x': None})),
             (Element('a', {}, 'x'), Element('a', {}, 'y')),
             (A, Absent('a')),
+            (setting('1'), setting('2')),
             (Element('b/a', {'x': '1'}), Absent('b')),
             (Absent("b[@k='1']"), Element("b[@k='1']/c", {'x': '1'})),
         ):
@@ -99,6 +113,30 @@ class PlanTest(testtools.TestCase):
                 HookConflict, make, says('one', first), says('two', second)
             )
             self.assertTrue(str(error))
+
+    def test_a_conflict_names_both_hooks_and_values(self):
+        error = self.assertRaises(
+            HookConflict,
+            make,
+            says('one', A),
+            says('two', Element('a', {'y': '1'})),
+            says('three', Element('a', {'x': '2'})),
+        )
+        self.assertEqual(
+            "hooks 'one' and 'three' want '1' and '2' at a/x", str(error)
+        )
+
+    def test_what_is_prepared_serves_many_guests(self):
+        hooks = says('one', A), says('two', A)
+        asked = Asked('kvm:one', True, 'true', Source.FLAVOR, 'flavor')
+        request = Request('f', 2, 1, {'kvm:one': asked})
+        prepared = plan.prepare(hooks, request)
+        self.assertEqual(hooks[:1], prepared.hooks)
+        for _number in range(2):
+            self.assertEqual(
+                plan.make(hooks, request, GUEST, SITE),
+                plan.of(prepared, GUEST, SITE),
+            )
 
     def test_neighbours_are_no_conflict(self):
         made = make(
