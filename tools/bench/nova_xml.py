@@ -2,14 +2,16 @@
 """Time our part of a spawn's XML against Nova's own to_xml of the guest.
 
 Needs Nova and its tests. Boots servers on Nova's fixtures with our driver,
-keeps what its ``_get_guest_xml`` was given, and times both in turns, in one
-process: medians of CPU time. The bar: a ratio of at most 2.
+keeps the guest that its ``_get_guest_config`` made, and times ``to_xml`` with
+and without our part in turns, in one process: medians of CPU time. Ours is
+the difference. The bar: a ratio of at most 2.
 
-The parts: ``request`` what flavor and image ask; ``parse`` Nova's XML;
-``guest`` the facts in it; ``site``; ``plan``; ``edit`` with the receipt's
-promises; ``receipt`` its element; ``text`` the XML again.
+The parts: ``request`` what flavor and image ask; ``guest`` the facts of what
+Nova made; ``site``; ``plan``; ``edit`` makes the effects hold; ``receipt``
+writes down what was promised; ``text`` is what more there is to write.
 """
 
+import copy
 from functools import partial
 import logging
 import pathlib
@@ -28,11 +30,11 @@ import nova.tests.functional  # noqa: E402, F401  its patching comes first
 warnings.simplefilter('ignore')
 
 import fixtures  # noqa: E402
+from lxml import etree  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
-from nova.virt.libvirt import config  # noqa: E402
 
 from kvm_tuning.adapters.nova.tuning import Tuning  # noqa: E402
-from kvm_tuning.core import domain, plan, receipt  # noqa: E402
+from kvm_tuning.core import domain, guest, plan  # noqa: E402
 from tests.fixtures.fake_host import FakeHost  # noqa: E402
 from tests.nova import base  # noqa: E402
 
@@ -108,26 +110,19 @@ class Bench(base.ServersTest):
         ]
 
     def spawned(self, vcpus, specs):
-        """Boot a server; return Nova's guest, our Tuning and its arguments."""
-        guests, calls = [], []
-        to_xml, ours = config.LibvirtConfigGuest.to_xml, Tuning.xml
+        """Boot a server; return our Tuning and the arguments of its
+        ``into``.
+        """
+        calls = []
+        into = Tuning.into
 
-        def note_guest(made, *args, **kwargs):
-            guests.append(made)
-            return to_xml(made, *args, **kwargs)
+        def note(tuning, config, *args):
+            calls.append((tuning, config, *args))
+            # Nova's own stays without our part, and is timed so.
+            return into(tuning, copy.copy(config), *args)
 
-        def note_call(tuning, *args):
-            calls.append((tuning, *args))
-            return ours(tuning, *args)
-
-        with (
-            fixtures.MonkeyPatch(
-                'nova.virt.libvirt.config.LibvirtConfigGuest.to_xml',
-                note_guest,
-            ),
-            fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.tuning.Tuning.xml', note_call
-            ),
+        with fixtures.MonkeyPatch(
+            'kvm_tuning.adapters.nova.tuning.Tuning.into', note
         ):
             server = self._create_server(
                 flavor_id=self._create_flavor(
@@ -136,53 +131,79 @@ class Bench(base.ServersTest):
                 networks=[{'port': self.neutron.port_1['id']}],
             )
         self._delete_server(server)
-        return guests[0], calls[0]
+        return calls[0]
 
 
-def timed(guest, call):
-    """Return the XML's size, and microseconds of to_xml, of our part, and of
-    our parts by name.
+def timed(tuning, config, instance, image):
+    """Return the XML's size, and microseconds of Nova's to_xml, of our part,
+    and of our steps by name.
     """
-    tuning, instance, image, xml = call
-    whole = {'to_xml': guest.to_xml}
-    whole['ours'] = partial(tuning.xml, instance, image, xml)
-    measured = medians(whole)
-    parts = {}
-    if tuning.asked(instance):
-        parts = medians(parts_of(tuning, instance, image, xml))
-    return len(xml), measured['to_xml'], measured['ours'], parts
+    size = len(config.to_xml())
+
+    def both(config):
+        tuning.into(config, instance, image).to_xml()
+
+    found = medians({
+        'stock': lambda: (config.to_xml, ()),
+        'both': lambda: (both, (copy.copy(config),)),
+    })  # fmt: skip
+    stock, ours = found['stock'], found['both'] - found['stock']
+    steps = {}
+    if not tuning.asked(instance):
+        into = tuning.into
+        ours = medians({'into': lambda: (into, (config, instance, image))})
+        ours = ours['into']
+    else:
+        steps = medians(steps_of(tuning, config, instance, image))
+        bare, more = steps.pop('bare'), steps.pop('text')
+        steps['text'] = more - bare
+    return size, stock, ours, steps
 
 
-def parts_of(tuning, instance, image, xml):
-    """Return our steps, each with what the one before it gave."""
+def steps_of(tuning, config, instance, image):
+    """Return our steps, each with what the one before it gives."""
     reader = tuning.reader
     asked = reader.read(instance.flavor, image)
-    found = domain.read(xml)
-    site = tuning.host.site(asked, found.guest)
-    make = partial(plan.make, reader.hooks, asked, found.guest, site, True)
-    made = make()
-    root, promises = domain.edited(found, made)
+    found = guest.read(config.format_dom())
+    site = tuning.host.site(asked.request, found)
+    made = plan.of(asked, found, site)
+    text = partial(etree.tostring, encoding='unicode', pretty_print=True)
+
+    def applied():
+        root = config.format_dom()
+        return root, domain.apply(root, made)
+
+    def receipted():
+        root = config.format_dom()
+        domain.tune_tree(root, made)
+        return root
+
+    def add(root, promises):
+        domain.add_receipt(root, made, promises)
+
     return {
-        'request': partial(reader.read, instance.flavor, image),
-        'parse': partial(domain.read, xml),
-        'guest': lambda: domain.Domain(xml, found.root, None).guest,
-        'site': partial(tuning.host.site, asked, found.guest),
-        'plan': make,
-        'edit': partial(domain.edited, found, made),
-        'receipt': partial(
-            receipt.write, domain.receipt_of(made, promises, False)
-        ),
-        'text': partial(domain._serialise, root, xml),
+        'request': lambda: (reader.read, (instance.flavor, image)),
+        'guest': lambda: (guest.read, (config.format_dom(),)),
+        'site': lambda: (tuning.host.site, (asked.request, found)),
+        'plan': lambda: (plan.of, (asked, found, site)),
+        'edit': lambda: (domain.apply, (config.format_dom(), made)),
+        'receipt': lambda: (add, applied()),
+        'bare': lambda: (text, (config.format_dom(),)),
+        'text': lambda: (text, (receipted(),)),
     }
 
 
-def medians(calls):
-    """Return the median CPU time of each call, in microseconds."""
-    times = {name: [] for name in calls}
+def medians(steps):
+    """Return the median CPU time of each step, in microseconds.
+
+    :param steps: what gives a function and its arguments, anew each time.
+    """
+    times = {name: [] for name in steps}
     for _ in range(ROUNDS):
-        for name, call in calls.items():
+        for name, prepare in steps.items():
+            call, args = prepare()
             start = time.thread_time()
-            call()
+            call(*args)
             times[name].append(time.thread_time() - start)
     return {n: statistics.median(found) * 1e6 for n, found in times.items()}
 
@@ -194,15 +215,15 @@ def main():
     for _case, text in result.errors + result.failures:
         print(text[-3000:], file=sys.stderr)
     worst = 0.0
-    for name, vcpus, size, stock, ours, parts in Bench.results:
+    for name, vcpus, size, stock, ours, steps in Bench.results:
         worst = max(worst, ours / stock)
         print(
             f'{name}, {vcpus} vCPUs, {size} bytes: to_xml {stock:.0f} us, '
             f'ours {ours:.0f} us = {ours / 1000:.2f} ms, ratio '
             f'{ours / stock:.2f}'
         )
-        if parts:
-            print('   ', ', '.join(f'{n} {t:.0f}' for n, t in parts.items()))
+        if steps:
+            print('   ', ', '.join(f'{n} {t:.0f}' for n, t in steps.items()))
     return 1 if worst > 2 or not Bench.results else 0
 
 

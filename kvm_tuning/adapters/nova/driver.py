@@ -26,6 +26,7 @@ from kvm_tuning.adapters.nova import (
     receipts,
     signatures,
     stats,
+    threads,
     traits,
     tuning,
     vif,
@@ -69,14 +70,33 @@ class KvmTuningDriver(driver.LibvirtDriver):
     # XML
 
     def _get_guest_xml(self, *args: Any, **kwargs: Any) -> str:
-        xml: str = super()._get_guest_xml(*args, **kwargs)
-        named = dict(zip(_XML_ARGUMENTS, args, strict=False)) | kwargs
-        instance = named['instance']
         try:
-            return self._kvm_tuning.xml(instance, named['image_meta'], xml)
+            xml: str = super()._get_guest_xml(*args, **kwargs)
         except KvmTuningError as error:
+            instance = kwargs['instance'] if 'instance' in kwargs else args[1]
             LOG.error('instance %s: %s', instance.uuid, faults.told(error))
             raise faults.of(error) from error
+        return xml
+
+    def _get_guest_config(
+        self,
+        instance: Any,
+        network_info: Any,
+        image_meta: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        config = super()._get_guest_config(
+            instance, network_info, image_meta, *args, **kwargs
+        )
+        return self._kvm_tuning.into(config, instance, image_meta)
+
+    def _create_guest(
+        self, context: Any, xml: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        guest = super()._create_guest(context, xml, *args, **kwargs)
+        threads.started(guest, xml)
+        return guest
 
     # Devices
 
@@ -299,12 +319,3 @@ class KvmTuningDriver(driver.LibvirtDriver):
             )
         )
         return data
-
-
-_XML_ARGUMENTS = (
-    'context',
-    'instance',
-    'network_info',
-    'disk_info',
-    'image_meta',
-)

@@ -5,6 +5,7 @@ from typing import Any
 
 from lxml import etree
 
+from kvm_tuning.adapters.nova import threads
 from kvm_tuning.adapters.nova.tuning import Tuning
 from kvm_tuning.core import cpuset, domain, receipt
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -45,6 +46,7 @@ def moved(tuning: Tuning, host: Any, instance: Any) -> None:
         host.write_instance_config(made)
         _set(guest, made, _AFFECT_LIVE)
         _pin(guest, made)
+        threads.place(guest, domain.read(made))
     except Exception as error:
         _told(instance, error)
 
@@ -72,34 +74,40 @@ def _pin(guest: Any, xml: str) -> None:
     """Move the emulator and the iothreads of a running guest."""
     facts = domain.read(xml).current
     if facts.emulator_pin:
-        guest._domain.pinEmulator(_map(facts.emulator_pin), _AFFECT_LIVE)
+        guest._domain.pinEmulator(
+            threads.to_map(facts.emulator_pin), _AFFECT_LIVE
+        )
     for number, cpus in facts.iothread_pins.items():
-        guest._domain.pinIOThread(number, _map(cpus), _AFFECT_LIVE)
-
-
-def _map(cpus: frozenset[int]) -> tuple[bool, ...]:
-    return tuple(cpu in cpus for cpu in range(max(cpus, default=-1) + 1))
+        guest._domain.pinIOThread(number, threads.to_map(cpus), _AFFECT_LIVE)
 
 
 def reconcile(host: Any) -> None:
     """See, when nova-compute starts, that the receipts of this host's guests
-    can be read, and say which guests have them.
+    can be read, and that what they promise of running guests holds.
+
+    A failure is logged, and left to the audit.
     """
     try:
-        for guest in host.list_guests(only_running=False):
-            _say(guest)
+        guests = host.list_guests(only_running=False)
     except Exception as error:
         LOG.warning('the guests of this host cannot be listed: %s', error)
-
-
-def _say(guest: Any) -> None:
-    try:
-        found = domain.read(guest.get_xml_desc())
-    except Exception as error:
-        LOG.warning('guest %s: %s', guest.uuid, error)
         return
+    for guest in guests:
+        try:
+            _reconcile(guest)
+        except Exception as error:
+            LOG.warning('guest %s: %s', guest.uuid, error)
+
+
+def _reconcile(guest: Any) -> None:
+    xml = guest.get_xml_desc()
+    if receipt.NAMESPACE not in xml:
+        return
+    found = domain.read(xml)
     if found.receipt is None:
         return
+    if guest._domain.isActive():
+        threads.replace(guest, domain.read(_definition(guest)), found)
     pins = [cpuset.format(c) for c in found.current.pins.values()]
     LOG.info(
         'guest %s is tuned as flavor %s asks; its vCPUs are on %s',

@@ -1,6 +1,6 @@
 """What Nova's flavor and image ask of a guest, as our Request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from kvm_tuning.core.exceptions import (
     raise_all,
 )
 from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.plan import Prepared
 from kvm_tuning.core.request import NAMESPACE, Request
 from kvm_tuning.hooks.base import Hook
 
@@ -42,8 +43,9 @@ class Reader:
     knobs: Mapping[str, Knob]
     profiles: Mapping[str, Texts]
     defaults: Texts
-    #: Requests that were read before: flavors are few, instances many.
-    known: dict[object, Request] = field(
+    #: Requests that were read before, by all that they are read of: flavors
+    #: are few, instances many.
+    known: dict[object, Prepared] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -53,8 +55,9 @@ class Reader:
             key.startswith(NAMESPACE) for key in _specs(flavor)
         )
 
-    def read(self, flavor: Any, image_meta: Any) -> Request:
-        """Return what Nova's flavor and image ask, checked.
+    def read(self, flavor: Any, image_meta: Any) -> Prepared:
+        """Return what Nova's flavor and image ask, checked, with the hooks
+        that have a say in it.
 
         :raises RequestError: what is wrong with it.
         """
@@ -73,12 +76,12 @@ class Reader:
         found = request_.read(
             asked, image, self.knobs, self.profiles, self.defaults
         )
-        plan.check(plan.ours(self.hooks, found), found)
+        prepared = plan.prepare(self.hooks, found, placed=True)
         _check_vfs(found)
         if len(self.known) >= MOST_KNOWN:
             self.known.clear()
-        self.known[key] = found
-        return found
+        self.known[key] = prepared
+        return prepared
 
 
 def _check_vfs(found: Request) -> None:
@@ -139,10 +142,7 @@ def _image(image_meta: Any) -> Image | None:
         return None
     texts: dict[str, str] = {}
     properties = image_meta.properties
-    for name in properties.fields:
-        if not properties.obj_attr_is_set(name):
-            continue
-        value = getattr(properties, name)
+    for name, value in _held(properties):
         if name in _BY_CELL:
             for number, each in enumerate(value or ()):
                 texts[f'{name}.{number}'] = _text(each)
@@ -152,6 +152,19 @@ def _image(image_meta: Any) -> Image | None:
             texts[name] = _text(value)
     name = image_meta.name if 'name' in image_meta else ''
     return Image(name=name or '', id='', properties=texts)
+
+
+def _held(properties: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that are set, with their values.
+
+    oslo.versionedobjects keeps a field ``x`` as the attribute ``_obj_x``. Its
+    ``obj_attr_is_set`` lists all fields of the class at every call, which for
+    the hundred properties of an image takes longer than Nova's XML.
+    """
+    for attribute, value in vars(properties).items():
+        name = attribute.removeprefix('_obj_')
+        if name != attribute and name in properties.fields:
+            yield name, value
 
 
 def _text(value: Any) -> str:

@@ -21,10 +21,12 @@ _DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver'
 RELIED: dict[str, Sequence[str]] = {
     f'{_DRIVER}.__init__': ('self', 'virtapi', 'read_only'),
     f'{_DRIVER}.init_host': ('self', 'host'),
-    f'{_DRIVER}._get_guest_xml': (
-        'self', 'context', 'instance', 'network_info', 'disk_info',
-        'image_meta',
+    f'{_DRIVER}._get_guest_xml': ('self', 'context', 'instance'),
+    f'{_DRIVER}._get_guest_config': (
+        'self', 'instance', 'network_info', 'image_meta',
     ),
+    f'{_DRIVER}._create_guest': ('self', 'context', 'xml'),
+    'nova.virt.libvirt.config:LibvirtConfigGuest.format_dom': ('self',),
     # Some releases have the instance before the rest.
     f'{_DRIVER}._get_volume_config': ('self',),
     f'{_DRIVER}._live_migration_operation': (

@@ -53,6 +53,7 @@ class ThisHost:
 class _Seen:
     inventory: Inventory
     capabilities: Capabilities
+    policy: Policy
 
 
 class Host:
@@ -77,7 +78,7 @@ class Host:
             inventory = before.inventory
         capabilities = self._readers.capabilities(*self._versions())
         with self._lock:
-            self._seen = _Seen(inventory, capabilities)
+            self._seen = _Seen(inventory, capabilities, policy())
 
     @property
     def domains(self) -> Domains:
@@ -99,7 +100,9 @@ class Host:
                 capabilities,
                 storage={path: storage.probe(path) for path in paths},
             )
-        return Site(seen.inventory, capabilities=capabilities, policy=policy())
+        return Site(
+            seen.inventory, capabilities=capabilities, policy=seen.policy
+        )
 
     def _now(self) -> _Seen:
         if self._seen is None:

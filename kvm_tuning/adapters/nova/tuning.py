@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 import functools
 from typing import Any
 
+from lxml import etree
 from nova import exception
 
 from kvm_tuning import conf
@@ -13,6 +14,7 @@ from kvm_tuning.adapters.nova.request import Reader
 from kvm_tuning.adapters.nova.site import Host
 from kvm_tuning.conf import defaults
 from kvm_tuning.core import domain, plan
+from kvm_tuning.core import guest as guests
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
@@ -21,7 +23,9 @@ from kvm_tuning.host import profiles
 
 #: Keys whose promises depend on the guest's own devices, which a claim does
 #: not know: they are kept, or refused, when the guest is made.
-OF_DEVICES = ('kvm:vif_tx_ring', 'kvm:macvtap_mode', 'kvm:vf')
+OF_DEVICES = (
+    'kvm:vif_tx_ring', 'kvm:macvtap_mode', 'kvm:vf', 'kvm:vhost_cpus',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,29 @@ class Tuning:
             return xml
         found = domain.read(xml)
         return domain.tune(found, self.plan(instance, image_meta, found.guest))
+
+    def into(self, config: Any, instance: Any, image_meta: Any) -> Any:
+        """Return a guest's configuration that writes its XML as the flavor
+        asks; the very same where nothing of ours is asked.
+
+        The elements are changed before there is a text of them, so that
+        nothing is written or parsed twice.
+
+        :param config: a ``LibvirtConfigGuest`` of an instance; its
+            ``to_xml`` raises KvmTuningError where it cannot be as is asked.
+        """
+        if not self.asked(instance):
+            return config
+        stock = config.format_dom
+
+        def format_dom() -> etree._Element:
+            root: etree._Element = stock()
+            made = self.plan(instance, image_meta, guests.read(root))
+            domain.tune_tree(root, made)
+            return root
+
+        config.format_dom = format_dom
+        return config
 
     def asked(self, instance: Any) -> bool:
         """Return whether anything of ours is asked of an instance; of one
@@ -65,12 +92,8 @@ class Tuning:
         :raises KvmTuningError: it cannot be as is asked.
         """
         asked = self.reader.read(instance.flavor, image_meta)
-        return plan.make(
-            self.reader.hooks,
-            asked,
-            guest,
-            site or self.host.site(asked, guest),
-            placed=True,
+        return plan.of(
+            asked, guest, site or self.host.site(asked.request, guest)
         )
 
     def check(
@@ -84,7 +107,7 @@ class Tuning:
         """
         if not self.reader.asks(flavor):
             return
-        asked = self.reader.read(flavor, image_meta)
+        asked = self.reader.read(flavor, image_meta).request
         asked = replace(
             asked,
             asked={
