@@ -4,10 +4,10 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional docs. Each is a tier of its own
-# too, and so are nova, lab, lab_smoke and cloud, which need more of a machine
-# or of time. The last line is the count of the tests: "N passed, N failed, N
-# skipped"; a tier that is no test run (a linter, the documentation) counts
-# when it fails. The exit status is 0 when nothing failed, 1 when something
+# too, and so are nova, lab, lab_smoke, cloud and cloud_init, which need more
+# of a machine or of time. The last line is the count of the tests: "N passed,
+# N failed, N skipped"; a tier that is no test run (a linter, the
+# documentation) counts when it fails. The exit status is 0 when nothing failed, 1 when something
 # did, 2 for an unknown tier, 3 when the set-up could not be done.
 #
 # A tier is one function, tier_NAME; it runs tests by run_tests.
@@ -77,6 +77,14 @@ tier_lab_smoke() { lab --smoke; }
 
 # Nova 34, 2026.2, with the placement of the same time
 nova_versions='nova==34.0.0 openstack-placement==16.0.0'
+
+tier_cloud_init() {  # Debian's own cloud-init, on a node and in a guest
+  system_packages cloud_init
+  python_packages "$top/tests/cloud_init/requirements.txt"
+  python tools/cloud_init || return 1
+  KVM_TUNING_CLOUD_INIT=${KVM_TUNING_CACHE:-$cache}/cloud-init \
+    run_tests ./tests/cloud_init tools/private-libvirtd stestr run --serial
+}
 
 nova_setup() {  # an environment of its own: Nova fixes many versions
   local wanted file=$nova/kvm-tuning.stamp

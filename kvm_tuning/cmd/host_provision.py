@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 30.0
 _CLOUD_CFG = 'etc/cloud/cloud.cfg'
 _MODULES = 'cloud_config_modules'
+# cloud-init's schema knows no name but its own modules', and passes over
+# names that stand with a frequency: else it warns.
+_OURS = (['kvm_tuning', 'always'], 'kvm_tuning')
 
 
 class HostProvision(Report):
@@ -165,10 +168,10 @@ class HostCloudInit(Command):
         modules = found.get(_MODULES) if isinstance(found, dict) else None
         if not isinstance(modules, list):
             raise ConfigInvalid(f'{path} has no list of {_MODULES}')
-        ours = [each for each in modules if each != document.KEY]
+        others = [each for each in modules if each not in _OURS]
         self.app.stdout.write(
             yaml.safe_dump(
-                {_MODULES: [*ours, document.KEY]}, default_flow_style=False
+                {_MODULES: [*others, _OURS[0]]}, default_flow_style=None
             )
         )
         return self.status

@@ -6,6 +6,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from kvm_tuning import loader
 from kvm_tuning.adapters import cloud
 from kvm_tuning.adapters.vendordata import receipts, servers
 from kvm_tuning.adapters.vendordata.lookup import Lookup, Source
@@ -17,6 +18,7 @@ def make(conf: cfg.ConfigOpts) -> Any:
     """Return the WSGI application of a configuration.
 
     :raises ImportError: keystonemiddleware is missing.
+    :raises CloudFailed: there is no such cloud in clouds.yaml.
     """
     group = conf[options.GROUP]
     keystone = group.auth_strategy == 'keystone'
@@ -36,10 +38,9 @@ def _source(group: Any) -> Source:
     if group.source == 'libvirt':
         return functools.partial(receipts.settings, group.libvirt_uri)
 
-    @functools.cache
-    def connection() -> Any:
-        return cloud.connect(group.cloud, api_timeout=group.call_timeout)
-
+    # Now, not in the first request: what is imported takes seconds.
+    connection = cloud.connect(group.cloud, api_timeout=group.call_timeout)
+    loader.load()
     return lambda server: servers.settings(
-        connection(), server, group.call_timeout
+        connection, server, group.call_timeout
     )

@@ -17,3 +17,4 @@ logging.basicConfig(
 application = service.make(
     options.load([os.environ.get(options.ENVIRONMENT, options.FILE)])
 )
+logging.getLogger(__name__).info('vendordata is served')

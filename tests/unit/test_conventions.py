@@ -31,7 +31,7 @@ MAY_IMPORT = {
     'conf': {'core', 'conf'},
     'host': {'core', 'host', 'conf'},
     'adapters': {'core', 'host', 'conf', 'loader', 'adapters', 'hooks'},
-    'wsgi': {'core', 'conf', 'adapters', 'wsgi'},
+    'wsgi': {'core', 'conf', 'loader', 'adapters', 'wsgi'},
 }
 BAD_NAMES = {'utils', 'util', 'common', 'manager', 'helper', 'helpers', 'misc'}
 

@@ -144,7 +144,15 @@ class CloudInitTest(HostPrepTest):
         done = self.at('cloud-init')
         self.assertThat(
             yaml.safe_load(done.stdout),
-            Equals({'cloud_config_modules': ['ntp', 'runcmd', 'kvm_tuning']}),
+            Equals(
+                {
+                    'cloud_config_modules': [
+                        'ntp',
+                        'runcmd',
+                        ['kvm_tuning', 'always'],
+                    ]
+                }
+            ),
         )
         # What it has printed can be there already.
         self.kernel.put('etc/cloud/cloud.cfg', done.stdout)

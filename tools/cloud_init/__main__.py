@@ -1,0 +1,207 @@
+"""What tests/cloud_init needs: Debian's own cloud-init, in roots of its own.
+
+    python tools/cloud_init           make what is missing or out of date
+
+Makes, in .cache/cloud-init (or in $KVM_TUNING_CACHE/cloud-init):
+
+    root-SUITE      Debian with its cloud-init, unpacked
+    wheels-SUITE    the project's wheel, and what it requires, for its Python
+    guest           kernel, initrd and disk of a guest, from the newest root
+
+It needs root, and Debian's packages of bindep.txt's profile "cloud_init".
+"""
+
+import hashlib
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parents[1]
+KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+DISK_SIZE = 3 << 30
+#: Seconds until a root must be unpacked.
+DEADLINE = 1800
+
+#: The Python of each suite that is tested.
+SUITES = {'bookworm': '3.11', 'trixie': '3.13'}
+#: The suite of the guest.
+GUEST = 'trixie'
+PACKAGES = ('cloud-init', 'python3-venv', 'systemd')
+GUEST_PACKAGES = (
+    'linux-image-cloud-amd64', 'systemd-sysv', 'udev', 'kmod', 'ethtool',
+    'iproute2', 'irqbalance',
+)  # fmt: skip
+
+# Slow under emulation, and of no use here.
+_MASKED = (
+    'apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer',
+    'e2scrub_all.timer', 'fstrim.timer', 'ldconfig.service',
+    'systemd-networkd-wait-online.service', 'getty@tty1.service',
+    'systemd-pcrphase.service', 'systemd-pcrphase-sysinit.service',
+)  # fmt: skip
+
+
+def folder() -> Path:
+    """Return the folder of everything that is made here."""
+    cache = os.environ.get('KVM_TUNING_CACHE') or TOP / '.cache'
+    path = Path(cache).resolve() / 'cloud-init'
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def tool(*command: str | Path) -> None:
+    """Run a command; end with its last words when it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip()[-2000:]
+        sys.exit(f'{command[0]} failed ({done.returncode}): {words}')
+
+
+def fresh(target: Path, *things: str | Path) -> bool:
+    """Return whether ``target`` was made from ``things``; else remove it."""
+    made = hashlib.sha256()
+    for thing in things:
+        content = thing.encode() if isinstance(thing, str) else None
+        made.update(content or Path(thing).read_bytes())
+    stamp = target.with_name(target.name + '.stamp')
+    wanted = made.hexdigest()
+    if target.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return True
+    stamp.unlink(missing_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.with_name(target.name + '.wanted').write_text(wanted)
+    return False
+
+
+def done(target: Path, begun: float) -> None:
+    """Note that ``target`` is whole."""
+    wanted = target.with_name(target.name + '.wanted')
+    wanted.rename(target.with_name(target.name + '.stamp'))
+    seconds = time.monotonic() - begun
+    print(f'cloud-init: {target.name} in {seconds:.0f} s', flush=True)
+
+
+def mirror() -> str:
+    """Return where this machine takes Debian's packages from."""
+    listed = subprocess.run(
+        ['apt-get', 'indextargets', '--format',
+         '$(REPO_URI) $(ORIGIN) $(LABEL)', 'Created-By: Packages'],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    for line in listed.splitlines():
+        uri, _, of = line.partition(' ')
+        if of == 'Debian Debian':
+            return uri.rstrip('/')
+    sys.exit('apt has no list of Debian packages: run apt-get update')
+
+
+def root(suite: str) -> Path:
+    """Return an unpacked Debian with its cloud-init."""
+    target = folder() / f'root-{suite}'
+    packages = PACKAGES + (GUEST_PACKAGES if suite == GUEST else ())
+    if fresh(target, suite, *packages):
+        return target
+    begun = time.monotonic()
+    tool(
+        'mmdebstrap', '--quiet', '--mode=root', '--variant=apt',
+        '--architectures=amd64',
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        '--aptopt=Acquire::Check-Date "false"',
+        '--dpkgopt=path-exclude=/usr/share/man/*',
+        '--dpkgopt=path-exclude=/usr/share/doc/*',
+        '--dpkgopt=path-exclude=/usr/share/locale/*',
+        '--dpkgopt=force-unsafe-io',
+        f'--include={",".join(packages)}',
+        suite, target,
+        f'deb [signed-by={KEYRING}] {mirror()} {suite} main',
+    )  # fmt: skip
+    done(target, begun)
+    return target
+
+
+def wheels(suite: str) -> Path:
+    """Return a folder with the project's wheel and what it requires."""
+    target = folder() / f'wheels-{suite}'
+    pip = (sys.executable, '-m', 'pip', '--quiet',
+           '--disable-pip-version-check')  # fmt: skip
+    if not fresh(target, suite, TOP / 'requirements.txt'):
+        begun = time.monotonic()
+        tool(
+            *pip, 'download', '--only-binary=:all:', '--python-version',
+            SUITES[suite], '--platform', 'manylinux2014_x86_64',
+            '--platform', 'manylinux_2_28_x86_64', '--dest', target,
+            '-r', TOP / 'requirements.txt',
+        )  # fmt: skip
+        done(target, begun)
+    for old in target.glob('kvm_tuning-*'):
+        old.unlink()
+    tool(*pip, 'wheel', '--no-deps', '--wheel-dir', target, TOP)
+    return target
+
+
+def guest() -> Path:
+    """Return the folder of a guest: ``vmlinuz``, ``initrd``, ``disk.img``."""
+    source = root(GUEST)
+    target = folder() / 'guest'
+    overlay = HERE / 'guest'
+    files = [path for path in sorted(overlay.rglob('*')) if path.is_file()]
+    if fresh(target, Path(__file__), *files):
+        return target
+    begun = time.monotonic()
+    tree = target / 'tree'
+    tree.parent.mkdir()
+    tool('cp', '-a', source, tree)
+    tool('cp', '-r', '--no-preserve=ownership', f'{overlay}/.', tree)
+    for words in (
+        ('systemctl', '-q', 'mask', *_MASKED),
+        (
+            'systemctl',
+            '-q',
+            'enable',
+            'untuned.service',
+            'last-look.service',
+            'systemd-networkd',
+        ),
+        ('systemctl', '-q', 'disable', 'irqbalance'),
+        ('passwd', '-q', '-d', 'root'),
+    ):
+        tool('chroot', tree, *words)
+    (kernel,) = (tree / 'boot').glob('vmlinuz-*')
+    (initrd,) = (tree / 'boot').glob('initrd.img-*')
+    shutil.copy(kernel, target / 'vmlinuz')
+    shutil.copy(initrd, target / 'initrd')
+    disk = target / 'disk.img'
+    with open(disk, 'wb') as file:
+        file.truncate(DISK_SIZE)
+    tool('mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'root', '-d', tree, disk)
+    shutil.rmtree(tree)
+    done(target, begun)
+    return target
+
+
+def main() -> int:
+    """Make all of it."""
+    if os.geteuid() != 0:
+        sys.exit('roots are unpacked by root')
+    for suite in SUITES:
+        root(suite)
+        wheels(suite)
+    guest()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
