@@ -33,9 +33,10 @@ REMEDIES = (
         'Somebody has moved the threads (``taskset``, ``virsh vcpupin``, a '
         'cpuset of systemd), or pCPUs were offline meanwhile.',
         _OPERATOR,
-        'Pin them as the definition says, with ``virsh vcpupin``, '
-        '``emulatorpin`` or ``iothreadpin``. Without Nova, ``kvm-tuning guest '
-        'repin`` finds them a new place, too.',
+        'Under Nova, restart nova-compute: it pins them as promised. Else '
+        'pin them as the definition says, with ``virsh vcpupin``, '
+        '``emulatorpin`` or ``iothreadpin``, or let ``kvm-tuning guest '
+        'repin`` find them a new place.',
     ),
     Remedy(
         ('vhost-affinity', 'vf-attribute'),
