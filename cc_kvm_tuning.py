@@ -96,7 +96,8 @@ def _begin(digest, units, venv):
             _write(
                 f'{UNITS}/{unit}.d/{DROP_IN}',
                 '# Written by cloud-init (kvm-tuning): the ready gate.\n'
-                '[Unit]\nAfter=kvm-tuning-host-prep.service\n\n'
+                '[Unit]\n'
+                'After=kvm-tuning-host-prep.service cloud-config.service\n\n'
                 f'[Service]\nExecStartPre=+{command} host ready\n',
             )
     reason = 'cloud-init has begun; see /var/log/cloud-init.log'
