@@ -5,7 +5,6 @@ whoever needs it.
 """
 
 from collections.abc import Iterable, Sequence
-import difflib
 import os
 
 from oslo_config import cfg
@@ -138,5 +137,7 @@ def _check_names(path: str) -> None:
 
 
 def _like(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, known, n=1)
     return f'; did you mean {close[0]}?' if close else ''

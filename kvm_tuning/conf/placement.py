@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg, types
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.core.knobs import Size
-from kvm_tuning.core.site import Policy
+
+if TYPE_CHECKING:
+    from kvm_tuning.core.inventory import Inventory
+    from kvm_tuning.core.site import Policy
 
 GROUP = 'placement'
 
@@ -72,9 +74,9 @@ packing_host_numa_cells_allocation_strategy``.
 
 def policy(
     conf: cfg.ConfigOpts,
-    inventory: Inventory,
+    inventory: 'Inventory',
     cpusets: Mapping[str, str] | None = None,
-) -> Policy:
+) -> 'Policy':
     """Return what the operator allows on the host of ``inventory``.
 
     :param cpusets: CPU lists by ``--dedicated-cpus`` and ``--shared-cpus``;
@@ -96,7 +98,10 @@ def policy(
     return replace(configured, dedicated_cpus=dedicated, shared_cpus=shared)
 
 
-def _configured(conf: cfg.ConfigOpts, inventory: Inventory) -> Policy:
+def _configured(conf: cfg.ConfigOpts, inventory: 'Inventory') -> 'Policy':
+    # Not at the top: commands that place nothing start faster.
+    from kvm_tuning.core.site import Policy
+
     group = conf[GROUP]
     dedicated = cpus(
         f'[{GROUP}] dedicated_cpus', group.dedicated_cpus, inventory
@@ -113,7 +118,7 @@ def _configured(conf: cfg.ConfigOpts, inventory: Inventory) -> Policy:
 
 
 def cpus(
-    what: str, text: str | None, inventory: Inventory
+    what: str, text: str | None, inventory: 'Inventory'
 ) -> frozenset[int] | None:
     """Return the CPUs of a list that ``what`` names; None for none.
 
@@ -157,8 +162,10 @@ def apart(
 
 
 def _pages(
-    entries: list[dict[str, str]], inventory: Inventory
+    entries: list[dict[str, str]], inventory: 'Inventory'
 ) -> Mapping[tuple[int, int], int]:
+    from kvm_tuning.core.knobs import Size
+
     found: dict[tuple[int, int], int] = {}
     for entry in entries:
         text = ','.join(f'{key}:{value}' for key, value in entry.items())

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.core.knobs import Size
-from kvm_tuning.core.site import Policy
 from kvm_tuning.host import (
     compaction,
     fragment,
@@ -23,6 +21,9 @@ from kvm_tuning.host import (
 )
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Argument, Item, Terms
+
+if TYPE_CHECKING:
+    from kvm_tuning.core.site import Policy
 
 #: Arguments of the kernel of which no other value may linger.
 MANAGED = (*isolation.ARGUMENTS, 'intel_iommu', 'iommu')
@@ -96,7 +97,7 @@ def terms(conf: Any, host: Host) -> Terms:
     )
 
 
-def site(conf: Any, host: Host, policy: Policy) -> fragment.Site:
+def site(conf: Any, host: Host, policy: 'Policy') -> fragment.Site:
     """Return what Nova's configuration is made of."""
     cpus = _isolation(conf)
     pfs = sriov.read(host).pfs
@@ -145,6 +146,8 @@ def _compaction(conf: Any) -> compaction.Wanted:
 
 
 def _pages(conf: Any) -> huge_pages.Wanted:
+    from kvm_tuning.core.knobs import Size
+
     found: dict[tuple[int, int], int] = {}
     for entry in conf.huge_pages.pages or ():
         what = '[huge_pages] pages = ' + ','.join(

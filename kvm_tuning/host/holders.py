@@ -10,14 +10,16 @@ and for another root), and interfaces above the VF's own.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 import re
-
-from lxml import etree
+from typing import TYPE_CHECKING
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host import interfaces
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.sysfs import Tree
+
+if TYPE_CHECKING:
+    from lxml import etree
 
 RUNNING = 'run/libvirt/qemu'
 DEFINED = 'etc/libvirt/qemu'
@@ -64,6 +66,9 @@ def _domains(host: Host, base: str, running: bool) -> Iterator[Domain]:
         raw = host.tree.raw(f'{base}/{entry}')
         if not raw:
             continue
+        # Most hosts that are planned for have none, and it takes long.
+        from lxml import etree
+
         try:
             document = etree.fromstring(
                 raw, etree.XMLParser(resolve_entities=False, no_network=True)

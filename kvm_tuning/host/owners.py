@@ -12,8 +12,6 @@ from fnmatch import fnmatchcase
 import re
 from typing import Any
 
-import yaml
-
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.udev import PATH as OUR_RULES
 
@@ -201,6 +199,8 @@ def _yaml(host: Host, path: str) -> Any:
     text = host.tree.text(path)
     if text is None or not path.endswith(('.yaml', '.yml')):
         return None
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
