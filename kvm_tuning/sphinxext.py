@@ -8,9 +8,10 @@ from outside the tree included; ``.. kvm-tuning-errors::`` every error code,
 needs the scenarios of a checkout and fails when a knob lacks one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 import importlib
 import inspect
+import json
 from pathlib import Path
 import sys
 from typing import Any
@@ -21,6 +22,7 @@ from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
 from kvm_tuning import guest_table, loader
+from kvm_tuning.conf import document
 from kvm_tuning.core import exceptions
 from kvm_tuning.core.audit_rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -59,6 +61,14 @@ class FindingRemediesDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         text = '\n'.join(finding_remedies())
         return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class DocumentDirective(SphinxDirective):
+    """Every key of cloud-config that is ours."""
+
+    def run(self) -> list[nodes.Node]:
+        keys = document.schema()['properties']
+        return self.parse_text_to_nodes('\n'.join(keys_of(keys)))
 
 
 class GuestTableIncomplete(SphinxError):
@@ -168,6 +178,23 @@ def _fields(knob: Knob) -> Iterator[tuple[str, str]]:
     yield 'Since', knob.since
 
 
+def keys_of(keys: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """Yield the reStructuredText of a JSON schema's keys."""
+    indent = '    ' * depth
+    for name, schema in keys.items():
+        yield f'{indent}``{name}``'
+        words = [document.want(schema)]
+        if 'items' in schema:
+            words.append(f'of: {document.want(schema["items"])}')
+        if 'default' in schema:
+            words.append(f'default ``{json.dumps(schema["default"])}``')
+        yield f'{indent}    ({", ".join(words)})'
+        if 'description' in schema:
+            yield f'{indent}    {schema["description"]}'
+        yield ''
+        yield from keys_of(schema.get('properties', {}), depth + 1)
+
+
 def errors() -> Iterator[str]:
     """Yield the reStructuredText of all error codes."""
     for base in KvmTuningError.__subclasses__():
@@ -224,5 +251,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive('kvm-tuning-errors', ErrorsDirective)
     app.add_directive('kvm-tuning-error-remedies', ErrorRemediesDirective)
     app.add_directive('kvm-tuning-finding-remedies', FindingRemediesDirective)
+    app.add_directive('kvm-tuning-document', DocumentDirective)
     app.add_directive('kvm-tuning-guest-table', GuestTableDirective)
     return {'version': '1.0', 'parallel_read_safe': True}

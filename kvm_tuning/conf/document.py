@@ -234,7 +234,7 @@ def _told(error: Any) -> Iterator[str]:
             if key not in known:
                 yield f'{where}.{key} is no key{_like(str(key), known)}'
         return
-    yield f'{where} = {_short(error.instance)}: want {_want(error.schema)}'
+    yield f'{where} = {_short(error.instance)}: want {want(error.schema)}'
 
 
 def _like(key: str, known: Iterable[str]) -> str:
@@ -250,7 +250,7 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 64 else f'{shown[:61]}...'
 
 
-def _want(schema: Mapping[str, Any]) -> str:
+def want(schema: Mapping[str, Any]) -> str:
     """Return what a schema takes, for a person."""
     if 'enum' in schema:
         return ' or '.join(e for e in schema['enum'] if isinstance(e, str))

@@ -28,6 +28,8 @@ class ModuleTest:
     """With the cloud-init of one suite."""
 
     suite = ''
+    #: How often a key that cloud-init does not know is warned of.
+    warns = 0
 
     @classmethod
     def setUpClass(cls):
@@ -194,6 +196,13 @@ class ModuleTest:
         self.assertEqual([], self.warnings(log))
         self.assertThat(log, Contains('kvm-tuning: ready; made: '))
 
+    def test_as_a_key_of_user_data_it_works_and_newer_ones_warn(self):
+        self.seed(user={'kvm_tuning': {'config': AT_ONCE}})
+        log = self.boot()
+        self.assertThat(log, Contains('kvm-tuning: ready; made: '))
+        schema = [line for line in self.warnings(log) if 'schema' in line]
+        self.assertEqual(self.warns, len(schema), schema)
+
     def test_nothing_is_asked(self):
         self.seed()
         log = self.boot()
@@ -208,3 +217,4 @@ class BookwormTest(ModuleTest, testtools.TestCase):
 
 class TrixieTest(ModuleTest, testtools.TestCase):
     suite = 'trixie'
+    warns = 1
