@@ -3,12 +3,12 @@
 #
 #   tools/test.sh [TIER...]
 #
-# Without a name: pep8 mypy unit functional docs. Each is a tier of its own
-# too, and so are nova, lab, lab_smoke, cloud and cloud_init, which need more
-# of a machine or of time. The last line is the count of the tests: "N passed,
-# N failed, N skipped"; a tier that is no test run (a linter, the
-# documentation) counts when it fails. The exit status is 0 when nothing failed, 1 when something
-# did, 2 for an unknown tier, 3 when the set-up could not be done.
+# Without a name: pep8 mypy unit functional docs lab_smoke. Each is a tier of
+# its own too, and so are nova, lab, cloud and cloud_init, which need more of a
+# machine or of time. The last line is the count of the tests: "N passed, N
+# failed, N skipped"; a tier that is no test run (a linter, the documentation)
+# counts when it fails. The exit status is 0 when nothing failed, 1 when
+# something did, 2 for an unknown tier, 3 when the set-up could not be done.
 #
 # A tier is one function, tier_NAME; it runs tests by run_tests.
 set -euo pipefail
@@ -17,7 +17,7 @@ cd "$top"
 # shellcheck source=tools/lib/setup.sh
 . tools/lib/setup.sh
 
-DEFAULT_TIERS='pep8 mypy unit functional docs'
+DEFAULT_TIERS='pep8 mypy unit functional docs lab_smoke'
 passed=0 failed=0 skipped=0 failures=()
 
 run_tests() {  # TEST-PATH COMMAND...: stestr through COMMAND, counted
@@ -70,9 +70,15 @@ lab() {  # ARGUMENT...: tests on an emulated host, see tools/lab
   run_tests ./tests/lab python tools/lab test "$@"
 }
 
-tier_lab() { lab; }
+tier_lab() {
+  local status=0
+  lab || status=1
+  # The documentation shows what it prints
+  check python tools/lab walkthrough --check || status=1
+  return $status
+}
 
-# What shows in minutes that the lab works, and the main job in it
+# What shows in minutes that the lab works, the main job and host-prep in it
 tier_lab_smoke() { lab --smoke; }
 
 # Nova 34, 2026.2, with the placement of the same time

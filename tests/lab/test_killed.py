@@ -15,7 +15,7 @@ from kvm_tuning.host import journal
 from tests.fixtures.command import Command
 from tests.lab.host_prep import HostPrepTest, attributes, files
 
-TIMES = 24
+TIMES = 20
 #: A setting of each kind of write that takes no long time here.
 _CONFIG = """
 [sriov]

@@ -43,9 +43,9 @@ def _test(node: Node, options: argparse.Namespace) -> int:
             for group in suite.GROUPS
             if modules.intersection(group.steps)
         ]
-    names = suite.SMOKE if options.smoke else options.groups
+    groups = [suite.SMOKE] if options.smoke else suite.chosen(options.groups)
     try:
-        return 0 if suite.run(node, names, options.tests) else 1
+        return 0 if suite.run(node, groups, options.tests) else 1
     finally:
         if not options.keep:
             node.stop()

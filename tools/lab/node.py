@@ -123,19 +123,15 @@ class Node:
 
         :raises LabError: the node does not boot.
         """
-        golden = self._golden
-        wanted = digest(
-            [self.image.stamp(), HERE / 'machine.py', _WARM,
-             str(machine.has_nested_kvm()), repr(self.hardware)]
-        )  # fmt: skip
-        if is_made(golden, wanted):
+        if self.is_golden():
             return
+        golden = self._golden
         self.boot()
         unmade(golden)
         shutil.rmtree(golden, ignore_errors=True)
         golden.mkdir()
         begun = time.monotonic()
-        self.run(_WARM, timeout=300)
+        self.warm()
         with self._qmp() as qmp:
             qmp.call('stop')
             memory = golden / 'memory'
@@ -143,8 +139,25 @@ class Node:
             qmp.wait_for_migration(SAVE_DEADLINE)
         self.stop()
         shutil.move(self.place / 'root.qcow2', golden / 'root.qcow2')
-        made(golden, wanted)
+        made(golden, self._golden_stamp())
         say(f'golden state saved in {time.monotonic() - begun:.0f} s')
+
+    def is_golden(self) -> bool:
+        """Return whether :meth:`start` has a state to begin with."""
+        return is_made(self._golden, self._golden_stamp())
+
+    def _golden_stamp(self) -> str:
+        return digest(
+            [self.image.stamp(), HERE / 'machine.py', _WARM,
+             str(machine.has_nested_kvm()), repr(self.hardware)]
+        )  # fmt: skip
+
+    def warm(self) -> None:
+        """Do once what is slow the first time.
+
+        :raises LabError: the node cannot run guests.
+        """
+        self.run(_WARM, timeout=300)
 
     def stop(self) -> None:
         """End the node at once, if it runs."""
