@@ -13,6 +13,9 @@ _LATER = (
     '/proc/irq/default_smp_affinity',
     '/sys/devices/system/cpu/isolated',
     '/sys/module/vhost_net/parameters/experimental_zcopytx',
+    # Of the memory that was free when the kernel started.
+    '/proc/sys/vm/min_free_kbytes',
+    '/proc/sys/vm/user_reserve_kbytes',
 )
 
 

@@ -73,7 +73,7 @@ class BeforeTest(HostPrepTest):
         self.assert_all_is_as_configured()
         for path in (ENTRY, CMDLINE):
             self.assertIn(
-                'quiet isolcpus=2-3,6-7 nohz_full=2-3,6-7', path.read_text()
+                ' isolcpus=2-3,6-7 nohz_full=2-3,6-7', path.read_text()
             )
         self.assertNotIn('isolcpus=7 ', ENTRY.read_text())
         self.shell('sync')

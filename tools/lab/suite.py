@@ -32,7 +32,7 @@ class Group:
 GROUPS = (
     Group('guests', ('test_guests',)),
     Group('inventory', ('test_inventory',)),
-    Group('host-prep', ('test_host_prep',), 900),
+    Group('host-prep', ('test_host_prep',), 1200),
     Group(
         'reboot',
         (
