@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import NoReturn
 
 import inside
 from places import CloudError, alone, folder, say
@@ -57,12 +58,12 @@ def _wipe(names: Sequence[str]) -> int:
     return 0
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str]) -> NoReturn:
     import config
 
     os.environ.update(config.environment())
     os.environ['PATH'] = f'{folder()}/venv/bin:{os.environ["PATH"]}'
-    return inside.call([*words] or [os.environ.get('SHELL', 'bash')])
+    inside.become([*words] or [os.environ.get('SHELL', 'bash')])
 
 
 # Inside, where the virtual environment is the cloud's
@@ -125,7 +126,7 @@ def main() -> int:
                 return _INSIDE[verb](words)
             return inside.again(verb, *words)
         if verb == 'run':
-            return _run(words)
+            _run(words)
     except (CloudError, subprocess.SubprocessError) as error:
         say(str(error))
         return 3

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NoReturn
 
 from places import HERE, TOP, CloudError, folder, program, sub, tail
 
@@ -24,7 +25,7 @@ _MOUNTS = {
     Path('/run/openvswitch'): 'run/openvswitch',
     Path('/etc/kvm-tuning'): 'etc/kvm-tuning',
 }
-_DEADLINE = 60
+_DEADLINE = 180
 
 
 def is_inside() -> bool:
@@ -107,15 +108,29 @@ def call(command: Sequence[str]) -> int:
 
     :raises CloudError: the cloud is not up.
     """
+    return subprocess.call(_inside(command), env=_environment())
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Let a command inside take this process's place, and its signals.
+
+    :raises CloudError: the cloud is not up.
+    """
+    words = _inside(command)
+    os.execvpe(words[0], words, _environment())  # noqa: S606
+
+
+def _inside(command: Sequence[str]) -> Sequence[str]:
     if is_inside():
-        return subprocess.call(command)
+        return command
     first = _first()
     if first is None:
         raise CloudError('the cloud is not up: python tools/cloud up')
-    return subprocess.call(
-        [*_nsenter(first), f'--wd={os.getcwd()}', *command],
-        env=_environment(),
-    )
+    # It ends with nsenter, which does not pass signals on
+    return [
+        *_nsenter(first), f'--wd={os.getcwd()}',
+        'setpriv', '--pdeathsig', 'TERM', *command,
+    ]  # fmt: skip
 
 
 def again(*arguments: str) -> int:

@@ -20,7 +20,7 @@ _ENDPOINTS = {
     'glance': ('image', 'http://127.0.0.1:9292'),
     'neutron': ('network', 'http://127.0.0.1:9696'),
 }
-_DEADLINE = 120
+_DEADLINE = 400
 
 
 def catalog() -> None:

@@ -65,7 +65,7 @@ class Service:
         self._pid_file.write_text(str(process.pid))
         return True
 
-    def wait(self, deadline: float = 60) -> None:
+    def wait(self, deadline: float = 240) -> None:
         """Wait until it listens.
 
         :raises CloudError: it has ended, or it takes too long.

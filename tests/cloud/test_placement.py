@@ -1,0 +1,51 @@
+"""Who gets which pCPU, and who gets none."""
+
+import os
+
+from tests.cloud.base import DEDICATED, CloudTest
+
+
+class PlacementTest(CloudTest):
+    """All pCPUs are dedicated."""
+
+    variant = DEDICATED
+
+    def test_at_once(self):
+        """Six servers at once: disjoint pins as long as there are any, and
+        "No valid host" for the rest.
+        """
+        flavor = self.pinned(
+            kvm__cpu_locality='l3', kvm__cpu_locality_policy='strict'
+        )
+        servers = [self.create(flavor) for _ in range(6)]
+        settled = [self.settled(server) for server in servers]
+        room = min(6, os.cpu_count())
+        active = [each for each in settled if each.status == 'ACTIVE']
+        self.assertEqual(room, len(active), [self.why(s) for s in settled])
+        held = self.assert_disjoint()
+        self.assertEqual({each.id for each in active}, set(held))
+        for server in active:
+            self.clean(server)
+        for server in settled:
+            if server.status == 'ERROR':
+                self.assertIn('No valid host', self.why(server))
+
+    def test_strict_promises(self):
+        """What this host cannot keep is refused, and says why."""
+        for specs, words in (
+            ({'kvm:vif_backend': 'vhost'}, 'vhost'),
+            ({'hw:mem_page_size': '1GB'}, 'No valid host'),
+            ({'hw:numa_nodes': '1', 'kvm:vfs': '1'}, 'kvm:vfs'),
+            ({'kvm:transparent_huge_pages': 'always'}, 'huge'),
+        ):
+            with self.subTest(specs=specs):
+                flavor = self.pinned(
+                    **{key.replace(':', '__'): specs[key] for key in specs}
+                )
+                self.assertIn(words, self.refused(flavor))
+        self.assertEqual({}, self.pins())
+
+    def test_preferences(self):
+        """What a host only prefers refuses nobody."""
+        server = self.boot(self.pinned(kvm__profile='latency'))
+        self.audit(server)
