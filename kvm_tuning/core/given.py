@@ -7,7 +7,12 @@ decided, which is where helper threads run.
 
 from collections.abc import Iterable, Sequence
 
-from kvm_tuning.core.demands import Demand, MemoryDemand, PoolDemand
+from kvm_tuning.core.demands import (
+    Demand,
+    DeviceDemand,
+    MemoryDemand,
+    PoolDemand,
+)
 from kvm_tuning.core.guest import Guest, Numa
 from kvm_tuning.core.placed import CellPlacement, Placement
 from kvm_tuning.core.site import Site
@@ -42,7 +47,29 @@ def read(guest: Guest, demands: Iterable[Demand], site: Site) -> Placement:
         cells=cells,
         pools=pools,
         memory_cells=host_cells if bound else frozenset(),
+        devices={
+            demand.key: _devices(demand, guest, site)
+            for demand in asked
+            if isinstance(demand, DeviceDemand)
+        },
+        given=True,
         unkept=tuple(unkept),
+    )
+
+
+def _devices(
+    demand: DeviceDemand, guest: Guest, site: Site
+) -> tuple[str, ...]:
+    """Return the functions that the guest has and that ``demand`` means."""
+    found = map(site.inventory.device.get, guest.passed_through)
+    return tuple(
+        function.address
+        for function in found
+        if function is not None
+        and all(
+            getattr(function, name) in allowed
+            for name, allowed in demand.match.items()
+        )
     )
 
 

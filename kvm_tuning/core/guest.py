@@ -122,6 +122,8 @@ class Guest:
     iothreads: int = 0
     #: Host PCI addresses of ``<hostdev>`` and hostdev interfaces.
     host_devices: tuple[str, ...] = ()
+    #: Those of ``<hostdev>`` alone: no NICs of the network.
+    passed_through: tuple[str, ...] = ()
     #: Sizes in KiB of the huge pages it names.
     huge_pages_kib: tuple[int, ...] = ()
     #: Host cells of ``<numatune><memory nodeset=...>``.
@@ -224,18 +226,11 @@ def read(root: etree._Element) -> Guest:
         ),
         cells=tuple(_cells(_first(cpu, 'numa'))),
         pins=_pins(tune.get('vcpupin', ()), 'vcpu'),
-        emulator_pin=_cpus(
-            next(iter(tune.get('emulatorpin', ())), None), 'cpuset'
-        ),
+        emulator_pin=_cpus(tune.get('emulatorpin', [None])[0], 'cpuset'),
         iothread_pins=_pins(tune.get('iothreadpin', ()), 'iothread'),
         iothreads=_iothreads(part.get('iothreads'), part.get('iothreadids')),
-        host_devices=tuple(
-            pci_address(address)
-            for tag in ('hostdev', 'interface')
-            for device in devices.get(tag, ())
-            if device.get('type') in ('pci', 'hostdev')
-            for address in device.iterfind('source/address')
-        ),
+        host_devices=_functions(devices, 'hostdev', 'interface'),
+        passed_through=_functions(devices, 'hostdev'),
         huge_pages_kib=tuple(
             _scaled(page.get('size'), page.get('unit', 'KiB')) // 1024
             for page in _children(
@@ -258,6 +253,18 @@ def pci_address(element: etree._Element) -> str:
         for key in ('domain', 'bus', 'slot', 'function')
     ]
     return '{:04x}:{:02x}:{:02x}.{:x}'.format(*parts)
+
+
+def _functions(
+    devices: Mapping[str, Iterable[etree._Element]], *tags: str
+) -> tuple[str, ...]:
+    return tuple(
+        pci_address(address)
+        for tag in tags
+        for each in devices.get(tag, ())
+        if each.get('type') in ('pci', 'hostdev')
+        for address in each.iterfind('source/address')
+    )
 
 
 def _by_tag(

@@ -47,6 +47,8 @@ class Placement:
     memory_cells: frozenset[int] = frozenset()
     #: PCI addresses by the demand's key.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Whether somebody else, such as Nova, has given the guest its devices.
+    given: bool = False
     #: What compares alternatives, lower is better; see
     #: :mod:`kvm_tuning.core.solver.costs`.
     cost: tuple[int, ...] = ()

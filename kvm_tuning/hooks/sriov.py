@@ -1,6 +1,6 @@
 """SR-IOV VFs: how many, how attached, and their attributes on the PF."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import hashlib
 
 from kvm_tuning.core.consequences import host_unreachable, not_migratable
@@ -129,6 +129,9 @@ class Sriov(Hook):
         site: Site,
     ) -> Iterable[Outcome]:
         addresses = placement.devices.get(VFS, ())
+        if placement.given:
+            yield from _given(request, addresses, site)
+            return
         for number, address in enumerate(addresses):
             device = site.inventory.device[address]
             mac = mac_of(guest, number)
@@ -137,6 +140,30 @@ class Sriov(Hook):
             else:
                 yield from _hostdev(request, device, mac)
             yield from _settings(request, device)
+
+
+def _given(
+    request: Request, addresses: Sequence[str], site: Site
+) -> Iterable[Outcome]:
+    """Yield the attributes of VFs that the guest has by somebody else's
+    choice, and by a plain ``<hostdev>``: libvirt sets nothing of them.
+    """
+    devices = [site.inventory.device[address] for address in addresses]
+    # A PCI class of 02: network controllers; accelerators have VFs, too.
+    devices = [d for d in devices if d.pci_class.startswith('02')]
+    asked = [a for a in map(request.get, (VLAN, *_ATTRIBUTES)) if a]
+    count = request.value(VFS)
+    if asked and len(devices) != count:
+        raise Unsupported(
+            f'{asked[0]}: the guest was given {len(devices)} VFs of NICs, '
+            f'and {VFS} is {count}: `kvm-tuning flavor compile` writes an '
+            f'alias that fits; the VFs of network ports are not meant'
+        )
+    for device in devices:
+        vlan = request.value(VLAN)
+        if vlan is not None:
+            yield _attribute(device, 'vlan', str(vlan))
+        yield from _settings(request, device)
 
 
 def affinity(request: Request) -> Affinity:
@@ -220,13 +247,17 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
         value = asked.value
         text = str(int(value)) if isinstance(value, bool) else str(value)
         name = key.removeprefix('kvm:vf_')
-        yield Setting(
-            'vf-attribute',
-            f'{device.pf}/{device.vf_index}/{name}',
-            text,
-            Scope.INSTANCE,
-            Phase.BEFORE_START,
-        )
+        yield _attribute(device, name, text)
+
+
+def _attribute(device: PciDevice, name: str, value: str) -> Setting:
+    return Setting(
+        'vf-attribute',
+        f'{device.pf}/{device.vf_index}/{name}',
+        value,
+        Scope.INSTANCE,
+        Phase.BEFORE_START,
+    )
 
 
 def address_of(address: str) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
-from kvm_tuning.host import threads, virtual_functions
+from kvm_tuning.host import threads, vf_journal, virtual_functions
 from kvm_tuning.host.system import System
 from kvm_tuning.host.vf_journal import Entry, VfJournal
 
@@ -95,6 +95,8 @@ class Engine:
 
     hands: Hands
     system: System
+    #: Where is kept what VFs had before, below the root.
+    journal: str = vf_journal.PATH
 
     def before_start(
         self, owner: Owner, settings: Iterable[Setting]
@@ -103,7 +105,7 @@ class Engine:
 
         :raises JournalFailed: nothing can be put on record.
         """
-        journal = VfJournal(self.system)
+        journal = VfJournal(self.system, self.journal)
         return [
             self._attribute(journal, owner, setting)
             for setting in settings
@@ -130,7 +132,7 @@ class Engine:
 
         :raises JournalFailed: the journal cannot be read or written.
         """
-        journal = VfJournal(self.system)
+        journal = VfJournal(self.system, self.journal)
         return [
             self._restore(journal, entry) for entry in journal if over(entry)
         ]

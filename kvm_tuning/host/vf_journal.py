@@ -49,17 +49,19 @@ class Entry:
 class VfJournal:
     """The entries of this boot. Whoever uses it holds the lock."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, path: str = PATH) -> None:
         """Read the file.
 
+        :param path: of the file, below the root.
         :raises JournalFailed: it is not one that this version wrote.
         """
         self._system = system
+        self._path = path
         tree = system.tree()
         self.boot = tree.text('proc/sys/kernel/random/boot_id') or ''
         self._entries = {
             entry.address: entry
-            for entry in _read(tree)
+            for entry in _read(tree, path)
             if entry.boot == self.boot
         }
 
@@ -88,23 +90,23 @@ class VfJournal:
     def _save(self) -> None:
         try:
             if not self._entries:
-                self._system.remove(PATH)
+                self._system.remove(self._path)
                 return
             document = {
                 'version': VERSION,
                 'entries': [asdict(entry) for entry in self],
             }
             text = json.dumps(document, indent=1) + '\n'
-            self._system.replace(PATH, text, mode=0o600)
+            self._system.replace(self._path, text, mode=0o600)
         except OSError as error:
             raise JournalFailed(
-                f'/{PATH} cannot be written, and without it no VF is '
+                f'/{self._path} cannot be written, and without it no VF is '
                 f'changed: {error.strerror}'
             ) from error
 
 
-def _read(tree: Tree) -> Iterator[Entry]:
-    text = tree.text(PATH)
+def _read(tree: Tree, path: str) -> Iterator[Entry]:
+    text = tree.text(path)
     if text is None:
         return
     try:
@@ -118,7 +120,7 @@ def _read(tree: Tree) -> Iterator[Entry]:
             yield entry
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalFailed(
-            f'{tree.root}: {PATH} is not a journal of version {VERSION} '
+            f'{tree.root}: {path} is not a journal of version {VERSION} '
             f'({error}); move it away to start anew: what VFs had before is '
             f'lost then, and a reboot resets them'
         ) from error

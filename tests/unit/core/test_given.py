@@ -1,5 +1,7 @@
 """A placement that Nova has made is read from the domain."""
 
+import re
+
 from lxml import etree
 import testtools
 
@@ -7,10 +9,10 @@ from kvm_tuning import loader
 from kvm_tuning.core import domain, given, guest, plan, request
 from kvm_tuning.core.demands import MemoryDemand, MemoryMode, Pool, PoolDemand
 from kvm_tuning.core.documents import Flavor
-from kvm_tuning.core.effects import Element
+from kvm_tuning.core.effects import Element, Setting
 from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.site import Policy, Site
-from tests.fixtures.fake_host import FakeHost
+from tests.fixtures.fake_host import FakeHost, FakePf
 
 HOST = FakeHost(cells=2, l3_per_cell=2, cores=2, threads=2)
 INVENTORY = HOST.inventory()
@@ -111,6 +113,70 @@ class GivenTest(testtools.TestCase):
     def test_cpus_that_this_host_does_not_show_are_taken_as_they_are(self):
         xml = PINNED.replace("cpuset='14'", "cpuset='900'")
         self.assertEqual(900, given.read(read(xml), [], SITE).pins[1])
+
+
+HOSTDEV = """\
+<hostdev mode='subsystem' type='pci' managed='yes'><source>
+<address domain='0x{0}' bus='0x{1}' slot='0x{2}' function='0x{3}'/>
+</source></hostdev>"""
+
+
+class VfTest(testtools.TestCase):
+    """Nova has given the guest its VFs."""
+
+    def settings(self, *addresses, **specs):
+        inventory = FakeHost(
+            cells=1, pfs=(FakePf('eth0', vfs=2), FakePf('eth1', vfs=2))
+        ).inventory()
+        vfs = [d for d in inventory.devices if d.kind == 'vf']
+        text = ''.join(
+            HOSTDEV.format(*re.split('[:.]', vfs[number].address))
+            for number in addresses
+        )
+        xml = (
+            '<domain type="kvm"><name>a</name><memory>1048576</memory>'
+            '<vcpu>1</vcpu>'
+            f'<devices>{text}</devices></domain>'
+        )
+        hooks = loader.load()
+        flavor = Flavor('f', '1', 1, 1024, extra_specs=specs)
+        made = plan.make(
+            hooks,
+            request.read(flavor, None, loader.knobs(hooks)),
+            read(xml),
+            Site(inventory),
+            placed=True,
+        )
+        # Nova has made the devices themselves.
+        self.assertTrue(all(isinstance(e, Setting) for e in made.effects))
+        return {(e.name, e.value) for e in made.effects}, vfs
+
+    def test_their_attributes_are_set_on_their_pfs(self):
+        found, vfs = self.settings(
+            0, 3,
+            **{'kvm:vfs': '2', 'kvm:vf_trust': 'true', 'kvm:vf_vlan': '0'},
+        )  # fmt: skip
+        self.assertEqual(
+            {
+                (f'{vfs[number].pf}/{vfs[number].vf_index}/{name}', value)
+                for number in (0, 3)
+                for name, value in (('trust', '1'), ('vlan', '0'))
+            },
+            found,
+        )
+
+    def test_nothing_asked_of_them_is_nothing_to_do(self):
+        self.assertEqual(set(), self.settings(1, **{'kvm:vfs': '1'})[0])
+
+    def test_other_vfs_than_were_asked_are_refused(self):
+        for given_ in ((), (0, 1)):
+            error = self.assertRaises(
+                Unsupported,
+                self.settings,
+                *given_,
+                **{'kvm:vfs': '1', 'kvm:vf_trust': 'true'},
+            )
+            self.assertIn(f'given {len(given_)} VFs', str(error))
 
 
 class PlanTest(testtools.TestCase):
