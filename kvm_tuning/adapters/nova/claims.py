@@ -12,7 +12,7 @@ from typing import Any
 from nova.compute import claims
 import nova.conf
 
-from kvm_tuning.adapters.nova import asked, faults, fit, packing
+from kvm_tuning.adapters.nova import asked, faults, fit, packing, timing
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.core.exceptions import KvmTuningError
 
@@ -63,13 +63,13 @@ def _test(
     why: list[str] = []
     token = fit.WHY.set(why)
     try:
-        with asked.asking(
-            Asking(
-                tuning.host.domains,
-                asked.locality(
-                    specs or {}, reader.defaults.get(asked.LOCALITY)
-                ),
-            )
+        what = Asking(
+            tuning.host.domains,
+            asked.locality(specs or {}, reader.defaults.get(asked.LOCALITY)),
+        )
+        with (
+            timing.told('placed', claim.instance.uuid),
+            asked.asking(what),
         ):
             refused = original(claim, compute_node, limit)
     finally:
@@ -77,9 +77,13 @@ def _test(
     if refused is not None:
         return ': '.join([str(refused), *why[:1]])
     try:
-        tuning.check(
-            flavor, image, claim.claimed_numa_topology, CONF.libvirt.virt_type
-        )
+        with timing.told('checked', claim.instance.uuid):
+            tuning.check(
+                flavor,
+                image,
+                claim.claimed_numa_topology,
+                CONF.libvirt.virt_type,
+            )
     except KvmTuningError as error:
         fault = faults.of(error)
         if isinstance(fault, faults.ELSEWHERE):

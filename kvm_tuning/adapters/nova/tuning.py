@@ -9,7 +9,7 @@ from nova import exception
 
 from kvm_tuning import conf
 from kvm_tuning.adapters.nova import request as request_
-from kvm_tuning.adapters.nova import stand_in
+from kvm_tuning.adapters.nova import stand_in, timing
 from kvm_tuning.adapters.nova.request import Reader
 from kvm_tuning.adapters.nova.site import Host
 from kvm_tuning.conf import defaults
@@ -62,8 +62,9 @@ class Tuning:
 
         def format_dom() -> etree._Element:
             root: etree._Element = stock()
-            made = self.plan(instance, image_meta, guests.read(root))
-            domain.tune_tree(root, made)
+            with timing.told('tuned', instance.uuid):
+                made = self.plan(instance, image_meta, guests.read(root))
+                domain.tune_tree(root, made)
             return root
 
         config.format_dom = format_dom

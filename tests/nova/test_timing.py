@@ -1,0 +1,32 @@
+"""Our part of a spawn is timed where somebody wants to know."""
+
+import logging
+
+import fixtures
+
+from kvm_tuning.adapters.nova import timing
+from tests.nova import base
+
+
+class TimingTest(base.ServersTest):
+    def test_times_are_told(self):
+        """A server is placed, checked and tuned, each in some time."""
+        log = self.useFixture(
+            fixtures.FakeLogger(timing.__name__, level=logging.DEBUG)
+        )
+        self.start()
+        server = self.boot(hw__cpu_policy='dedicated', kvm__iothreads='2')
+        for what in ('placed', 'checked', 'tuned'):
+            self.assertRegex(
+                log.output,
+                rf'instance {server["id"]}: {what} in [\d.]+ ms',
+            )
+
+    def test_nobody_wants_to_know(self):
+        """Without DEBUG nothing is written."""
+        log = self.useFixture(
+            fixtures.FakeLogger(timing.__name__, level=logging.INFO)
+        )
+        with timing.told('tuned', 'uuid'):
+            pass
+        self.assertEqual('', log.output)
