@@ -92,6 +92,17 @@ tier_cloud_init() {  # Debian's own cloud-init, on a node and in a guest
     run_tests ./tests/cloud_init tools/private-libvirtd stestr run --serial
 }
 
+tier_cloud() {  # a real OpenStack on loopback, and what its servers take
+  local status=0
+  system_packages cloud
+  python tools/cloud up || return 1
+  run_tests ./tests/cloud python tools/cloud run stestr run --serial ||
+    status=1
+  check python tools/cloud run python tools/bench/cloud.py || status=1
+  python tools/cloud down
+  return $status
+}
+
 nova_setup() {  # an environment of its own: Nova fixes many versions
   local wanted file=$nova/kvm-tuning.stamp
   [ -x "$nova/bin/python" ] || python3 -m venv --clear "$nova"
