@@ -47,14 +47,14 @@ class Placement:
     memory_cells: frozenset[int] = frozenset()
     #: PCI addresses by the demand's key.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Whether somebody else, such as Nova, has given the guest its devices.
-    given: bool = False
     #: What compares alternatives, lower is better; see
     #: :mod:`kvm_tuning.core.solver.costs`.
     cost: tuple[int, ...] = ()
     #: One sentence each, for a person.
     reasons: tuple[str, ...] = ()
     unkept: tuple[Unkept, ...] = ()
+    #: Whether somebody else, such as Nova, has given the guest its devices.
+    given: bool = False
 
     @property
     def pins(self) -> dict[int, int]:
