@@ -4,7 +4,8 @@
     python tools/cloud status           which of its services run
     python tools/cloud run COMMAND...   run a command (or a shell) in it
     python tools/cloud restart NAME...  stop and start services
-    python tools/cloud install          put the checkout's wheel in, again
+    python tools/cloud install          put the checkout's wheel in, and
+                                        restart what runs with it
     python tools/cloud down             stop it; its data stays
     python tools/cloud wipe             stop it, and delete its data
 
@@ -22,6 +23,8 @@ from typing import NoReturn
 import inside
 from places import CloudError, alone, folder, say
 
+#: The services that the wheel is part of.
+_OURS = ('nova-compute', 'nova-scheduler', 'nova-api')
 #: What is deleted by "wipe": everything but what was installed.
 _DATA = ('etc', 'log', 'run', 'state', 'openrc')
 
@@ -29,12 +32,16 @@ _DATA = ('etc', 'log', 'run', 'state', 'openrc')
 def _install(_names: Sequence[str]) -> int:
     import install
 
-    install.install()
+    if install.install() and inside.exists():
+        return inside.again('restart', *_OURS)
     return 0
 
 
-def _up(names: Sequence[str]) -> int:
-    _install(names)
+def _up(_names: Sequence[str]) -> int:
+    import install
+
+    if install.install() and inside.exists():
+        inside.again('stop', *_OURS)
     inside.make()
     return inside.again('start')
 

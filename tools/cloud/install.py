@@ -13,14 +13,17 @@ from places import HERE, TOP, CloudError, folder, program, say
 _SOURCES = ('kvm_tuning', 'etc', 'setup.cfg', 'setup.py', 'pyproject.toml')
 
 
-def install() -> None:
+def install() -> bool:
     """Install OpenStack, the wheel and the tiny guest, where not done.
+
+    Return whether what runs is not what is installed any more.
 
     :raises CloudError: something cannot be installed.
     """
-    _openstack()
-    wheel()
+    changed = _openstack()
+    changed = _wheel() or changed
     _run([str(TOP / 'tools/tiny-guest.sh'), str(guest())])
+    return changed
 
 
 def guest() -> Path:
@@ -28,11 +31,11 @@ def guest() -> Path:
     return folder().parent / 'tiny-guest'
 
 
-def wheel() -> None:
+def _wheel() -> bool:
     """Install the checkout's wheel, as an operator would."""
     wanted = _digest([TOP / name for name in _SOURCES])
     if _is_made('wheel', wanted):
-        return
+        return False
     place = folder() / 'wheel'
     shutil.rmtree(place, ignore_errors=True)
     _pip('wheel', '--no-deps', '--wheel-dir', str(place), str(TOP))
@@ -41,14 +44,15 @@ def wheel() -> None:
     _pip('check')
     _made('wheel', wanted)
     say(f'{built.name} installed')
+    return True
 
 
-def _openstack() -> None:
+def _openstack() -> bool:
     files = [HERE / 'requirements.txt', HERE / 'constraints.txt']
     binding = _libvirt_python()
     wanted = _digest([*files, TOP / 'requirements.txt', binding, sys.version])
     if _is_made('venv', wanted):
-        return
+        return False
     if not Path(program('python')).exists():
         _run([sys.executable, '-m', 'venv', str(folder() / 'venv')])
     requirements, constraints = map(str, files)
@@ -58,6 +62,7 @@ def _openstack() -> None:
     )  # fmt: skip
     _made('venv', wanted)
     say('OpenStack installed')
+    return True
 
 
 def _libvirt_python() -> str:
