@@ -85,7 +85,7 @@ tier_lab_smoke() { lab --smoke; }
 nova_versions='nova==34.0.0 openstack-placement==16.0.0'
 
 tier_cloud_init() {  # Debian's own cloud-init, on a node and in a guest
-  system_packages cloud_init
+  system_packages cloud-init
   python_packages "$top/tests/cloud_init/requirements.txt"
   python tools/cloud_init || return 1
   KVM_TUNING_CLOUD_INIT=${KVM_TUNING_CACHE:-$cache}/cloud-init \
