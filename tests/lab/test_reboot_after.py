@@ -26,6 +26,7 @@ class AfterTest(HostPrepTest):
         # Until it has ended, where ssh was faster.
         self.shell(f'systemctl start {_UNIT} || journalctl -u {_UNIT}')
         self.shell(f'systemctl is-active {_UNIT}')
+        self.shell('systemctl start nova-compute')
         self._all_is_in_force()
         self._in_order()
         self._a_port_that_comes_later_is_made_ready()
