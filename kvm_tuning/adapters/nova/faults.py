@@ -9,6 +9,12 @@ from kvm_tuning.core.exceptions import HostError, KvmTuningError, Refused
 #: What makes Nova try another host.
 ELSEWHERE = exception.ComputeResourcesUnavailable
 
+# What says without Nova which pCPUs are whose, and what does with it.
+_OPTIONS = {
+    '[placement] dedicated_cpus': '[compute] cpu_dedicated_set',
+    '[placement] shared_cpus': '[compute] cpu_shared_set',
+}
+
 
 def abort(error: KvmTuningError) -> Any:
     """Return the exception that aborts a build: what would fail on every
@@ -34,5 +40,10 @@ def of(error: KvmTuningError) -> Any:
 
 
 def told(error: KvmTuningError) -> str:
-    """Return the code and the message, for the instance's fault."""
-    return f'{error.code}: {error}'
+    """Return the code and the message, for the instance's fault: with the
+    options that are read under Nova.
+    """
+    text = f'{error.code}: {error}'
+    for ours, novas in _OPTIONS.items():
+        text = text.replace(ours, novas)
+    return text
