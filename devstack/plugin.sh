@@ -280,8 +280,10 @@ function kvm_tuning_unstack {
 
 function kvm_tuning_clean {
     if ! kvm_tuning_unstack; then
-        echo 'kvm-tuning: the package, its configuration and its journal' \
-            "stay, for: sudo $KVM_TUNING_BIN host undo"
+        echo 'kvm-tuning: not all of the host is as it was, see above. Its' \
+            'journal and its configuration stay; clean.sh removes the' \
+            'environment: to go on, install the package into another one,' \
+            'and run "kvm-tuning host undo" there'
         return 0
     fi
     # pip_uninstall does not know of the global environment.

@@ -204,6 +204,12 @@ class TestManyNodes(PhasesTest):
         self.assertEqual(
             set(), {path for path in changed if path.startswith('sys/')}
         )
+        # What cannot be undone can be undone later.
+        node.script('data/venv/bin/kvm-tuning', 'exit 1\n')
+        output = self.run_phases(node, 'clean')
+        self.assertIn('journal and its configuration stay', output)
+        self.assertTrue(node.exists('host/etc/kvm-tuning/conf.d'))
+        self.assertNotIn('kvm_tuning', node.read('etc/nova/nova-cpu.conf'))
 
     def test_a_controller(self):
         node = self.node('n-api,n-sch,n-cond', 'KVM_TUNING_FLAVORS=none')
