@@ -84,6 +84,13 @@ def write(receipt: Receipt) -> etree._Element:
     return etree.fromstring(_tag('receipt', values, inner), _OWN)
 
 
+def has_settings(xml: str) -> bool:
+    """Return whether a document that we wrote promises anything outside of
+    it; without parsing it.
+    """
+    return f'<{PREFIX}:setting ' in xml
+
+
 def find(domain: etree._Element) -> etree._Element | None:
     """Return the receipt's element of a ``<domain>``."""
     return domain.find(PATH)

@@ -50,6 +50,9 @@ class FakeReaders:
     def inventory(self):
         return self.host.inventory()
 
+    def functions(self):
+        return self.host.inventory().devices
+
     def capabilities(self, libvirt, qemu):
         return self.works
 

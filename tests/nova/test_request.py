@@ -12,6 +12,7 @@ except ImportError as exc:
     raise SkipTest('needs Nova') from exc
 
 from kvm_tuning.adapters.nova import request
+from kvm_tuning.core.exceptions import ConflictingKnobs
 
 
 def flavor(**specs):
@@ -50,6 +51,22 @@ class ReaderTest(testtools.TestCase):
         read = self.reader.read(flavor(kvm__iothreads='1'), image).request
         self.assertEqual('virtio', read.value('hw_vif_model'))
         self.assertEqual('dedicated', read.value('hw:cpu_policy'))
+
+    def test_vfs_are_novas_to_give(self):
+        alias = {'pci_passthrough:alias': 'kvm-tuning-vf:1'}
+        specs = {'kvm:vfs': '1', 'kvm:vf_trust': 'true', **alias}
+        read = self.reader.read(flavor(**specs), None).request
+        self.assertIs(True, read.value('kvm:vf_trust'))
+        for wrong, words in (
+            ({'kvm:vfs': '1'}, ('kvm-tuning flavor compile',)),
+            ({'kvm:vf_trust': 'true', **alias}, ('kvm:vfs', 'Neutron')),
+            ({**specs, 'kvm:vf_attachment': 'macvtap'}, ('the VF itself',)),
+        ):
+            error = self.assertRaises(
+                ConflictingKnobs, self.reader.read, flavor(**wrong), None
+            )
+            for word in words:
+                self.assertIn(word, str(error))
 
     def test_a_request_is_read_once_for_what_is_alike(self):
         def read(iothreads, model):

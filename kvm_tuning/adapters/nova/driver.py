@@ -27,9 +27,11 @@ from kvm_tuning.adapters.nova import (
     signatures,
     stats,
     threads,
+    timing,
     traits,
     tuning,
     vif,
+    virtual_functions,
 )
 from kvm_tuning.adapters.nova.asked import LOCALITY
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -92,11 +94,26 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return self._kvm_tuning.into(config, instance, image_meta)
 
     def _create_guest(
-        self, context: Any, xml: Any, *args: Any, **kwargs: Any
+        self, context: Any, xml: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        guest = super()._create_guest(context, xml, *args, **kwargs)
-        threads.started(guest, xml)
+        try:
+            virtual_functions.before_start(xml)
+            guest = super()._create_guest(
+                context, xml, instance, *args, **kwargs
+            )
+        except KvmTuningError as error:
+            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
+            raise faults.of(error) from error
+        except Exception:
+            virtual_functions.ended(instance.uuid)
+            raise
+        with timing.told('threads placed', guest.uuid):
+            threads.started(guest, xml)
         return guest
+
+    def _destroy(self, instance: Any, *args: Any, **kwargs: Any) -> None:
+        super()._destroy(instance, *args, **kwargs)
+        virtual_functions.ended(instance.uuid)
 
     # Devices
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lxml import etree
 
-from kvm_tuning.adapters.nova import threads
+from kvm_tuning.adapters.nova import threads, virtual_functions
 from kvm_tuning.adapters.nova.tuning import Tuning
 from kvm_tuning.core import cpuset, domain, receipt
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -92,11 +92,16 @@ def reconcile(host: Any) -> None:
     except Exception as error:
         LOG.warning('the guests of this host cannot be listed: %s', error)
         return
+    running = set()
     for guest in guests:
         try:
+            if guest._domain.isActive():
+                running.add(guest.uuid)
             _reconcile(guest)
         except Exception as error:
+            running.add(guest.uuid)
             LOG.warning('guest %s: %s', guest.uuid, error)
+    virtual_functions.reconcile(running)
 
 
 def _reconcile(guest: Any) -> None:

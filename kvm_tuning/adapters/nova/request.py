@@ -25,10 +25,12 @@ ALIAS = 'pci_passthrough:alias'
 #: Requests that are kept in mind.
 MOST_KNOWN = 256
 
-# Attributes of VFs that nobody sets on the PF where Nova assigns them.
-_ON_THE_PF = frozenset({
-    'kvm:vf_attachment', 'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check',
-    'kvm:vf_max_rate',
+VFS = 'kvm:vfs'
+ATTACHMENT = 'kvm:vf_attachment'
+
+# Attributes of VFs that the PF keeps.
+ON_THE_PF = frozenset({
+    'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check', 'kvm:vf_max_rate',
 })  # fmt: skip
 
 # Nova's typed properties that are lists, one for each guest cell.
@@ -76,8 +78,8 @@ class Reader:
         found = request_.read(
             asked, image, self.knobs, self.profiles, self.defaults
         )
-        prepared = plan.prepare(self.hooks, found, placed=True)
         _check_vfs(found)
+        prepared = plan.prepare(self.hooks, found, placed=True)
         if len(self.known) >= MOST_KNOWN:
             self.known.clear()
         self.known[key] = prepared
@@ -89,7 +91,7 @@ def _check_vfs(found: Request) -> None:
     and nobody else may.
     """
     errors: list[RequestError] = []
-    vfs = found.get('kvm:vfs')
+    vfs = found.get(VFS)
     if vfs is not None and vfs.value and ALIAS not in found.extra_specs:
         errors.append(
             ConflictingKnobs(
@@ -97,14 +99,23 @@ def _check_vfs(found: Request) -> None:
                 f'not have; `kvm-tuning flavor compile` adds it'
             )
         )
-    errors += [
-        ConflictingKnobs(
-            f'{asked} is not kept under Nova: set it on the Neutron port, or '
-            f'remove it'
+    attachment = found.get(ATTACHMENT)
+    if attachment is not None and attachment.value != 'hostdev':
+        errors.append(
+            ConflictingKnobs(
+                f'{attachment}: Nova gives a guest the VF itself; remove it'
+            )
         )
-        for key, asked in found.asked.items()
-        if key in _ON_THE_PF
-    ]
+    if vfs is None or not vfs.value:
+        errors += [
+            ConflictingKnobs(
+                f'{asked} is for VFs that {VFS} asks for, and the flavor '
+                f'does not; those of ports (vnic_type=direct) are '
+                f"Neutron's: set it on the port"
+            )
+            for key, asked in found.asked.items()
+            if key in ON_THE_PF
+        ]
     raise_all(errors)
 
 

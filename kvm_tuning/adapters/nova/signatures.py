@@ -25,7 +25,8 @@ RELIED: dict[str, Sequence[str]] = {
     f'{_DRIVER}._get_guest_config': (
         'self', 'instance', 'network_info', 'image_meta',
     ),
-    f'{_DRIVER}._create_guest': ('self', 'context', 'xml'),
+    f'{_DRIVER}._create_guest': ('self', 'context', 'xml', 'instance'),
+    f'{_DRIVER}._destroy': ('self', 'instance'),
     'nova.virt.libvirt.config:LibvirtConfigGuest.format_dom': ('self',),
     # Some releases have the instance before the rest.
     f'{_DRIVER}._get_volume_config': ('self',),

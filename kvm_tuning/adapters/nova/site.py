@@ -11,13 +11,15 @@ from typing import Any, Protocol
 
 from nova.virt import hardware
 
+from kvm_tuning.adapters.nova.request import ON_THE_PF
 from kvm_tuning.adapters.nova.topology import Domains
 from kvm_tuning.core.guest import Guest
-from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Policy, Site
+from kvm_tuning.host import devices, probes, storage
 from kvm_tuning.host import inventory as inventory_
-from kvm_tuning.host import probes, storage
+from kvm_tuning.host.sysfs import Tree
 
 #: The knobs for which a guest's disks are tried.
 DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})
@@ -30,6 +32,8 @@ class Readers(Protocol):
 
     def inventory(self) -> Inventory: ...
 
+    def functions(self) -> tuple[PciDevice, ...]: ...
+
     def capabilities(
         self, libvirt: _Version | None, qemu: _Version | None
     ) -> Capabilities: ...
@@ -41,6 +45,10 @@ class ThisHost:
     def inventory(self) -> Inventory:
         """Return its CPUs, caches and cells."""
         return inventory_.read('/', devices=False)
+
+    def functions(self) -> tuple[PciDevice, ...]:
+        """Return its PCI functions."""
+        return devices.read(Tree('/')).pci
 
     def capabilities(
         self, libvirt: _Version | None, qemu: _Version | None
@@ -100,9 +108,11 @@ class Host:
                 capabilities,
                 storage={path: storage.probe(path) for path in paths},
             )
-        return Site(
-            seen.inventory, capabilities=capabilities, policy=seen.policy
-        )
+        inventory = seen.inventory
+        if guest.passed_through and not ON_THE_PF.isdisjoint(request.names):
+            # VFs come and go.
+            inventory = replace(inventory, devices=self._readers.functions())
+        return Site(inventory, capabilities=capabilities, policy=seen.policy)
 
     def _now(self) -> _Seen:
         if self._seen is None:

@@ -40,7 +40,7 @@ def started(guest: Any, xml: str) -> None:
     :param xml: what it was defined with.
     """
     try:
-        if receipt.NAMESPACE in xml and guest._domain.isActive():
+        if receipt.has_settings(xml) and guest._domain.isActive():
             place(guest, domain.read(xml))
     except Exception as error:
         LOG.warning('threads of guest %s: %s', guest.uuid, error)

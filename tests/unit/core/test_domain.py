@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lxml import etree
 import testtools
 
-from kvm_tuning.core import domain
+from kvm_tuning.core import domain, receipt
 from kvm_tuning.core.effects import (
     Absent,
     Element,
@@ -118,6 +118,12 @@ class TuneTest(testtools.TestCase):
             domain.tune(domain.read(BASE), replace(plan, unkept=unkept))
         )
         self.assertEqual(unkept, found.receipt.unkept)
+
+    def test_settings_are_told_without_parsing(self):
+        for effects, has in ((EFFECTS, True), (EFFECTS[:1], False)):
+            tuned = domain.tune(domain.read(BASE), plan_of(effects))
+            self.assertEqual(has, receipt.has_settings(tuned))
+            self.assertEqual(has, bool(domain.read(tuned).receipt.settings))
 
     def test_a_tree_is_tuned_as_its_text_is(self):
         blank = etree.XMLParser(remove_blank_text=True)
