@@ -29,6 +29,8 @@ HALT_POLL = 'kvm.halt_poll_ns'
 ZERO_COPY = 'vhost_net.experimental_zcopytx'
 #: The parameter of nested paging, and the CPU's flag, by module.
 PAGING = {'kvm_intel': ('ept', 'ept'), 'kvm_amd': ('npt', 'npt')}
+#: Flags of a CPU that one of them is for.
+_VIRTUALIZATION = frozenset({'vmx', 'svm'})
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,8 @@ def _paging(state: State) -> Iterator[Item]:
             'nested_paging',
             'neither kvm_intel nor kvm_amd is loaded: is virtualization on in '
             'the firmware?',
+            # At boot udev loads it for the CPU, among all other devices.
+            absent=bool(state.flags & _VIRTUALIZATION),
         )
         return
     parameter, flag = PAGING[found[0]]

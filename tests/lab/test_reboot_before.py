@@ -9,6 +9,8 @@ from tests.lab.host_prep import CONFIG, HostPrepTest, attributes, files
 BEFORE = Path('/var/lib/kvm-tuning-lab/before.json')
 _ETC = '/opt/kvm-tuning/etc/kvm_tuning'
 
+_PATIENT = '/usr/bin/kvm-tuning-host-prep --keep-going --wait 300'
+
 #: With what comes into force by a reboot.
 AT_BOOT = CONFIG.replace(
     'isolate_by =', 'isolate_by = isolcpus,nohz_full,rcu_nocbs,irqaffinity'
@@ -60,6 +62,10 @@ class BeforeTest(HostPrepTest):
             f'/etc/udev/rules.d\n'
             f'mkdir -p {drop_in}\n'
             f'install -m 644 systemd/ready.conf {drop_in}/50-kvm-tuning.conf\n'
+            # Devices and modules take their time under emulation.
+            f'mkdir {units}/kvm-tuning-host-prep.service.d\n'
+            f'printf "[Service]\\nExecStart=\\nExecStart={_PATIENT}\\n" '
+            f'>{units}/kvm-tuning-host-prep.service.d/slow.conf\n'
             f'systemctl -q enable kvm-tuning-host-prep nova-compute libvirtd'
         )
         ENTRY.parent.mkdir(parents=True)

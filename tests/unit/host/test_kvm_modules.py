@@ -1,6 +1,7 @@
 """KVM's and vhost's modules, nested paging and the IOMMU."""
 
 import os
+import shutil
 
 import fixtures
 import testtools
@@ -55,6 +56,17 @@ class TestNestedPaging(ModulesTest):
         self.kernel.put(_EPT, 'Y')
         (goal,) = self.items(nested_paging=True)
         self.assertThat(goal.reached, Equals(True))
+
+    def test_the_module_may_come_yet(self):
+        for module in ('kvm_intel', 'kvm_amd'):
+            shutil.rmtree(
+                f'{self.root}/sys/module/{module}', ignore_errors=True
+            )
+        for flag, coming in (('svm', True), ('vmx', True), ('sse', False)):
+            self.kernel.put('proc/cpuinfo', f'flags : fpu {flag}')
+            (refusal,) = self.items(nested_paging=True)
+            self.assertIn('neither kvm_intel nor kvm_amd', refusal.reason)
+            self.assertEqual(coming, refusal.absent)
 
     def test_a_cpu_without_it(self):
         self.kernel.put('proc/cpuinfo', 'flags : fpu vmx')
