@@ -20,6 +20,8 @@ import collections
 import json
 import os
 from pathlib import Path
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -30,43 +32,23 @@ from tests.nova.differences import DIFFERENT
 
 #: Seconds that one test may take: Nova ends it itself after the first, the
 #: second is for one that cannot be ended so.
-TEST_TIMEOUT, TEST_LIMIT = 600, 900
+TEST_TIMEOUT, TEST_LIMIT = 1200, 1500
 #: Seconds between lines that say how far the run is.
 PROGRESS = 60
-#: Workers that may die before the run is given up.
-MOST_DEAD = 10
 #: What makes Nova leave the threads as they are.
 THREADS = 'OS_NOVA_DISABLE_EVENTLET_PATCHING'
 
 
 class Worker:
-    """A process that runs tests, and what it has written so far."""
+    """What one worker has written so far."""
 
-    def __init__(self, number, folder, arguments):
-        self.path = folder / f'records.{number}'
-        self.path.touch()
-        self.stderr = folder / f'stderr.{number}'
+    def __init__(self, path):
+        self.path = path
+        self.pid = None
         self.test = None
         self.since = time.monotonic()
         self.calls = {}
         self._read = 0
-        environment = os.environ | {'PYTHONUNBUFFERED': '1'}
-        environment.setdefault('OS_TEST_TIMEOUT', str(TEST_TIMEOUT))
-        with self.stderr.open('wb') as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    '-m',
-                    'tests.nova.upstream_worker',
-                    str(self.path),
-                    str(folder / 'next'),
-                    *arguments,
-                ],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
 
     def records(self):
         """Yield what the worker has written since the last time."""
@@ -88,8 +70,7 @@ class Worker:
 class Run:
     """All tests of one command line."""
 
-    def __init__(self, arguments, workers, listed):
-        self.arguments = arguments
+    def __init__(self, arguments, listed):
         #: Tests that differ, with the reason.
         self.listed = listed
         self.total = None
@@ -98,66 +79,80 @@ class Run:
         self.told = []
         self.details = []
         self.calls = collections.Counter()
-        self.started = time.monotonic()
-        self._dead = 0
         self._folder = Path(tempfile.mkdtemp(prefix='nova-tests-'))
-        (self._folder / 'next').write_text('0')
-        self._running = []
-        self._number = 0
-        for _worker in range(workers):
-            self._start()
-
-    def _start(self):
-        self._running.append(
-            Worker(self._number, self._folder, self.arguments)
-        )
-        self._number += 1
+        self._workers = {}
+        self._started = time.monotonic()
+        environment = os.environ | {
+            'PYTHONUNBUFFERED': '1',
+            'TMPDIR': str(self._folder),
+        }
+        environment.setdefault('OS_TEST_TIMEOUT', str(TEST_TIMEOUT))
+        with (self._folder / 'log').open('wb') as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    '-m',
+                    'tests.nova.upstream_worker',
+                    str(self._folder),
+                    *arguments,
+                ],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def wait(self):
         """Run to the end.
 
         :raises SystemExit: the tests cannot be run.
         """
-        said = self.started
-        while self._running:
-            time.sleep(0.5)
-            for worker in list(self._running):
-                self._look(worker)
-            if time.monotonic() - said > PROGRESS:
-                said = time.monotonic()
-                self._progress()
+        said = self._started
+        try:
+            while self._process.poll() is None:
+                time.sleep(0.5)
+                self._look()
+                if time.monotonic() - said > PROGRESS:
+                    said = time.monotonic()
+                    self._progress()
+        finally:
+            self._process.kill()
+        self._look()
         self._progress()
+        if self._process.returncode or self.total is None:
+            raise SystemExit(
+                f'the tests ended with {self._process.returncode}:\n'
+                f'{self._tail()}'
+            )
+        for worker in self._workers.values():
+            self.calls.update(worker.calls)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _look(self, worker):
-        ended = worker.process.poll()
-        for record in worker.records():
-            self._take(worker, record)
-        if ended is None and worker.overdue():
-            worker.process.kill()
-            ended = worker.process.wait()
-        if ended is None:
-            return
-        self._running.remove(worker)
-        self.calls.update(worker.calls)
-        if ended == 0:
-            return
-        tail = worker.stderr.read_text(errors='replace')[-4000:]
-        if self.total is None or self._dead == MOST_DEAD:
-            raise SystemExit(f'a worker ended with {ended}:\n{tail}')
-        self._dead += 1
-        if worker.test is not None:
-            why = f'its process ended with {ended}'
-            self._count(worker.test, 'failed', f'{why}:\n{tail}')
-        self._start()
+    def _look(self):
+        for path in sorted(self._folder.glob('records.*')):
+            worker = self._workers.setdefault(path.name, Worker(path))
+            for record in worker.records():
+                self._take(worker, record)
+            if worker.overdue():
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.since = time.monotonic()
 
     def _take(self, worker, record):
         self.total = record.get('total', self.total)
+        worker.pid = record.get('pid', worker.pid)
         worker.calls = record.get('calls', worker.calls)
         if 'start' in record:
             worker.test, worker.since = record['start'], time.monotonic()
         if 'end' in record:
             worker.test = None
             self._count(record['end'], record['status'], record['why'])
+        if 'died' in record and worker.test is not None:
+            why = f'its process ended with {record["died"]}:\n{self._tail()}'
+            self._count(worker.test, 'failed', why)
+            worker.test = None
+
+    def _tail(self):
+        return (self._folder / 'log').read_text(errors='replace')[-4000:]
 
     def _count(self, test, status, why):
         reason = self.listed.get(test)
@@ -177,7 +172,7 @@ class Run:
         print(
             f'   {sum(self.counts.values())} of {self.total or "?"} tests, '
             f'{self.counts["failed"]} failed, '
-            f'{time.monotonic() - self.started:.0f} s',
+            f'{time.monotonic() - self._started:.0f} s',
             file=sys.stderr,
             flush=True,
         )
@@ -220,6 +215,9 @@ def main():
         action='store_true',
         help="our scheduler filter in the place of Nova's",
     )
+    parser.add_argument(
+        '--only', metavar='FILE', help='run the tests it names, one a line'
+    )
     parser.add_argument('--own', action='store_true')
     parser.add_argument('--threads', action='store_true')
     parser.add_argument('--workers', type=int, default=os.cpu_count())
@@ -231,9 +229,11 @@ def main():
     else:
         os.environ.pop(THREADS, None)
     find_etc()
-    arguments = [f'--l3={args.l3}', *args.names]
+    arguments = [f'--l3={args.l3}', f'--workers={args.workers}', *args.names]
+    if args.only:
+        arguments.append(f'--only={args.only}')
     arguments += ['--filter'] * args.filter + ['--own'] * args.own
-    run = Run(arguments, args.workers, DIFFERENT if args.l3 else {})
+    run = Run(arguments, DIFFERENT if args.l3 else {})
     run.wait()
     if args.details:
         Path(args.details).write_text('\n'.join(run.details))

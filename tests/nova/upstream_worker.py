@@ -1,17 +1,26 @@
-"""Runs some of Nova's own tests: a process of :mod:`tests.nova.upstream`.
+"""Runs tests beside Nova: the process of :mod:`tests.nova.upstream`.
 
-It takes the next test from a number in a file that the workers share, and
-writes down, one JSON object a line, which test it starts and how that ended.
+It imports them, and its workers are its children. A worker takes the next
+test from a number in a file that they share, and writes down, one JSON object
+a line, which test it starts and how that ended. Of a worker that dies the
+parent writes it, and starts another one.
 """
 
 import argparse
+import contextlib
 import fcntl
 import functools
+import gc
 import importlib
 import inspect
 import json
 import os
 import pkgutil
+
+# Never eventlet's.
+import posix
+import random
+import traceback
 import types
 import unittest
 import warnings
@@ -46,6 +55,9 @@ FILTER = 'kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter'
 
 #: Methods that are no wrappers: nobody calls them, by contract.
 NEVER = {'_weigh_object'}
+
+#: Workers that are replaced when they die.
+MOST_DEAD = 10
 
 _counted: dict[str, int] = {}
 
@@ -107,6 +119,9 @@ class Readers:
 
     def inventory(self):
         return self.host.inventory()
+
+    def functions(self):
+        return ()
 
     def capabilities(self, libvirt, qemu):
         return Capabilities()
@@ -251,47 +266,93 @@ class Result(testtools.TestResult):
         self.outcome('failed', 'it passes, and should not')
 
 
-def run(tests, shared, write):
+class Records:
+    """A worker's file."""
+
+    def __init__(self, folder, number):
+        self._path = f'{folder}/records.{number}'
+
+    def write(self, **record):
+        with open(self._path, 'a') as file:
+            file.write(json.dumps(record) + '\n')
+
+
+def work(tests, shared, records):
     """Run the tests that are this worker's."""
-    write({'total': len(tests)})
-    while (number := shared.take()) < len(tests):
+    parent = os.getppid()
+    # Whom it has left behind works for nobody.
+    while (number := shared.take()) < len(tests) and os.getppid() == parent:
         test, tests[number] = tests[number], None
-        write({'start': test.id()})
+        records.write(start=test.id())
         result = Result()
         result.startTestRun()
         test(result)
         result.stopTestRun()
-        write(
-            {
-                'end': test.id(),
-                'status': result.status,
-                'why': result.why,
-                'calls': calls(),
-            }
+        records.write(
+            end=test.id(),
+            status=result.status,
+            why=result.why,
+            calls=calls(),
         )
+
+
+def deal(tests, folder, workers):
+    """Run the tests in so many children."""
+    shared = os.path.join(folder, 'next')
+    with open(shared, 'w') as file:
+        file.write('0')
+    gc.collect()
+    gc.freeze()
+    running = {}
+
+    def start(number):
+        records = Records(folder, number)
+        pid = posix.fork()
+        if not pid:
+            with contextlib.suppress(BaseException):
+                random.seed()
+                records.write(pid=os.getpid(), total=len(tests))
+                work(tests, Shared(shared), records)
+                # Nova leaves threads behind.
+                os._exit(0)
+            traceback.print_exc()
+            os._exit(1)
+        running[pid] = records
+
+    for number in range(workers):
+        start(number)
+    dead = 0
+    while running:
+        pid, status = posix.wait()
+        records = running.pop(pid)
+        if not status:
+            continue
+        records.write(died=os.waitstatus_to_exitcode(status))
+        if dead < MOST_DEAD:
+            dead += 1
+            start(workers + dead)
 
 
 def main():
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('records')
-    parser.add_argument('next')
+    parser.add_argument('folder')
     parser.add_argument('--l3', type=int, default=0)
+    parser.add_argument('--workers', type=int)
     parser.add_argument('--filter', action='store_true')
+    parser.add_argument('--only')
     parser.add_argument('--own', action='store_true')
     parser.add_argument('names', nargs='+')
     args = parser.parse_args()
     count()
     patience.install()
     proxy = None if args.own else install(args.l3, args.filter)
-    with open(args.records, 'a') as records:
-
-        def write(record):
-            records.write(json.dumps(record) + '\n')
-            records.flush()
-
-        run(suite(args.names, proxy), Shared(args.next), write)
-    # Nova leaves threads behind.
+    tests = suite(args.names, proxy)
+    if args.only:
+        with open(args.only) as file:
+            only = set(file.read().split())
+        tests = [test for test in tests if test.id() in only]
+    deal(tests, args.folder, args.workers)
     os._exit(0)
 
 
