@@ -21,7 +21,7 @@ from nova.virt import hardware
 
 from kvm_tuning.adapters.nova import asked, stand
 from kvm_tuning.adapters.nova.problem import Problem, Seat
-from kvm_tuning.adapters.nova.topology import Shown
+from kvm_tuning.adapters.nova.topology import Shown, read
 
 #: Sets of host cells that are shown to Nova's judges of devices and networks
 #: before the host is given up.
@@ -89,7 +89,7 @@ def search(
         return None
     shown = Shown(host_topology.cells)
     if WHY.get() is None and not shown.may_hold(
-        [len(cell.pcpuset) for cell in instance_topology.cells]
+        [len(read(cell, 'pcpuset')) for cell in instance_topology.cells]
     ):
         return None
     problem = Problem(

@@ -7,6 +7,7 @@ from typing import Any
 from nova import exception
 from nova.virt import hardware
 
+from kvm_tuning.adapters.nova.topology import read
 from kvm_tuning.core.demands import ThreadPolicy
 
 # Set while Nova's pair check runs, which would pack pCPUs, too.
@@ -20,12 +21,12 @@ class Stand:
 
     def __init__(self, cell: Any) -> None:
         self.id = _read(cell, 'id', -1)
-        self.cpuset = cell.cpuset
-        self.pcpuset = cell.pcpuset
+        self.cpuset = read(cell, 'cpuset')
+        self.pcpuset = read(cell, 'pcpuset')
         self.memory = _read(cell, 'memory', 0)
         self.pagesize = _read(cell, 'pagesize', None)
-        self.cpu_policy = cell.cpu_policy
-        self.cpu_thread_policy = cell.cpu_thread_policy
+        self.cpu_policy = read(cell, 'cpu_policy')
+        self.cpu_thread_policy = read(cell, 'cpu_thread_policy')
         #: What Nova's own packing gives it.
         self.cpu_pinning: Any = None
         self.cpuset_reserved: Any = None
@@ -63,9 +64,9 @@ class Stand:
 
 
 def _read(cell: Any, name: str, default: Any) -> Any:
-    """Return a field, which may not have been set: quicker than to ask."""
+    """Return a field, which may not have been set."""
     try:
-        return getattr(cell, name)
+        return read(cell, name)
     except NotImplementedError:
         return default
 
