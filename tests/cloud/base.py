@@ -158,7 +158,9 @@ class CloudTest(testtools.TestCase):
     def settled(self, server, deadline=400):
         """Return the server when it is ACTIVE, or is not going to be."""
         end = time.monotonic() + deadline
-        while server.status == 'BUILD' and time.monotonic() < end:
+        while (
+            server.status not in ('ACTIVE', 'ERROR') and time.monotonic() < end
+        ):
             time.sleep(0.3)
             server = self.compute.get_server(server.id)
         return server

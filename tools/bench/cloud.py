@@ -105,7 +105,7 @@ def server(cloud: openstack.connection.Connection, flavor) -> tuple:
         flavor_id=flavor.id,
         networks='none',
     )
-    while made.status == 'BUILD':
+    while made.status not in ('ACTIVE', 'ERROR'):
         time.sleep(0.1)
         made = compute.get_server(made.id)
     took = time.monotonic() - begun

@@ -1,6 +1,9 @@
 """A real OpenStack on this machine, on loopback, with the checkout's wheel.
 
     python tools/cloud up               install it, and start it
+    python tools/cloud up control       the same without a compute host
+    python tools/cloud node NAME IP     print nova.conf of a compute host that
+                                        reaches this machine as 10.0.2.2
     python tools/cloud status           which of its services run
     python tools/cloud run COMMAND...   run a command (or a shell) in it
     python tools/cloud restart NAME...  stop and start services
@@ -37,13 +40,13 @@ def _install(_names: Sequence[str]) -> int:
     return 0
 
 
-def _up(_names: Sequence[str]) -> int:
+def _up(names: Sequence[str]) -> int:
     import install
 
     if install.install() and inside.exists():
         inside.again('stop', *_OURS)
     inside.make()
-    return inside.again('start')
+    return inside.again('start', *names)
 
 
 def _down(_names: Sequence[str]) -> int:
@@ -79,10 +82,10 @@ def _run(words: Sequence[str]) -> NoReturn:
 def _start(names: Sequence[str]) -> int:
     import control
 
-    if names:
-        control.start(names)
+    if not names or [*names] == ['control']:
+        control.start_all(compute=not names)
     else:
-        control.start_all()
+        control.start(names)
     return 0
 
 
@@ -132,6 +135,11 @@ def main() -> int:
             if inside.is_inside():
                 return _INSIDE[verb](words)
             return inside.again(verb, *words)
+        if verb == 'node':
+            import config
+
+            print(config.node(*words), end='')
+            return 0
         if verb == 'run':
             _run(words)
     except (CloudError, subprocess.SubprocessError) as error:

@@ -74,6 +74,19 @@ def write() -> None:
     _put(folder() / 'openrc', _openrc())
 
 
+def node(name: str, address: str, control: str = '10.0.2.2') -> str:
+    """Return nova.conf of a compute host elsewhere.
+
+    :param name: the cloud's name of it
+    :param address: its own, for other hosts
+    :param control: this machine's loopback, as it is seen from there
+    """
+    text = (HERE / 'node.conf').read_text()
+    values = _values() | {'host': name, 'address': address}
+    there = Template(text).substitute(values)
+    return there.replace('127.0.0.1', control)
+
+
 def pcpus() -> tuple[str, str]:
     """Return the dedicated and the shared pCPUs: one for all who share."""
     count = os.cpu_count() or 1

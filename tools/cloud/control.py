@@ -18,9 +18,10 @@ _DATABASES = (
 _BRIDGE = 'br-int'
 
 
-def start_all() -> None:
+def start_all(compute: bool = True) -> None:
     """Start all of it, until a server could be booted.
 
+    :param compute: whether this machine is a compute host, too.
     :raises CloudError: something does not start.
     """
     os.environ.update(config.environment())
@@ -40,7 +41,8 @@ def start_all() -> None:
     # catalog once never looks again.
     resources.catalog()
     services.broker().wait()
-    start([*everything])
+    left = () if compute else (services.COMPUTE, services.AGENT)
+    start([name for name in everything if name not in left])
     resources.fill()
     say('up')
 
@@ -71,7 +73,8 @@ def start(names: Sequence[str]) -> None:
             if service.pid is None:
                 raise CloudError(f'{service.name} ended\n{tail(service.log)}')
 
-    resources.wait(check, started)
+    running = [each.name for each in services.every().values() if each.pid]
+    resources.wait(check, running, started)
 
 
 def stop(names: Sequence[str]) -> None:

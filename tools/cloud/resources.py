@@ -8,6 +8,7 @@ from typing import Any
 from install import guest
 import openstack
 from places import CloudError, say
+from services import AGENT, COMPUTE
 
 IMAGE = 'tiny'
 #: An image that nothing boots from, for servers that are only looked at.
@@ -53,10 +54,16 @@ def catalog() -> None:
     )
 
 
-def wait(check: Callable[[], None], started: Collection[str] = ()) -> None:
-    """Wait until a server could be booted.
+def wait(
+    check: Callable[[], None],
+    running: Collection[str],
+    started: Collection[str] = (),
+) -> None:
+    """Wait until a server could be booted; without nova-compute among what
+    runs here, until a compute host could join.
 
     :param check: raises when there is nothing to wait for.
+    :param running: the services that run.
     :param started: services that were started now: that Nova takes them for
         up may be from before.
     :raises CloudError: it takes too long.
@@ -67,7 +74,7 @@ def wait(check: Callable[[], None], started: Collection[str] = ()) -> None:
     while True:
         check()
         try:
-            missing = next(_missing(cloud, since), None)
+            missing = next(_missing(cloud, running, since), None)
         except Exception as error:  # The services are starting
             missing = f'{type(error).__name__}: {error}'
         if missing is None:
@@ -77,15 +84,25 @@ def wait(check: Callable[[], None], started: Collection[str] = ()) -> None:
         time.sleep(0.5)
 
 
-def _missing(cloud: Any, since: Mapping[str, float]) -> Iterator[str]:
+def _missing(
+    cloud: Any, running: Collection[str], since: Mapping[str, float]
+) -> Iterator[str]:
     up = {
         each.binary
         for each in cloud.compute.services()
         if each.state == 'up' and _seen(each) > since.get(each.binary, 0)
     }
-    for name in ('nova-compute', 'nova-conductor', 'nova-scheduler'):
-        if name not in up:
+    for name in ('nova-conductor', 'nova-scheduler', COMPUTE):
+        if name in running and name not in up:
             yield f'{name} is not up'
+    # A fresh Neutron that is asked for ports first fails for ever
+    list(cloud.network.networks())
+    if AGENT in running and not any(
+        agent.is_alive for agent in cloud.network.agents()
+    ):
+        yield 'no agent of Neutron is alive'
+    if COMPUTE not in running:
+        return
     if not any(each.state == 'up' for each in cloud.compute.hypervisors()):
         yield 'no hypervisor is mapped'
     if not any(
@@ -93,10 +110,6 @@ def _missing(cloud: Any, since: Mapping[str, float]) -> Iterator[str]:
         for each in cloud.placement.resource_providers()
     ):
         yield 'no inventory in placement'
-    # A fresh Neutron that is asked for ports first fails for ever
-    list(cloud.network.networks())
-    if not any(agent.is_alive for agent in cloud.network.agents()):
-        yield 'no agent of Neutron is alive'
 
 
 def _seen(service: Any) -> float:

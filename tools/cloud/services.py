@@ -11,6 +11,8 @@ import time
 
 from places import CloudError, folder, program, sub, tail
 
+#: What a compute host runs; everything else is the control plane.
+COMPUTE, AGENT = 'nova-compute', 'neutron-agent'
 #: Seconds until a service that was asked to end is killed.
 PATIENCE = 8
 
@@ -203,9 +205,9 @@ def openstack() -> dict[str, Service]:
     agents = (
         _agent('nova-conductor', 'nova-conductor', nova),
         _agent('nova-scheduler', 'nova-scheduler', nova),
-        _agent('nova-compute', 'nova-compute', nova, 'nova/compute.d'),
+        _agent(COMPUTE, 'nova-compute', nova, 'nova/compute.d'),
         _agent('neutron-rpc', 'neutron-rpc-server', neutron),
-        _agent('neutron-agent', 'neutron-openvswitch-agent', neutron),
+        _agent(AGENT, 'neutron-openvswitch-agent', neutron),
     )
     return wsgi | {each.name: each for each in agents}
 
