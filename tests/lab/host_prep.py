@@ -49,7 +49,7 @@ _FOLDERS = ('etc', 'boot', 'var/lib/kvm-tuning')
 #: Written by others in the meantime, or by the test itself.
 _NOT_OURS = re.compile(
     r'/etc/(kvm-tuning|libvirt|machine-id|resolv\.conf|mtab|\.pwd\.lock)|'
-    r'/var/lib/kvm-tuning/lock|/boot/(vmlinuz|initrd|System)'
+    r'/var/lib/kvm-tuning/lock|/boot/(vmlinuz|initrd|System|grub/grubenv)'
 )
 _BELOW = ('sys/kernel/mm/ksm', 'sys/kernel/mm/transparent_hugepage')
 _MODULES = ('igb', 'kvm', 'kvm_amd', 'kvm_intel', 'vhost', 'vhost_net')

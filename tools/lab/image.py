@@ -28,7 +28,7 @@ SUITE = 'trixie'
 DISK_SIZE = 4 << 30
 KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 #: Seconds until the packages must be unpacked.
-UNPACK_DEADLINE = 900
+UNPACK_DEADLINE = 1800
 
 PACKAGES = (
     # The system

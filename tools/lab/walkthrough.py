@@ -59,7 +59,9 @@ def _walk(node: Node) -> dict[str, str]:
     _demand(not again['changes'], f'left to do: {again["changes"]}')
 
     node.reboot()
-    node.run(f'systemctl start {_UNIT}', timeout=300)
+    node.run(
+        f'udevadm settle --timeout=200; systemctl start {_UNIT}', timeout=300
+    )
     outputs['status.txt'] = _output(node, 'status')
     _demand(
         all(row['state'] == 'as wanted' for row in _document(node, 'status')),
