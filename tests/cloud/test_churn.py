@@ -162,6 +162,10 @@ class ChurnTest(CloudTest):
                 for key, found in usages.items()
             },
             'pins': self.pins(),
+            'journals': {
+                path.name: path.read_text()
+                for path in Path('/var/lib/kvm-tuning').glob('*.json')
+            },
         }
 
     def _gone(self, before):

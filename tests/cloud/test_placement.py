@@ -2,7 +2,7 @@
 
 import os
 
-from tests.cloud.base import DEDICATED, CloudTest
+from tests.cloud.base import DEDICATED, NETWORK, CloudTest
 
 
 class PlacementTest(CloudTest):
@@ -32,17 +32,15 @@ class PlacementTest(CloudTest):
 
     def test_strict_promises(self):
         """What this host cannot keep is refused, and says why."""
-        for specs, words in (
-            ({'kvm:vif_backend': 'vhost'}, 'vhost'),
-            ({'hw:mem_page_size': '1GB'}, 'No valid host'),
-            ({'hw:numa_nodes': '1', 'kvm:vfs': '1'}, 'kvm:vfs'),
-            ({'kvm:transparent_huge_pages': 'always'}, 'huge'),
+        for words, network, specs in (
+            ('vhost', NETWORK, {'kvm__vif_backend': 'vhost'}),
+            ('No valid host', None, {'hw__mem_page_size': '1GB'}),
+            ('kvm:disk_queues', None, {'kvm__disk_queues': '256'}),
+            ('huge', None, {'kvm__transparent_huge_pages': 'always'}),
         ):
             with self.subTest(specs=specs):
-                flavor = self.pinned(
-                    **{key.replace(':', '__'): specs[key] for key in specs}
-                )
-                self.assertIn(words, self.refused(flavor))
+                flavor = self.pinned(**specs)
+                self.assertIn(words, self.refused(flavor, network=network))
         self.assertEqual({}, self.pins())
 
     def test_preferences(self):
