@@ -64,6 +64,8 @@ class CloudTest(testtools.TestCase):
         self.addCleanup(self.libvirt.close)
         self.cloud = openstack.connect()
         self.compute = self.cloud.compute
+        # Whose events tell why they failed, among other things
+        self.compute.default_microversion = '2.100'
         self.configure(self.variant)
 
     # The harness
