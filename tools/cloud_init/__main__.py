@@ -50,6 +50,9 @@ _MASKED = (
     'systemd-tpm2-setup.service', 'systemd-tpm2-setup-early.service',
 )  # fmt: skip
 
+# All others are masked: systemd gives them 90 seconds together.
+_GENERATORS = ('cloud-init-generator', 'systemd-fstab-generator')
+
 _INIT = """\
 #!/bin/sh
 /bin/busybox mount -t devtmpfs dev /dev
@@ -238,6 +241,11 @@ def guest() -> Path:
         ('passwd', '-q', '-d', 'root'),
     ):
         tool('chroot', tree, *words)
+    generators = tree / 'etc/systemd/system-generators'
+    generators.mkdir()
+    for each in (tree / 'usr/lib/systemd/system-generators').iterdir():
+        if each.name not in _GENERATORS:
+            (generators / each.name).symlink_to('/dev/null')
     for name in ('etc/.updated', 'var/.updated'):
         (tree / name).touch()
     (kernel,) = (tree / 'boot').glob('vmlinuz-*')
