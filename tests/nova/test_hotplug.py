@@ -170,7 +170,7 @@ class ConcurrentTest(base.ServersTest):
         self.useFixture(
             fixtures.MonkeyPatch(
                 'nova.virt.libvirt.driver.LibvirtDriver._connect_volume',
-                lambda *args, **kwargs: both.wait(60),
+                lambda *args, **kwargs: both.wait(600),
             )
         )
         cinder = nova_fixtures.CinderFixture
@@ -179,16 +179,22 @@ class ConcurrentTest(base.ServersTest):
             for queues in ('1', '2')
         }
         volumes = (cinder.IMAGE_BACKED_VOL, cinder.SWAP_OLD_VOL)
-        for server, volume in zip(servers.values(), volumes, strict=True):
-            self.api.post_server_volume(
-                server['id'], {'volumeAttachment': {'volumeId': volume}}
+        # In these tests a request ends when the attachment does.
+        threads = [
+            threading.Thread(
+                target=self.api.post_server_volume,
+                args=(
+                    server['id'],
+                    {'volumeAttachment': {'volumeId': volume}},
+                ),
             )
+            for server, volume in zip(servers.values(), volumes, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(900)
         for queues, server in servers.items():
-            self._wait_for_assert(
-                lambda server=server: self.assertEqual(
-                    3, len(self.domain(server).current.data_disks)
-                )
-            )
             disks = self.domain(server).current.data_disks
             self.assertEqual([queues] * 3, [d.driver['queues'] for d in disks])
 
