@@ -36,7 +36,7 @@ PACKAGES = (
     'dbus', 'kmod', 'util-linux', 'procps', 'psmisc', 'e2fsprogs', 'zstd',
     'busybox-static', 'openssh-server', 'iproute2', 'iputils-ping', 'ethtool',
     'pciutils', 'numactl', 'nvme-cli', 'strace',
-    'grub-common', 'grub2-common', 'grub-pc-bin',
+    'grub-common', 'grub2-common', 'grub-pc-bin', 'cloud-init',
     # The hypervisor
     'libvirt-daemon-system', 'libvirt-daemon-driver-qemu', 'libvirt-clients',
     'qemu-system-x86', 'qemu-utils', 'seabios', 'ipxe-qemu',

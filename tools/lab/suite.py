@@ -44,6 +44,18 @@ GROUPS = (
         ),
         400,
     ),  # fmt: skip
+    Group(
+        'cloud-init',
+        (
+            'test_cloud_init_seed',
+            REBOOT,
+            'test_cloud_init_first',
+            REBOOT,
+            'test_cloud_init_second',
+            REBOOT,
+            'test_cloud_init_wrong',
+        ),
+    ),
     Group('killed', ('test_killed',), 900),
     Group('macvtap', ('test_macvtap',), 900),
     Group('passthrough', ('test_passthrough',), 900),
