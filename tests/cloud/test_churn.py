@@ -59,6 +59,7 @@ class ChurnTest(CloudTest):
     """No pCPU is ever in two dedicated guests, and nothing stays behind."""
 
     deadline = 3600
+    variant = None
 
     def test_all_dedicated(self):
         """Three fifths of the servers, on all pCPUs."""
