@@ -88,7 +88,7 @@ def reconcile(host: Any) -> None:
     A failure is logged, and left to the audit.
     """
     try:
-        guests = host.list_guests(only_running=False)
+        guests = list(host.list_guests(only_running=False))
     except Exception as error:
         LOG.warning('the guests of this host cannot be listed: %s', error)
         return
