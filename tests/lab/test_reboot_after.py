@@ -12,6 +12,8 @@ _UNIT = 'kvm-tuning-host-prep.service'
 _LATER = (
     '/proc/irq/default_smp_affinity',
     '/sys/devices/system/cpu/isolated',
+    # KVM posts timers by itself where there are isolated CPUs.
+    '/sys/module/kvm/parameters/pi_inject_timer',
     '/sys/module/vhost_net/parameters/experimental_zcopytx',
     # Of the memory that was free when the kernel started.
     '/proc/sys/vm/min_free_kbytes',
