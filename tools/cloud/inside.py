@@ -6,6 +6,7 @@ for. The kernel ends whatever is left in them when that ends.
 """
 
 from collections.abc import Sequence
+import contextlib
 import os
 from pathlib import Path
 import shutil
@@ -99,7 +100,8 @@ def end() -> None:
         time.sleep(0.1)
     shutil.rmtree(folder() / 'run', ignore_errors=True)
     for there in _MOUNTS:
-        if not os.listdir(there):
+        # Where the machine has nothing of its own
+        with contextlib.suppress(OSError):
             there.rmdir()
 
 
