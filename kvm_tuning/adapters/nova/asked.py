@@ -15,6 +15,9 @@ from kvm_tuning.core.demands import Locality, LocalityDemand
 LOCALITY = 'kvm:cpu_locality'
 POLICY = 'kvm:cpu_locality_policy'
 
+#: What the claim keeps, once and for all: nothing of it is in a device.
+OF_CLAIMS = frozenset({LOCALITY, POLICY})
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:

@@ -33,7 +33,7 @@ from kvm_tuning.adapters.nova import (
     vif,
     virtual_functions,
 )
-from kvm_tuning.adapters.nova.asked import LOCALITY
+from kvm_tuning.adapters.nova.asked import LOCALITY, OF_CLAIMS
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
@@ -238,7 +238,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         :param failed: makes Nova's exception of why the device cannot be as
             is asked.
         """
-        if not self._kvm_tuning.asked(instance):
+        if not self._kvm_tuning.asked(instance, OF_CLAIMS):
             return plug()
         guest = self._host.get_guest(instance)
         where = devices.Plug(
@@ -260,7 +260,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return done
 
     def _kvm_tuning_record(self, instance: Any) -> None:
-        if not self._kvm_tuning.asked(instance):
+        if not self._kvm_tuning.asked(instance, OF_CLAIMS):
             return
         try:
             guest = self._host.get_guest(instance)

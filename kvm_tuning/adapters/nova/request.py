@@ -1,6 +1,6 @@
 """What Nova's flavor and image ask of a guest, as our Request."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,13 @@ class Reader:
         default_factory=dict, compare=False, repr=False
     )
 
-    def asks(self, flavor: Any) -> bool:
-        """Return whether anything of ours is asked at all."""
-        return bool(self.defaults) or any(
-            key.startswith(NAMESPACE) for key in _specs(flavor)
-        )
+    def asks(self, flavor: Any, beside: Collection[str] = ()) -> bool:
+        """Return whether anything of ours is asked at all.
+
+        :param beside: keys that do not count.
+        """
+        ours = [key for key in _specs(flavor) if key.startswith(NAMESPACE)]
+        return any(key not in beside for key in (*self.defaults, *ours))
 
     def read(self, flavor: Any, image_meta: Any) -> Prepared:
         """Return what Nova's flavor and image ask, checked, with the hooks

@@ -1,5 +1,6 @@
 """Plans Nova's guests and writes the plans into their XML."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 import functools
 from typing import Any
@@ -70,15 +71,17 @@ class Tuning:
         config.format_dom = format_dom
         return config
 
-    def asked(self, instance: Any) -> bool:
+    def asked(self, instance: Any, beside: Collection[str] = ()) -> bool:
         """Return whether anything of ours is asked of an instance; of one
         whose flavor cannot be known only what the host prefers is.
+
+        :param beside: keys that do not count.
         """
         try:
             flavor = instance.flavor
         except (AttributeError, exception.OrphanedObjectError):
             flavor = None
-        return self.reader.asks(flavor)
+        return self.reader.asks(flavor, beside)
 
     def plan(
         self,
