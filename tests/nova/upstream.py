@@ -228,6 +228,8 @@ def main():
         os.environ[THREADS] = '1'
     else:
         os.environ.pop(THREADS, None)
+    # So that the workers end, too.
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(143))
     find_etc()
     arguments = [f'--l3={args.l3}', f'--workers={args.workers}', *args.names]
     if args.only:

@@ -49,7 +49,7 @@ from kvm_tuning.conf import defaults  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 from kvm_tuning.core.site import Capabilities  # noqa: E402
 from tests.fixtures.fake_host import FakeHost  # noqa: E402
-from tests.nova import patience  # noqa: E402
+from tests.nova import patience, upstream  # noqa: E402
 
 FILTER = 'kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter'
 
@@ -296,6 +296,17 @@ def work(tests, shared, records):
         )
 
 
+def _unshare():
+    """Wait for events of one's own: children of a process share its epoll
+    object, and would take each other's.
+    """
+    if upstream.THREADS not in os.environ:
+        # Nova lets nobody import it where it is not used.
+        from eventlet import hubs
+
+        hubs.use_hub()
+
+
 def deal(tests, folder, workers):
     """Run the tests in so many children."""
     shared = os.path.join(folder, 'next')
@@ -311,6 +322,7 @@ def deal(tests, folder, workers):
         if not pid:
             with contextlib.suppress(BaseException):
                 random.seed()
+                _unshare()
                 records.write(pid=os.getpid(), total=len(tests))
                 work(tests, Shared(shared), records)
                 # Nova leaves threads behind.
