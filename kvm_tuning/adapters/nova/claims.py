@@ -38,7 +38,9 @@ def install() -> None:
     @functools.wraps(original)
     def test(self: Any, compute_node: Any, limit: Any) -> Any:
         calls[_NAME] += 1
-        tuning = getattr(self.tracker.driver, '_kvm_tuning', None)
+        # Not every tracker has a driver, and not every driver is ours.
+        driver = getattr(self.tracker, 'driver', None)
+        tuning = getattr(driver, '_kvm_tuning', None)
         if tuning is None:
             return original(self, compute_node, limit)
         return _test(original, tuning, self, compute_node, limit)
