@@ -147,7 +147,7 @@ tier_nova() {  # our tests, then Nova's own, and again with L3 domains
     nova.tests.unit.compute.test_resource_tracker'
   # shellcheck disable=SC2086
   run_nova $names || status=1
-  run_nova nova.tests.functional.libvirt || status=1
+  run_nova --threads nova.tests.functional.libvirt || status=1
   # shellcheck disable=SC2086
   run_nova --l3 4 --threads $names || status=1
   run_nova --l3 4 --threads --filter nova.tests.functional.libvirt || status=1
