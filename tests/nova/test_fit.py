@@ -309,7 +309,7 @@ class FitTest(testtools.TestCase):
             finally:
                 fit.WHY.reset(token)
             self.assertTrue(why)
-        self.assertTrue(refused > 0)
+        self.assertGreater(refused, 0)
 
     def test_hosts_that_look_alike_are_told_apart(self):
         """Between two hosts only the siblings differ."""
