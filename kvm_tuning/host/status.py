@@ -21,6 +21,10 @@ DROPPED = 'no longer wanted'
 
 NOT_APPLIED = 'not applied yet'
 
+#: Where a setting is kept and its name: a file's line and what the running
+#: kernel has of it share both.
+Key = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -55,13 +59,14 @@ def rows(
     """
     found = []
     addresses = set()
-    at_boot = services.enabled(host.tree, UNIT)
+    items = list(items)
+    keepers = _keepers(host, kinds, items)
     for item in items:
         if isinstance(item, Goal):
             addresses.add(item.address)
             entry = journal.get(item.address)
             found.append(
-                _goal(host, kinds, entry, item, at_boot, len(journal) > 0)
+                _goal(host, kinds, entry, item, keepers, len(journal) > 0)
             )
         elif isinstance(item, Refusal):
             found.append(
@@ -82,12 +87,34 @@ def rows(
     return found
 
 
+def _keepers(
+    host: Host, kinds: Mapping[str, Kind], items: Iterable[Item]
+) -> dict[Key, str]:
+    """Return what sets at boot what a reboot forgets: for everything our
+    unit, where it is enabled, unless a file that is there does it.
+    """
+    keepers = {}
+    goals = [item for item in items if isinstance(item, Goal)]
+    if services.enabled(host.tree, UNIT):
+        for goal in goals:
+            keepers[_key(kinds, goal)] = UNIT
+    for goal in goals:
+        if goal.reached and not kinds[goal.setting.kind].volatile:
+            key = _key(kinds, goal)
+            keepers[key] = key[0]
+    return keepers
+
+
+def _key(kinds: Mapping[str, Kind], goal: Goal) -> Key:
+    return kinds[goal.setting.kind].place(goal.setting.name), goal.setting.name
+
+
 def _goal(
     host: Host,
     kinds: Mapping[str, Kind],
     entry: Entry | None,
     goal: Goal,
-    at_boot: bool,
+    keepers: Mapping[Key, str],
     applied: bool,
 ) -> Row:
     kind = kinds[goal.setting.kind]
@@ -95,8 +122,9 @@ def _goal(
     persisted: Value = None
     next_boot: Value = None
     if kind.volatile:
-        if at_boot:
-            persisted, next_boot = kind.place(goal.setting.name), wanted
+        persisted = keepers.get(_key(kinds, goal))
+        if persisted is not None:
+            next_boot = wanted
     elif goal.found is not None:
         next_boot = goal.found
         if goal.reached:

@@ -110,6 +110,23 @@ class TestLine(HostPrepTest):
             (row['persisted'], row['next_boot']), Equals((UNIT, 'always'))
         )
 
+    def kept(self, setting):
+        rows = self.at('status', '-f', 'json').document
+        return next(r['persisted'] for r in rows if r['setting'] == setting)
+
+    def test_a_file_keeps_only_while_it_is_there(self):
+        module = 'vhost_net'
+        self.host('apply')
+        self.assertThat(
+            self.kept(module), Equals('/etc/modules-load.d/kvm-tuning.conf')
+        )
+        self.kernel.run(['systemctl', 'enable', UNIT])
+        self.assertThat(
+            self.kept(module), Equals('/etc/modules-load.d/kvm-tuning.conf')
+        )
+        self.host('undo')
+        self.assertThat(self.kept(module), Equals(UNIT))
+
     def test_others_are_named(self):
         for name in ('tuned', 'irqbalance'):
             self.kernel.run(['systemctl', 'start', f'{name}.service'])
