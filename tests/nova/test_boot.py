@@ -149,8 +149,23 @@ class FaultTest(base.ServersTest):
             vhost_net=base.Probe(False, '/dev/vhost-net is missing')
         )
         self.computes['compute1'].driver._kvm_tuning.host.refresh()
-        message = self.fault(kvm__vif_backend='vhost')
-        self.assertIn('Exceeded maximum number of retries', message)
+        server = self.boot(
+            vcpus=2, expected_state='ERROR', kvm__vif_backend='vhost'
+        )
+        self.assertIn(
+            'Exceeded maximum number of retries', server['fault']['message']
+        )
+        # The reason is in the events: it was not lost with the last host
+        (action,) = self.api.get_instance_actions(server['id'])
+        path = f'/servers/{server["id"]}/os-instance-actions/'
+        found = self.api.api_get(path + action['request_id']).body
+        details = {
+            event['event']: event['details']
+            for event in found['instanceAction']['events']
+        }
+        self.assertIn(
+            '/dev/vhost-net is missing', details['kvm_tuning_refused']
+        )
 
     def test_vfs_that_nova_would_not_assign(self):
         message = self.fault(kvm__vfs='1')

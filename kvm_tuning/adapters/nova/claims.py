@@ -12,7 +12,14 @@ from typing import Any
 from nova.compute import claims
 import nova.conf
 
-from kvm_tuning.adapters.nova import asked, faults, fit, packing, timing
+from kvm_tuning.adapters.nova import (
+    asked,
+    events,
+    faults,
+    fit,
+    packing,
+    timing,
+)
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.core.exceptions import KvmTuningError
 
@@ -89,6 +96,8 @@ def _test(
     except KvmTuningError as error:
         fault = faults.of(error)
         if isinstance(fault, faults.ELSEWHERE):
-            return faults.told(error)
+            told = faults.told(error)
+            events.refused(claim.context, claim.instance, told)
+            return told
         raise fault from error
     return None

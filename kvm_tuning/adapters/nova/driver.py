@@ -21,6 +21,7 @@ from nova.virt.libvirt import driver
 from kvm_tuning.adapters.nova import (
     claims,
     devices,
+    events,
     faults,
     migration,
     receipts,
@@ -75,8 +76,12 @@ class KvmTuningDriver(driver.LibvirtDriver):
         try:
             xml: str = super()._get_guest_xml(*args, **kwargs)
         except KvmTuningError as error:
-            instance = kwargs['instance'] if 'instance' in kwargs else args[1]
-            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
+            given = dict(zip(('context', 'instance'), args, strict=False))
+            given |= kwargs
+            instance = given['instance']
+            told = faults.told(error)
+            LOG.error('instance %s: %s', instance.uuid, told)
+            events.refused(given['context'], instance, told)
             raise faults.of(error) from error
         return xml
 
