@@ -7,8 +7,8 @@ import sys
 from tests.cloud.base import BLANK, NETWORK, CloudTest
 
 SAMPLES = Path(sys.prefix) / 'etc/kvm_tuning/flavors'
-#: What an emulated guest on one NUMA cell can have.
-HERE = ('plain', 'density', 'latency', 'quickstart', 'windows-desktop')
+#: What an emulated guest of one vCPU on one NUMA cell can have.
+HERE = ('plain', 'density', 'latency', 'windows-desktop')
 SMALL = ('--most-vcpus', '1', '--most-ram', '128', '--most-disk', '0')
 
 
