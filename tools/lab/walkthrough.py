@@ -63,10 +63,12 @@ def _walk(node: Node) -> dict[str, str]:
         f'udevadm settle --timeout=200; systemctl start {_UNIT}', timeout=300
     )
     outputs['status.txt'] = _output(node, 'status')
-    _demand(
-        all(row['state'] == 'as wanted' for row in _document(node, 'status')),
-        'something is not as wanted after the reboot',
-    )
+    other = {
+        row['setting']: row['state']
+        for row in _document(node, 'status')
+        if row['state'] != 'as wanted'
+    }
+    _demand(not other, f'after the reboot: {other}')
 
     outputs['undo.txt'] = _output(node, 'undo')
     outputs['status-after.txt'] = _output(node, 'status', status=1)
