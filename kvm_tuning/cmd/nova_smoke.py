@@ -29,7 +29,7 @@ class NovaSmoke(Report):
     """
 
     examples = (
-        'kvm-tuning nova smoke --image cirros /etc/kvm_tuning/flavors/latency.yaml',
+        'kvm-tuning nova smoke --image cirros latency.yaml database.yaml',
         'kvm-tuning nova smoke --image cirros --network private '
         '--most-vcpus 2 --most-ram 512 --most-disk 1 latency.yaml',
     )

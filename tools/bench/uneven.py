@@ -264,7 +264,8 @@ def count(runs, cells, parts, uneven, ours, rng):
 
 def timed(ours, runs, policy, taken):
     """Return the median CPU time of a refusal by the filter and below the
-    claim, in us."""
+    claim, in us.
+    """
 
     def held(number, cores):
         return taken(cores) if number == 3 else ()
