@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import subprocess
 import sys
 
 from kvm_tuning.core import cpuset
@@ -10,8 +11,9 @@ from tests.lab.base import GuestTest, huge_pages
 from tests.lab.host_prep import HostPrepTest, attributes, files
 from tests.lab.trace import CACHE, TraceTest
 
-#: Of ``host plan``, in what it takes to import what it is built on. Seconds
-#: would say more of the emulation, which is ten times slower and more.
+#: Of ``host plan``: seconds of CPU on a processor that is none of TCG's, and
+#: everywhere in what it takes to import what it is built on.
+MOST_SECONDS = 1.0
 MOST_TIMES = 6
 _FRAMES = 'import cliff.app, oslo_config.cfg'
 
@@ -81,6 +83,12 @@ class LineTest(TraceTest, HostPrepTest):
             flush=True,
         )
         self.assertLess(taken, MOST_TIMES * least)
+        # It says qemu under emulation, kvm where the lab runs with KVM.
+        kind = subprocess.run(
+            ['systemd-detect-virt', '--vm'], capture_output=True, text=True
+        )
+        if kind.stdout.strip() != 'qemu':
+            self.assertLess(taken, MOST_SECONDS)
 
     def test_somebody_elses_change_is_left_alone(self):
         self.applied()
