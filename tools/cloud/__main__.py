@@ -18,13 +18,16 @@ It needs root, Debian's packages of bindep.txt's profile "cloud", and 2 GB in
 
 from collections.abc import Sequence
 import os
+from pathlib import Path
 import shutil
 import subprocess
 import sys
 from typing import NoReturn
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / 'lib'))
+from checkout import ToolError
 import inside
-from places import CloudError, alone, folder, say
+from places import alone, folder, say
 
 #: The services that the wheel is part of.
 _OURS = ('nova-compute', 'nova-scheduler', 'nova-api')
@@ -142,7 +145,7 @@ def main() -> int:
             return 0
         if verb == 'run':
             _run(words)
-    except (CloudError, subprocess.SubprocessError) as error:
+    except (ToolError, subprocess.SubprocessError) as error:
         say(str(error))
         return 3
     print(__doc__.strip())

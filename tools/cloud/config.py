@@ -6,7 +6,8 @@ from pathlib import Path
 from string import Template
 import subprocess
 
-from places import HERE, TOP, folder, program, sub
+from checkout import TOP
+from places import HERE, folder, program, sub
 from services import WSGI
 
 #: The cloud's name of this machine.

@@ -16,7 +16,8 @@ import sys
 import time
 from typing import NoReturn
 
-from places import HERE, TOP, CloudError, folder, program, sub, tail
+from checkout import TOP
+from places import HERE, CloudError, folder, program, sub, tail
 
 #: Set in the processes that are inside.
 INSIDE = 'KVM_TUNING_CLOUD'

@@ -3,11 +3,11 @@
 import hashlib
 from importlib import metadata
 from pathlib import Path
-import shutil
 import subprocess
 import sys
 
-from places import HERE, TOP, CloudError, folder, program, say
+from checkout import TOP, wheel
+from places import HERE, CloudError, folder, program, say
 
 # What the wheel is made from.
 _SOURCES = ('kvm_tuning', 'etc', 'setup.cfg', 'setup.py', 'pyproject.toml')
@@ -36,38 +36,12 @@ def _wheel() -> bool:
     wanted = _digest([TOP / name for name in _SOURCES])
     if _is_made('wheel', wanted):
         return False
-    place = folder() / 'wheel'
-    shutil.rmtree(place, ignore_errors=True)
-    _pip('wheel', '--no-deps', '--wheel-dir', str(place), str(_source()))
-    (built,) = place.glob('*.whl')
+    built = wheel(folder() / 'wheel')
     _pip('install', '--no-deps', '--force-reinstall', str(built))
     _pip('check')
     _made('wheel', wanted)
     say(f'{built.name} installed')
     return True
-
-
-def _source() -> Path:
-    """Return a copy of the checkout, as it is now: two builds in the same
-    place would be in each other's way.
-    """
-    source = folder() / 'source'
-    shutil.rmtree(source, ignore_errors=True)
-    _run(['git', 'clone', '--quiet', '--shared', str(TOP), str(source)])
-    listed = ['git', 'ls-files', '-z', '--cached', '--others']
-    names = subprocess.run(
-        [*listed, '--exclude-standard'],
-        cwd=TOP, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, names.split('\0')):
-        if (TOP / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TOP / name, source / name)
-        else:
-            (source / name).unlink(missing_ok=True)
-    # What is new is part of the wheel when git knows it
-    _run(['git', '-C', str(source), 'add', '--all'])
-    return source
 
 
 def _openstack() -> bool:

@@ -7,11 +7,9 @@ import os
 from pathlib import Path
 import time
 
-TOP = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
+from checkout import CACHE, ToolError, made_in
 
-#: Names the folder of everything that is made here.
-CACHE = 'KVM_TUNING_CACHE'
+HERE = Path(__file__).resolve().parent
 
 #: When the program was started that started this one: one clock for all.
 STARTED = 'KVM_TUNING_CLOUD_STARTED'
@@ -19,15 +17,13 @@ STARTED = 'KVM_TUNING_CLOUD_STARTED'
 _started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
 
 
-class CloudError(Exception):
+class CloudError(ToolError):
     """The cloud cannot be installed or started; the message says why."""
 
 
 def folder() -> Path:
     """Return the cloud's folder, made if it is missing."""
-    path = Path(os.environ.get(CACHE) or TOP / '.cache').resolve() / 'cloud'
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return made_in('cloud')
 
 
 def sub(name: str) -> Path:

@@ -22,11 +22,11 @@ import tempfile
 import time
 
 HERE = Path(__file__).resolve().parent
-TOP = HERE.parents[1]
-KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+sys.path.insert(1, str(HERE.parent / 'lib'))
+from checkout import TOP, ToolError, made_in, wheel
+import debian
+
 DISK_SIZE = 3 << 30
-#: Seconds until a root must be unpacked.
-DEADLINE = 1800
 
 #: The Python of each suite that is tested.
 SUITES = {'bookworm': '3.11', 'trixie': '3.13'}
@@ -74,10 +74,7 @@ exec /bin/busybox switch_root /root /sbin/init
 
 def folder() -> Path:
     """Return the folder of everything that is made here."""
-    cache = os.environ.get('KVM_TUNING_CACHE') or TOP / '.cache'
-    path = Path(cache).resolve() / 'cloud-init'
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return made_in('cloud-init')
 
 
 def tool(*command: str | Path) -> None:
@@ -87,9 +84,7 @@ def tool(*command: str | Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE,
-        # pbr asks git twice, and a commit may come between.
-        env=os.environ | {'PBR_VERSION': '0.0.1'},
+        timeout=debian.DEADLINE,
     )
     if done.returncode:
         words = (done.stderr or done.stdout).strip()[-2000:]
@@ -121,20 +116,6 @@ def done(target: Path, begun: float) -> None:
     print(f'cloud-init: {target.name} in {seconds:.0f} s', flush=True)
 
 
-def mirror() -> str:
-    """Return where this machine takes Debian's packages from."""
-    listed = subprocess.run(
-        ['apt-get', 'indextargets', '--format',
-         '$(REPO_URI) $(ORIGIN) $(LABEL)', 'Created-By: Packages'],
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
-    for line in listed.splitlines():
-        uri, _, of = line.partition(' ')
-        if of == 'Debian Debian':
-            return uri.rstrip('/')
-    sys.exit('apt has no list of Debian packages: run apt-get update')
-
-
 def root(suite: str) -> Path:
     """Return an unpacked Debian with its cloud-init."""
     target = folder() / f'root-{suite}'
@@ -142,21 +123,7 @@ def root(suite: str) -> Path:
     if fresh(target, suite, *packages):
         return target
     begun = time.monotonic()
-    tool(
-        'mmdebstrap', '--quiet', '--mode=root', '--variant=apt',
-        '--architectures=amd64',
-        '--aptopt=APT::Install-Recommends "false"',
-        '--aptopt=Acquire::Languages "none"',
-        '--aptopt=Acquire::Check-Valid-Until "false"',
-        '--aptopt=Acquire::Check-Date "false"',
-        '--dpkgopt=path-exclude=/usr/share/man/*',
-        '--dpkgopt=path-exclude=/usr/share/doc/*',
-        '--dpkgopt=path-exclude=/usr/share/locale/*',
-        '--dpkgopt=force-unsafe-io',
-        f'--include={",".join(packages)}',
-        suite, target,
-        f'deb [signed-by={KEYRING}] {mirror()} {suite} main',
-    )  # fmt: skip
+    debian.unpack(suite, packages, target)
     done(target, begun)
     return target
 
@@ -177,7 +144,7 @@ def wheels(suite: str) -> Path:
         done(target, begun)
     for old in target.glob('kvm_tuning-*'):
         old.unlink()
-    tool(*pip, 'wheel', '--no-deps', '--wheel-dir', target, TOP)
+    shutil.copy(wheel(folder() / 'wheel'), target)
     return target
 
 
@@ -264,10 +231,13 @@ def main() -> int:
     """Make all of it."""
     if os.geteuid() != 0:
         sys.exit('roots are unpacked by root')
-    for suite in SUITES:
-        root(suite)
-        wheels(suite)
-    guest()
+    try:
+        for suite in SUITES:
+            root(suite)
+            wheels(suite)
+        guest()
+    except ToolError as error:
+        sys.exit(str(error))
     return 0
 
 

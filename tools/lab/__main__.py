@@ -14,11 +14,14 @@ disk in .cache/lab (or in $KVM_TUNING_CACHE/lab).
 """
 
 import argparse
+from pathlib import Path
 import subprocess
 import sys
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / 'lib'))
+from checkout import ToolError
 from node import Node
-from places import LabError, alone, say
+from places import alone, say
 import project
 import suite
 import walkthrough
@@ -119,7 +122,7 @@ def main() -> int:
     try:
         with alone():
             return int(options.function(Node(), options))
-    except (LabError, subprocess.SubprocessError) as error:
+    except (ToolError, subprocess.SubprocessError) as error:
         say(str(error))
         return 3
 

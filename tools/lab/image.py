@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import time
 
+from checkout import TOP
+import debian
 from places import (
     HERE,
-    TOP,
     LabError,
     digest,
     folder,
@@ -26,9 +27,6 @@ from places import (
 
 SUITE = 'trixie'
 DISK_SIZE = 4 << 30
-KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
-#: Seconds until the packages must be unpacked.
-UNPACK_DEADLINE = 1800
 
 PACKAGES = (
     # The system
@@ -187,22 +185,6 @@ def tool(*command: str, **options: object) -> None:
         raise LabError(f'{command[0]} failed ({done.returncode}): {words}')
 
 
-def _mirror() -> str:
-    """Return where this machine takes Debian's packages from."""
-    done = subprocess.run(
-        ['apt-get', 'indextargets', '--format',
-         '$(REPO_URI) $(ORIGIN) $(LABEL)', 'Created-By: Packages'],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    for line in done.stdout.splitlines():
-        uri, _, of = line.partition(' ')
-        if of == 'Debian Debian':
-            return uri.rstrip('/')
-    raise LabError(
-        'apt has no list of Debian packages: run apt-get update, on Debian'
-    )
-
-
 def _unpack(image: Image) -> None:
     root = image.root
     root.parent.mkdir(exist_ok=True)
@@ -211,25 +193,9 @@ def _unpack(image: Image) -> None:
         return
     unmade(root)
     shutil.rmtree(root, ignore_errors=True)
-    say(f'unpacking Debian {SUITE} from {_mirror()}')
-    source = f'deb [signed-by={KEYRING}] {_mirror()} {SUITE} main'
+    say(f'unpacking Debian {SUITE} from {debian.mirror()}')
     begun = time.monotonic()
-    tool(
-        'mmdebstrap', '--quiet', '--mode=root', '--variant=apt',
-        '--architectures=amd64',
-        '--aptopt=APT::Install-Recommends "false"',
-        '--aptopt=Acquire::Languages "none"',
-        # A frozen mirror is as good, and clocks may differ.
-        '--aptopt=Acquire::Check-Valid-Until "false"',
-        '--aptopt=Acquire::Check-Date "false"',
-        '--dpkgopt=path-exclude=/usr/share/man/*',
-        '--dpkgopt=path-exclude=/usr/share/doc/*',
-        '--dpkgopt=path-exclude=/usr/share/locale/*',
-        '--dpkgopt=force-unsafe-io',
-        f'--include={",".join(image.packages)}',
-        SUITE, str(root), source,
-        timeout=UNPACK_DEADLINE,
-    )  # fmt: skip
+    debian.unpack(SUITE, image.packages, root)
     made(root, wanted)
     say(f'unpacked in {time.monotonic() - begun:.0f} s')
 

@@ -4,28 +4,23 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import fcntl
 import hashlib
-import os
 from pathlib import Path
 import time
 
-TOP = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
+from checkout import CACHE, TOP, ToolError, made_in
 
-#: Names the folder of everything that is made here.
-CACHE = 'KVM_TUNING_CACHE'
+HERE = Path(__file__).resolve().parent
 
 _started = time.monotonic()
 
 
-class LabError(Exception):
+class LabError(ToolError):
     """The lab cannot be built or started; the message says what to do."""
 
 
 def folder() -> Path:
     """Return the lab's folder, made if it is missing."""
-    path = Path(os.environ.get(CACHE) or TOP / '.cache').resolve() / 'lab'
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return made_in('lab')
 
 
 def say(message: str) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import shutil
 import sys
 
+from checkout import TOP, wheel
 from image import TINY_GUEST, Image, tool
 from node import Node
-from places import TOP, digest, folder, is_made, made, say, unmade
+from places import digest, folder, is_made, made, say, unmade
 
 #: Where it is, in the node.
 VENV = '/opt/kvm-tuning'
@@ -32,21 +33,13 @@ def install(node: Node) -> None:
 
     :raises LabError: a step failed.
     """
-    built = _environment(node.image, _wheel())
+    built = _environment(node.image, wheel(folder() / 'wheel'))
     node.send(built.parent, [built.name], '/opt', compiled=True)
     node.send(TOP, _TEST_FILES, TESTS)
     # Not the checkout's, which is about hypothesis: no test here uses it.
     node.run(f': >{TESTS}/tests/__init__.py')
     # Where a distribution's package has them, and the systemd units look.
     node.run(f'ln -sf {VENV}/bin/kvm-tuning* /usr/bin/')
-
-
-def _wheel() -> Path:
-    place = folder() / 'wheel'
-    shutil.rmtree(place, ignore_errors=True)
-    _pip('wheel', '--no-deps', '--wheel-dir', str(place), str(TOP))
-    (wheel,) = place.glob('*.whl')
-    return wheel
 
 
 def _wheelhouse() -> Path:
@@ -60,8 +53,10 @@ def _wheelhouse() -> Path:
         unmade(place)
         shutil.rmtree(place, ignore_errors=True)
         platforms = ('manylinux2014_x86_64', 'manylinux_2_28_x86_64')
-        _pip(
-            'download', '--only-binary=:all:', '--python-version', _PYTHON,
+        tool(
+            sys.executable, '-m', 'pip', '--quiet',
+            '--disable-pip-version-check', 'download',
+            '--only-binary=:all:', '--python-version', _PYTHON,
             *(word for each in platforms for word in ('--platform', each)),
             '--dest', str(place), '-r', str(requirements),
         )  # fmt: skip
@@ -69,14 +64,7 @@ def _wheelhouse() -> Path:
     return place
 
 
-def _pip(verb: str, *arguments: str) -> None:
-    tool(
-        sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check',
-        verb, *arguments,
-    )  # fmt: skip
-
-
-def _environment(image: Image, wheel: Path) -> Path:
+def _environment(image: Image, ours: Path) -> Path:
     """Return the virtual environment, made in the unpacked root: the same
     Python, and much faster than in the node.
     """
@@ -85,7 +73,7 @@ def _environment(image: Image, wheel: Path) -> Path:
     staged = image.root / 'tmp/wheels'
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(_wheelhouse(), staged)
-    shutil.copy(wheel, staged)
+    shutil.copy(ours, staged)
     try:
         image.chroot(
             'python3', '-m', 'venv', '--system-site-packages',
@@ -95,9 +83,9 @@ def _environment(image: Image, wheel: Path) -> Path:
             'python3', '-m', 'pip', '--quiet', '--no-cache-dir', '--python',
             f'{VENV}/bin/python', 'install', '--no-index', '--find-links',
             '/tmp/wheels',  # noqa: S108 - of the unpacked root
-            f'/tmp/wheels/{wheel.name}',  # noqa: S108
+            f'/tmp/wheels/{ours.name}',  # noqa: S108
         )  # fmt: skip
     finally:
         shutil.rmtree(staged)
-    say(f'{wheel.name} installed')
+    say(f'{ours.name} installed')
     return built

@@ -8,8 +8,9 @@ import sys
 import time
 from typing import BinaryIO
 
+from checkout import TOP
 from node import Node
-from places import TOP, LabError, folder, say
+from places import LabError, folder, say
 import project
 
 #: The step that shuts the node down and boots it cold, on the same disk.

@@ -6,8 +6,9 @@ import difflib
 import json
 from typing import Any
 
+from checkout import TOP
 from node import Node
-from places import TOP, LabError, say
+from places import LabError, say
 import project
 
 #: The configuration, and the outputs.
