@@ -92,6 +92,24 @@ class HotPlugTest(base.ServersTest):
         self.assertEqual(before.current.disks, after.current.disks)
         self.assertEqual(before.receipt.promises, after.receipt.promises)
 
+    def test_a_swapped_volume_has_what_the_flavor_asks(self):
+        copied = []
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova.tests.fixtures.libvirt.Domain.blockCopy',
+                lambda _domain, _disk, xml, **_: copied.append(xml),
+            )
+        )
+        # Nova asks for a volume that Cinder is about to migrate.
+        old = self.cinder.MULTIATTACH_RO_MIGRATE_OLD_VOL
+        new = self.cinder.MULTIATTACH_RO_MIGRATE_NEW_VOL
+        server = self.boot(vcpus=2, kvm__disk_queues='2', **PINNED)
+        self.attach_volume(server, old)
+        self.api.put_server_volume(server['id'], old, new)
+        (xml,) = copied
+        disk = etree.fromstring(xml)
+        self.assertEqual('2', disk.find('driver').get('queues'))
+
     def test_what_cannot_be_is_refused_and_leaves_nothing(self):
         server = self.boot(kvm__vif_backend='vhost', **PINNED)
         self.readers.works = base.Capabilities(

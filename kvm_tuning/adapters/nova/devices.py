@@ -93,14 +93,29 @@ def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
     devices = root.find('devices')
     if devices is None:
         devices = etree.SubElement(root, 'devices')
-    devices.append(element)
+    _add(devices, element)
     guest = guests.read(root)
     path = _path(guest, element)
     made = plug.tuning.plan(plug.instance, plug.image_meta, guest)
     return tuning_.effects_below(made, path)
 
 
+def _add(devices: etree._Element, element: etree._Element) -> None:
+    """Add a device; a disk that is swapped takes the place of the other."""
+    for disk in devices.iterfind('disk'):
+        if element.tag == 'disk' and _target(disk) == _target(element):
+            devices.replace(disk, element)
+            return
+    devices.append(element)
+
+
 def _path(guest: Guest, element: etree._Element) -> str:
     if element.tag == 'interface':
         return guest.interfaces[-1].path
-    return guest.disks[-1].path
+    target = _target(element)
+    return next(disk.path for disk in guest.disks if disk.target == target)
+
+
+def _target(disk: etree._Element) -> str | None:
+    target = disk.find('target')
+    return None if target is None else target.get('dev')
