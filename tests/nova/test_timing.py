@@ -10,13 +10,13 @@ from tests.nova import base
 
 class TimingTest(base.ServersTest):
     def test_times_are_told(self):
-        """A server is placed, checked and tuned, each in some time."""
+        """A server is placed, checked, tuned and started, each in some time."""
         log = self.useFixture(
             fixtures.FakeLogger(timing.__name__, level=logging.DEBUG)
         )
         self.start()
         server = self.boot(hw__cpu_policy='dedicated', kvm__iothreads='2')
-        for what in ('placed', 'checked', 'tuned'):
+        for what in ('placed', 'checked', 'tuned', 'threads placed'):
             self.assertRegex(
                 log.output,
                 rf'instance {server["id"]}: {what} in [\d.]+ ms',
