@@ -210,11 +210,13 @@ class OthersTest(HostPrepTest):
             part for part in disk.resolve().parts if part.startswith('host')
         }
         (disk / 'device/delete').write_text('1')
+        # The disk is probed after the scan, and its rule comes after that.
         self.shell(
             f'udevadm settle; echo - - - >/sys/class/scsi_host/{host}/scan; '
-            f'udevadm settle'
+            f'for try in $(seq 300); do '
+            f'grep -qF "[kyber]" {scheduler} && exit; sleep 0.1; done; '
+            f'cat {scheduler}; udevadm info {disk}; exit 1'
         )
-        self.assertIn('[kyber]', scheduler.read_text())
         self.assertEqual({}, self.states())
         self.undone()
         self.assertEqual(before.count('['), 1)
