@@ -10,7 +10,7 @@ from tests.nova import base
 
 class TimingTest(base.ServersTest):
     def test_times_are_told(self):
-        """A server is placed, checked, tuned and started, each in some time."""
+        """Each step of a server's start takes some time."""
         log = self.useFixture(
             fixtures.FakeLogger(timing.__name__, level=logging.DEBUG)
         )
