@@ -2,6 +2,7 @@
 virtual environment that uses Debian's packages. Nothing is downloaded.
 """
 
+import functools
 from pathlib import Path
 import shutil
 import sys
@@ -33,7 +34,7 @@ def install(node: Node) -> None:
 
     :raises LabError: a step failed.
     """
-    built = _environment(node.image, wheel(folder() / 'wheel'))
+    built = _environment(node.image)
     node.send(built.parent, [built.name], '/opt', compiled=True)
     node.send(TOP, _TEST_FILES, TESTS)
     # Not the checkout's, which is about hypothesis: no test here uses it.
@@ -64,10 +65,12 @@ def _wheelhouse() -> Path:
     return place
 
 
-def _environment(image: Image, ours: Path) -> Path:
+@functools.cache
+def _environment(image: Image) -> Path:
     """Return the virtual environment, made in the unpacked root: the same
-    Python, and much faster than in the node.
+    Python, and much faster than in the node. One for all groups of a run.
     """
+    ours = wheel(folder() / 'wheel')
     built = image.root / VENV.lstrip('/')
     shutil.rmtree(built, ignore_errors=True)
     staged = image.root / 'tmp/wheels'
