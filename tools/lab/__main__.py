@@ -14,6 +14,7 @@ disk in .cache/lab (or in $KVM_TUNING_CACHE/lab).
 """
 
 import argparse
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from places import alone, say
 import project
 import suite
 import walkthrough
+
+#: Nodes that tests run on at once: a node is busy on one CPU most of the time.
+NODES = min(2, os.cpu_count() or 1)
 
 
 def _start(node: Node, _options: argparse.Namespace) -> int:
@@ -47,11 +51,15 @@ def _test(node: Node, options: argparse.Namespace) -> int:
             if modules.intersection(group.steps)
         ]
     groups = [suite.SMOKE] if options.smoke else suite.chosen(options.groups)
+    nodes = [node]
+    if len(groups) > 1 and not options.keep:
+        nodes += [Node(f'node{number}') for number in range(2, NODES + 1)]
     try:
-        return 0 if suite.run(node, groups, options.tests) else 1
+        return 0 if suite.run(nodes, groups, options.tests) else 1
     finally:
         if not options.keep:
-            node.stop()
+            for each in nodes:
+                each.stop()
 
 
 def _walkthrough(node: Node, options: argparse.Namespace) -> int:

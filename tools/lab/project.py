@@ -34,7 +34,7 @@ def install(node: Node) -> None:
 
     :raises LabError: a step failed.
     """
-    built = _environment(node.image)
+    built = make(node.image)
     node.send(built.parent, [built.name], '/opt', compiled=True)
     node.send(TOP, _TEST_FILES, TESTS)
     # Not the checkout's, which is about hypothesis: no test here uses it.
@@ -66,9 +66,11 @@ def _wheelhouse() -> Path:
 
 
 @functools.cache
-def _environment(image: Image) -> Path:
+def make(image: Image) -> Path:
     """Return the virtual environment, made in the unpacked root: the same
     Python, and much faster than in the node. One for all groups of a run.
+
+    :raises ToolError: a step failed.
     """
     ours = wheel(folder() / 'wheel')
     built = image.root / VENV.lstrip('/')
