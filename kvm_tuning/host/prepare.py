@@ -109,8 +109,17 @@ def plan(
         refusals=tuple(dict.fromkeys(refusals)),
         notes=tuple(dict.fromkeys(notes)),
         mends=tuple(entry for entry in others if entry.open),
-        dropped=tuple(entry for entry in others if not entry.open),
+        dropped=tuple(
+            entry
+            for entry in others
+            if not entry.open and not _forgotten(host, kinds, entry)
+        ),
     )
+
+
+def _forgotten(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
+    found = kinds[entry.kind].read(host, entry.name)
+    return entry.forgotten(host.boot_id, found)
 
 
 def resume(hands: Hands) -> Outcome:

@@ -1,6 +1,6 @@
 """What holds of each setting: wanted, running, kept, after the next boot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kvm_tuning.host import others, services
@@ -83,7 +83,7 @@ def rows(
             )
     for entry in journal:
         if entry.address not in addresses:
-            found.append(_entry(host, kinds, entry))
+            found += _entry(host, kinds, entry)
     return found
 
 
@@ -167,9 +167,16 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
     )
 
 
-def _entry(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> Row:
+def _entry(
+    host: Host, kinds: Mapping[str, Kind], entry: Entry
+) -> Iterator[Row]:
+    """Yield the row of what was ours; none where a reboot has undone it, as
+    of a disk that has had this name until then.
+    """
     kind = kinds[entry.kind]
     found = kind.read(host, entry.name)
+    if entry.forgotten(host.boot_id, found):
+        return
     state, remark = DROPPED, f'it was {_shown(entry.before)} before'
     if entry.open:
         state = INTERRUPTED
@@ -177,7 +184,7 @@ def _entry(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> Row:
             f'{entry.state.value} {_shown(entry.wanted)} was interrupted; '
             f'{remark}; apply or undo mends it'
         )
-    return Row(
+    yield Row(
         entry.concern,
         entry.title,
         None,

@@ -93,9 +93,10 @@ def _demand(kept: bool, otherwise: str) -> None:
 
 def _document(node: Node, verb: str) -> Any:
     # Exit status 1 tells of a drift.
-    return json.loads(
-        node.run(f'{_TOOL} host {verb} -f json || [ $? = 1 ]', timeout=300)
+    printed = node.run(
+        f'{_TOOL} host {verb} -f json || [ $? = 1 ]', timeout=300
     )
+    return json.loads(_one_name(printed))
 
 
 def _output(node: Node, verb: str, status: int = 0) -> str:
@@ -110,7 +111,14 @@ def _output(node: Node, verb: str, status: int = 0) -> str:
     _demand(printed.endswith(last), f'host {verb}: {printed}')
     if not status:
         printed = printed.removesuffix(last)
-    return f'# kvm-tuning host {verb}\n{printed}'
+    return f'# kvm-tuning host {verb}\n{_one_name(printed)}'
+
+
+def _one_name(printed: str) -> str:
+    """Give the node's one turning SCSI disk the same name in all outputs: it
+    is sda or sdb, whichever the kernel finds first at a boot.
+    """
+    return printed.replace('scheduler of sdb', 'scheduler of sda')
 
 
 def _differences(name: str, wanted: str) -> list[str]:

@@ -165,6 +165,22 @@ class TestLine(HostPrepTest):
             self.states(), Not(Contains('compaction proactiveness'))
         )
 
+    def test_a_reboot_has_undone_what_is_not_wanted(self):
+        """As for a disk that has another name after the reboot."""
+        self.host('apply')
+        self.kernel.put(
+            'etc/kvm-tuning/kvm-tuning.conf',
+            whole_host.CONFIGURATION.replace('proactiveness = 0', ''),
+        )
+        self.reboot()
+        self.kernel.put('proc/sys/vm/compaction_proactiveness', 20)
+        self.assertThat(
+            self.states(), Not(Contains('compaction proactiveness'))
+        )
+        self.assertThat(
+            self.at('plan', '-f', 'json').document['dropped'], Equals([])
+        )
+
     def test_undo_of_one_group(self):
         self.host('apply')
         steps = self.host('undo', 'sriov', '--dry-run', '-f', 'json').document
