@@ -9,6 +9,8 @@ from tests.lab.test_reboot_before import BEFORE, state
 
 class UndoneTest(HostPrepTest):
     def test_as_before(self):
+        # Until udev has loaded kvm's second module, which decides on timers.
+        self.shell('udevadm settle --timeout=200')
         self.shell('systemctl start kvm-tuning-host-prep')
         before, found = json.loads(BEFORE.read_text()), state()
         self.assert_same(before['files'], found['files'])
