@@ -74,12 +74,14 @@ def _setting(name: str, value: str) -> Setting:
 
 
 _OF_ANY = (_setting(HUGE_PAGES, 'madvise'), _setting(IRQBALANCE, 'on'))
+#: All queues that a NIC has, whatever NICs there are.
+ANY_CHANNELS = _setting(f'{CHANNELS}/{ANY}', 'all')
 
 
 def for_any_guest() -> tuple[Setting, ...]:
     """Return what suits any guest of Linux, whatever devices it has."""
     return (
-        _setting(f'{CHANNELS}/{ANY}', 'all'),
+        ANY_CHANNELS,
         _setting(f'{SCHEDULER}/{ANY}', _NO_ORDER),
         *_OF_ANY,
     )

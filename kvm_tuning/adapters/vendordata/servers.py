@@ -17,7 +17,7 @@ from kvm_tuning.core.guest import Disk, Guest, Interface
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.placed import Placement
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.guest_tuning import TUNING, GuestTuning
+from kvm_tuning.hooks.guest_tuning import ANY_CHANNELS, TUNING, GuestTuning
 
 #: The first in which a server's flavor has its extra specs.
 _MICROVERSION = '2.47'
@@ -56,16 +56,19 @@ def of(server: Mapping[str, Any], image: Any) -> Sequence[Setting]:
     request = request_.read(
         asked, Image(id_ or '', id_ or '', properties), loader.knobs(hooks)
     )
-    return [
+    guest = _guest(server, asked, properties)
+    made = [
         effect
         for effect in GuestTuning().effects(
-            request,
-            _guest(server, asked, properties),
-            Placement(),
-            Site(Inventory((), (), 0)),
+            request, guest, Placement(), Site(Inventory((), (), 0))
         )
         if isinstance(effect, Setting)
     ]
+    # Nova tells no address while a server is built, which is when it makes a
+    # config drive: what NICs there will be is not known then.
+    if made and not guest.interfaces:
+        made.append(ANY_CHANNELS)
+    return made
 
 
 def _flavor(flavor: Mapping[str, Any]) -> Flavor:

@@ -3,7 +3,9 @@
 import testtools
 
 from kvm_tuning.adapters.vendordata import servers
+from kvm_tuning.core import guest_boot
 from kvm_tuning.core.exceptions import CloudFailed, RequestError
+from kvm_tuning.hooks.guest_tuning import ANY_CHANNELS
 
 MAC = 'fa:16:3e:00:00:01'
 
@@ -104,6 +106,19 @@ class OfTest(testtools.TestCase):
         )
         self.assertIn('disk-scheduler/sda', found)
         self.assertFalse([name for name in found if 'nic' in name])
+
+    def test_while_nova_builds_it(self):
+        specs = {'kvm:guest_tuning': 'true', 'kvm:vif_queues': '3'}
+        found = servers.of(server(specs) | {'addresses': {}}, lambda _id: {})
+        self.assertIn(ANY_CHANNELS, found)
+        script = guest_boot.vendordata(found)
+        self.assertIn("told=''", script)
+        self.assertIn('queues "${nic##*/}"', script)
+        windows = servers.of(
+            server(specs) | {'addresses': {}},
+            lambda _id: {'os_type': 'windows'},
+        )
+        self.assertEqual([], windows)
 
     def test_windows(self):
         self.assertEqual(
