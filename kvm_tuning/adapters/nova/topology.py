@@ -5,7 +5,7 @@ pinned (``NUMATopology``); it knows nothing of L3 caches, which come from
 elsewhere. Memory, pages and limits stay Nova's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 import threading
 from typing import Any
@@ -29,8 +29,14 @@ MOST_MAKES = 64
 _kept: dict[object, list['Host']] = {}
 _lock = threading.Lock()
 
-# Cell id, socket, dedicated pCPUs, thread siblings.
-_Shape = tuple[int, int | None, frozenset[int], list[frozenset[int]]]
+# What of Nova's cells makes the host: ids, sockets, dedicated pCPUs, thread
+# siblings; each by cell.
+_Shape = tuple[
+    list[int],
+    list[int | None],
+    Sequence[Set[int]],
+    Sequence[Sequence[Set[int]]],
+]
 
 
 class Shown:
@@ -41,25 +47,38 @@ class Shown:
     def __init__(self, cells: Sequence[Any]) -> None:
         self.cells = cells
         #: By cell: dedicated pCPUs, and those that are pinned.
-        self.pcpus: list[set[int]] = [read(cell, 'pcpuset') for cell in cells]
-        self.pinned: list[set[int]] = [
-            read(cell, 'pinned_cpus') for cell in cells
-        ]
+        self.pcpus: list[set[int]] = _all(cells, 'pcpuset')
+        self.pinned: list[set[int]] = _all(cells, 'pinned_cpus')
 
     def may_hold(self, sizes: list[int]) -> bool:
         """Return whether guest cells with so many dedicated vCPUs could all
         have a host cell with as many free pCPUs. All else aside, Nova's own
         check of a pair of cells refuses with fewer.
         """
-        free = [
-            len(pcpus - pinned)
-            for pcpus, pinned in zip(self.pcpus, self.pinned, strict=True)
-        ]
+        cells = zip(self.pcpus, self.pinned, strict=True)
         if len(sizes) == 1:
-            return max(free) >= sizes[0]
+            (size,) = sizes
+            return any(
+                # At least as many are free, and to know it is cheap.
+                len(pcpus) - len(pinned) >= size or len(pcpus - pinned) >= size
+                for pcpus, pinned in cells
+            )
+        free = [len(pcpus - pinned) for pcpus, pinned in cells]
         free.sort(reverse=True)
         sizes.sort(reverse=True)
         return all(map(int.__ge__, free, sizes))
+
+    def shape(self) -> _Shape:
+        """Return what makes the host, to be compared and not to be kept."""
+        cells = self.cells
+        return (
+            _all(cells, 'id'),
+            [_socket(cell) for cell in cells],
+            self.pcpus,
+            # The order of siblings may differ, too: that makes one host
+            # twice, never two hosts one.
+            _all(cells, 'siblings'),
+        )
 
 
 def read(cell: Any, name: str) -> Any:
@@ -76,6 +95,15 @@ def read(cell: Any, name: str) -> Any:
         return getattr(cell, name)
 
 
+def _all(cells: Sequence[Any], name: str) -> list[Any]:
+    """Return a field of all cells; see :func:`read`."""
+    key = '_obj_' + name
+    try:
+        return [cell.__dict__[key] for cell in cells]
+    except KeyError:
+        return [getattr(cell, name) for cell in cells]
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What of a host does not change with its guests."""
@@ -88,7 +116,7 @@ class Host:
     rows: dict[int, int]
     #: Position of Nova's cell by row of the grid.
     columns: tuple[int, ...]
-    shapes: list[_Shape]
+    shape: _Shape
 
     def stock(self, shown: Shown) -> Stock:
         """Return what is free."""
@@ -98,25 +126,6 @@ class Host:
                 held |= self.grid.held(frozenset(pinned))
         return Stock(self.grid, held)
 
-    def shows(self, shown: Shown) -> bool:
-        """Return whether Nova's cells are these, in this order."""
-        shapes = self.shapes
-        if len(shapes) != len(shown.cells):
-            return False
-        for (id_, socket, pcpus, siblings), seen, cell in zip(
-            shapes, shown.pcpus, shown.cells, strict=True
-        ):
-            # The order of siblings may differ, too: that makes one host
-            # twice, never two hosts one.
-            if (
-                pcpus != seen
-                or siblings != read(cell, 'siblings')
-                or id_ != read(cell, 'id')
-                or socket != _socket(cell)
-            ):
-                return False
-        return True
-
 
 def host(shown: Shown, domains: Domains, pack: bool) -> Host:
     """Return the host of Nova's cells, made once.
@@ -125,8 +134,9 @@ def host(shown: Shown, domains: Domains, pack: bool) -> Host:
     :param pack: whether a used cell goes before an empty one.
     """
     key = domains, pack
+    shape = shown.shape()
     for known in _kept.get(key, ()):
-        if known.shows(shown):
+        if known.shape == shape:
             return known
     made = _make(shown.cells, domains, pack)
     with _lock:
@@ -192,15 +202,15 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
         made,
         rows,
         tuple(places[row.cell] for row in made.rows),
-        [
-            (
-                cell.id,
-                _socket(cell),
-                frozenset(cell.pcpuset),
-                [frozenset(siblings) for siblings in cell.siblings],
-            )
-            for cell in cells
-        ],
+        (
+            [cell.id for cell in cells],
+            [_socket(cell) for cell in cells],
+            [frozenset(cell.pcpuset) for cell in cells],
+            [
+                [frozenset(siblings) for siblings in cell.siblings]
+                for cell in cells
+            ],
+        ),
     )
 
 

@@ -324,7 +324,9 @@ class Fitter:
     def pages(self, cell: CellDemand, row: Row) -> Pages | None:
         """Return the pages that a guest cell would get on a row."""
         sizes = self.wants.sizes_kib.get(cell.cell)
-        if sizes is None and not self.wants.memory_is_bound:
+        if sizes is None and not (
+            cell.memory_kib and self.wants.memory_is_bound
+        ):
             return pages.SMALL
         return pages.choose(
             self.site,
