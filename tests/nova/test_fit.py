@@ -201,6 +201,19 @@ class FitTest(testtools.TestCase):
         hardware.numa_fit_instance_to_host(host(2), guest([40]), {})
         self.assertIn('guest cell 0 needs 40 dedicated pCPUs', why[0])
 
+    def test_why_names_the_host_cells_that_are_short(self):
+        there = host(2)
+        there.cells[1].pinned_cpus = set(there.cells[1].pcpuset)
+        why = []
+        token = fit.WHY.set(why)
+        self.addCleanup(fit.WHY.reset, token)
+        hardware.numa_fit_instance_to_host(there, guest([4, 4]), {})
+        self.assertIn(
+            'guest cells 0, 1 need a host cell each, and only host cells 0 '
+            'have room. host cell 1: ',
+            why[0],
+        )
+
     def test_the_emulators_pcpu(self):
         there = host(2)
         wanted = guest([4], emulator_threads_policy='isolate')

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from nova import objects
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova import asked, stand
+from kvm_tuning.adapters.nova import asked, refused, stand
 from kvm_tuning.adapters.nova.problem import Problem, Seat
 from kvm_tuning.adapters.nova.topology import Shown, read
 
@@ -116,7 +116,7 @@ def search(
             if judge(columns):
                 return Found(problem, problem.seats(lines, columns))
     if WHY.get() is not None:
-        _say(problem.why(lines))
+        _say(refused.why(problem, lines))
     return None
 
 

@@ -11,11 +11,10 @@ import nova.conf
 from kvm_tuning.adapters.nova import stand, topology
 from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.adapters.nova.stand import Answer, Stand
-from kvm_tuning.adapters.nova.topology import Host, Shown
+from kvm_tuning.adapters.nova.topology import Host, Shown, read
 from kvm_tuning.core import ranking
 from kvm_tuning.core.demands import CellDemand
-from kvm_tuning.core.exceptions import KvmTuningError
-from kvm_tuning.core.solver import costs, packing, refusal, seating
+from kvm_tuning.core.solver import costs, packing, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.wants import Wants
 
@@ -271,14 +270,12 @@ class Problem:
     def give(self, seats: Sequence[Seat]) -> list[Any]:
         """Write a seating into the guest's cells, as Nova does."""
         cells = list(self.guest.cells)
-        pins = [
-            self._pins(index, seat.fit) for index, seat in enumerate(seats)
-        ]
+        pins = [self._pins(seat.fit) for seat in seats]
         for cell, one, seat, found in zip(
             cells, self.stands, seats, pins, strict=True
         ):
             column, _, answer = seat
-            cell.id = self.cells[column].id
+            cell.id = read(self.cells[column], 'id')
             if answer.pagesize not in (None, one.pagesize):
                 cell.pagesize = answer.pagesize
             if answer.pinning is not None:
@@ -302,12 +299,11 @@ class Problem:
                 )
         return cells
 
-    def _pins(self, index: int, fit: Fit | None) -> packing.Pins | None:
+    def _pins(self, fit: Fit | None) -> packing.Pins | None:
         if fit is None:
             return None
-        ask = self.fitter.ask(self.fitter.wants.cells[index])
         return packing.pin(
-            self.fitter.stock, fit.packing, ask, fit.kinds.mask, fit.row
+            self.fitter.stock, fit.packing, fit.ask, fit.kinds.mask, fit.row
         )
 
     def _ranks(self) -> list[Rank]:
@@ -351,26 +347,6 @@ class Problem:
             node = pool['numa_node']
             counts[node] = counts.get(node, 0) + pool['count']
         return [counts.get(cell.id, 0) for cell in self.cells]
-
-    def why(self, lines: Sequence[Line]) -> str:
-        """Say why there is no seating, as far as it can be told."""
-        for index, line in enumerate(lines):
-            if not any(cost is not None for cost in line.costs):
-                demand = self.fitter.wants.cells[index]
-                try:
-                    return str(refusal.no_host_cell(self.fitter, demand))
-                except KvmTuningError as error:
-                    return str(error)
-        for index, line in enumerate(lines):
-            if all(cost is None for cost in line.allowed()):
-                return (
-                    f'the memory, pages or limits of every host cell are too '
-                    f'small for guest cell {index}'
-                )
-        return (
-            'the host cells that have room are too few, or too far from the '
-            'devices or networks'
-        )
 
 
 def _price(cost: tuple[int, ...], rank: Rank) -> int:
