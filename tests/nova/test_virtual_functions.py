@@ -7,7 +7,7 @@ import fixtures
 import nova.conf
 from nova.tests.fixtures import libvirt as fakelibvirt
 
-from kvm_tuning.adapters.nova import receipts
+from kvm_tuning.adapters.nova import receipts, traits
 from kvm_tuning.core.inventory import PciDevice
 from tests.fixtures.fake_vfs import NEW, FakeHands
 from tests.nova import base
@@ -87,4 +87,15 @@ class VirtualFunctionsTest(base.ServersTest):
         # What a PF does not take fails the guest, and all is as it was.
         self.hands.refused.add('vlan')
         server = self.boot(vcpus=2, expected_state='ERROR', **SPECS)
+        self.assertEqual([{}, {}], self.has())
+
+    def test_a_setting_of_the_host_is_no_vf(self):
+        mode = traits.thp_mode() or 'always'
+        server = self.boot(
+            vcpus=2,
+            hw__cpu_policy='dedicated',
+            kvm__transparent_huge_pages=mode,
+        )
+        (setting,) = self.domain(server).receipt.settings
+        self.assertEqual('transparent_hugepage/enabled', setting.name)
         self.assertEqual([{}, {}], self.has())

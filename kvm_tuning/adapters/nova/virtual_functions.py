@@ -13,9 +13,10 @@ import threading
 import nova.conf
 
 from kvm_tuning.core import domain, receipt
-from kvm_tuning.core.effects import Phase, Setting
+from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import KvmTuningError, SettingRejected
 from kvm_tuning.host.guest_settings import (
+    VF_ATTRIBUTE,
     Engine,
     Hands,
     Owner,
@@ -47,7 +48,8 @@ def before_start(xml: str) -> None:
     settings = [
         setting
         for setting in (found.receipt.settings if found.receipt else ())
-        if setting.phase is Phase.BEFORE_START
+        # What is the host's, such as its huge pages, is only looked at.
+        if setting.kind == VF_ATTRIBUTE
     ]
     if not settings:
         return
