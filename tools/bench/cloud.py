@@ -24,7 +24,7 @@ import openstack
 
 TOP = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ['KVM_TUNING_CLOUD'])
-DROP_IN = FOLDER / 'etc/nova/compute.d/bench.conf'
+DROP_IN = FOLDER / 'etc/nova/compute.d/zz-bench.conf'
 LOG = FOLDER / 'log/nova-compute.log'
 
 #: Milliseconds that our part of a spawn may take.
@@ -105,14 +105,16 @@ def server(cloud: openstack.connection.Connection, flavor) -> tuple:
         flavor_id=flavor.id,
         networks='none',
     )
-    while made.status not in ('ACTIVE', 'ERROR'):
-        time.sleep(0.1)
-        made = compute.get_server(made.id)
-    took = time.monotonic() - begun
-    if made.status != 'ACTIVE':
-        raise SystemExit(f'{made.status}: {made.fault}')
-    compute.delete_server(made.id)
-    compute.wait_for_delete(made, interval=0.2, wait=300)
+    try:
+        while made.status not in ('ACTIVE', 'ERROR'):
+            time.sleep(0.1)
+            made = compute.get_server(made.id)
+        took = time.monotonic() - begun
+        if made.status != 'ACTIVE':
+            raise SystemExit(f'{made.status}: {made.fault}')
+    finally:
+        compute.delete_server(made.id)
+        compute.wait_for_delete(made, interval=0.2, wait=120)
     path = f'/allocations/{made.id}'
     while cloud.placement.get(path).json()['allocations']:
         time.sleep(0.2)

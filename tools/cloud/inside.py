@@ -27,7 +27,7 @@ _MOUNTS = {
     Path('/run/openvswitch'): 'run/openvswitch',
     Path('/etc/kvm-tuning'): 'etc/kvm-tuning',
 }
-_DEADLINE = 180
+_DEADLINE = 60
 
 
 def is_inside() -> bool:

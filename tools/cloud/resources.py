@@ -21,7 +21,7 @@ _ENDPOINTS = {
     'glance': ('image', 'http://127.0.0.1:9292'),
     'neutron': ('network', 'http://127.0.0.1:9696'),
 }
-_DEADLINE = 400
+_DEADLINE = 120
 
 
 def catalog() -> None:
