@@ -98,6 +98,8 @@ tier_cloud() {  # a real OpenStack on loopback, and what its servers take
   run_tests ./tests/cloud python tools/cloud run stestr run --serial ||
     status=1
   check python tools/cloud run python tools/bench/cloud.py || status=1
+  # The documentation shows what it prints
+  check python tools/cloud run python tools/docs/path.py --check || status=1
   python tools/cloud down
   return $status
 }
