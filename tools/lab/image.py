@@ -132,10 +132,18 @@ class Image:
         self.boot.mkdir(parents=True)
         _customise(self)
         _tiny_guest(self)
+        self.furnish()
         _initrd(self)
         _disk(self)
         made(self.boot, self.stamp())
         say(f'image made in {self.boot}')
+
+    def furnish(self) -> None:
+        """Put more into the unpacked root, before the disk is made of it;
+        for images that have more, whose :meth:`stamp` tells what.
+
+        :raises LabError: a step failed.
+        """
 
     def chroot(self, *command: str) -> str:
         """Return what a command prints that runs in the unpacked root.

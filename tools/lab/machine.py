@@ -37,10 +37,12 @@ class Hardware:
 
     :ivar cell_mib: memory of each of the two NUMA cells
     :ivar more: further arguments of QEMU; each ``-device`` names its bus
+    :ivar reaches_out: whether it reaches the machine outside, as 10.0.2.2
     """
 
     cell_mib: int = 3072
     more: tuple[str, ...] = ()
+    reaches_out: bool = False
 
 
 #: What tests/lab run on.
@@ -88,7 +90,7 @@ def arguments(
         *('-kernel', str(boot / 'vmlinuz')),
         *('-initrd', str(boot / 'initrd.img')),
         *('-append', f'{_KERNEL_ARGS} {kernel_args}'.strip()),
-        *_management(ssh_port),
+        *_management(ssh_port, hardware.reaches_out),
         *_bridges(),
         *_ports(),
         *_disks(disks),
@@ -122,7 +124,8 @@ def _board(kvm: bool, cell_mib: int) -> list[str]:
     ]
 
 
-def _management(ssh_port: int) -> list[str]:
+def _management(ssh_port: int, reaches_out: bool) -> list[str]:
+    restrict = 'off' if reaches_out else 'on'
     # After a pxb-pcie, whatever names no bus would go below it: every other
     # device names pcie.0.
     return [
@@ -131,7 +134,7 @@ def _management(ssh_port: int) -> list[str]:
         *('-serial', 'chardev:ser0'),
         *('-qmp', 'unix:qmp.sock,server=on,wait=off'),
         *('-device', 'virtio-rng-pci,bus=pcie.0'),
-        *('-netdev', f'user,id=mgmt,restrict=on,'
+        *('-netdev', f'user,id=mgmt,restrict={restrict},'
           f'hostfwd=tcp:127.0.0.1:{ssh_port}-:{SSH_GUEST_PORT}'),
         *('-device', 'virtio-net-pci,bus=pcie.0,netdev=mgmt,'
           'mac=52:54:00:aa:00:01,romfile='),
