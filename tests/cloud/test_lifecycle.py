@@ -27,55 +27,39 @@ def disk(xml):
     return driver.get('cache'), driver.get('iothread')
 
 
-class LifecycleTest(CloudTest):
+class TunedTest(CloudTest):
     """After each operation the server is as its flavor says."""
 
     variant = DEDICATED
 
-    def _is_tuned(self, server):
+    def is_tuned(self, server):
         self.clean(server)
         self.assertEqual(('none', '1'), disk(self.xml(server)))
         self.assert_disjoint()
 
+
+class LifecycleTest(TunedTest):
+    """On the pins that the server has, or on new ones."""
+
     def test_reboot_and_rebuild(self):
         """The plan is made again, on the pins of before."""
         server = self.boot(self.pinned(**TUNED))
-        self._is_tuned(server)
+        self.is_tuned(server)
         before = self.pins()
         self.compute.reboot_server(server, 'HARD')
         self.wait(server)
-        self._is_tuned(server)
+        self.is_tuned(server)
         self.assertEqual(before, self.pins())
         self.compute.rebuild_server(
             server, image=self.cloud.image.find_image(BLANK).id
         )
         self.wait(server)
-        self._is_tuned(server)
+        self.is_tuned(server)
         self.compute.stop_server(server)
         self.wait(server, 'SHUTOFF')
         self.compute.start_server(server)
         self.wait(server)
-        self._is_tuned(server)
-
-    def test_resize(self):
-        """The new flavor's plan while it is tried, the old one's after."""
-        small = self.pinned(**TUNED)
-        other = self.pinned(kvm__page_sharing='false', kvm__vif_queues='1')
-        server = self.boot(small)
-        self.compute.resize_server(server, other.id)
-        self.wait(server, 'VERIFY_RESIZE')
-        self.clean(server)
-        self.assertEqual(NOVAS, disk(self.xml(server)))
-        self.compute.revert_server_resize(server)
-        self.wait(server)
-        self._is_tuned(server)
-        self.compute.resize_server(server, other.id)
-        self.wait(server, 'VERIFY_RESIZE')
-        self.compute.confirm_server_resize(server)
-        self.wait(server)
-        self.clean(server)
-        self.assertEqual(NOVAS, disk(self.xml(server)))
-        self.assertEqual(1, sum(map(len, self.assert_disjoint().values())))
+        self.is_tuned(server)
 
     def test_shelve(self):
         """A server that comes back is placed and planned anew."""
@@ -87,7 +71,7 @@ class LifecycleTest(CloudTest):
         other = self.boot(self.pinned())
         self.compute.unshelve_server(server)
         self.wait(server)
-        self._is_tuned(server)
+        self.is_tuned(server)
         self.assertEqual({other.id, server.id}, set(self.pins()))
 
     def test_rescue(self):
@@ -132,13 +116,47 @@ class LifecycleTest(CloudTest):
                 for each in drivers
             ],
         )
-        self._is_tuned(server)
+        self.is_tuned(server)
         self.compute.delete_server_interface(attached, server=server)
         end = time.monotonic() + 120
         while len(self.xml(server).findall('devices/interface')) > 1:
             self.assertTrue(time.monotonic() < end, 'the NIC does not go')
             time.sleep(0.5)
-        self._is_tuned(server)
+        self.is_tuned(server)
+
+
+class ResizeTest(TunedTest):
+    """On the only host that there is."""
+
+    # Nova's periodic audit counts the new pins twice during such a resize:
+    # see the documentation of its defects
+    variant = (
+        DEDICATED
+        + """
+[DEFAULT]
+update_resources_interval = -1
+"""
+    )
+
+    def test_resize(self):
+        """The new flavor's plan while it is tried, the old one's after."""
+        small = self.pinned(**TUNED)
+        other = self.pinned(kvm__page_sharing='false', kvm__vif_queues='1')
+        server = self.boot(small)
+        self.compute.resize_server(server, other.id)
+        self.wait(server, 'VERIFY_RESIZE')
+        self.clean(server)
+        self.assertEqual(NOVAS, disk(self.xml(server)))
+        self.compute.revert_server_resize(server)
+        self.wait(server)
+        self.is_tuned(server)
+        self.compute.resize_server(server, other.id)
+        self.wait(server, 'VERIFY_RESIZE')
+        self.compute.confirm_server_resize(server)
+        self.wait(server)
+        self.clean(server)
+        self.assertEqual(NOVAS, disk(self.xml(server)))
+        self.assertEqual(1, sum(map(len, self.assert_disjoint().values())))
 
 
 class RestartTest(CloudTest):
