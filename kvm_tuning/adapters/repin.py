@@ -5,8 +5,6 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lxml import etree
-
 from kvm_tuning import loader
 from kvm_tuning.adapters import lock, reconcile, standalone
 from kvm_tuning.conf import pci, placement
@@ -227,9 +225,9 @@ def _apply(
         moved = libvirt.record(name, secure=True)
         xml = domain.tune(guest.defined, made)
         change = standalone.write(libvirt, moved, guest.defined, xml)
-        libvirt.set_metadata(
-            name, _receipt(xml), receipt.PREFIX, receipt.NAMESPACE
-        )
+        text = receipt.metadata(domain.read(xml).root)
+        assert text is not None  # It was tuned.
+        libvirt.set_metadata(name, text, receipt.PREFIX, receipt.NAMESPACE)
     except KvmTuningError:
         for move in reversed(done):
             with contextlib.suppress(LibvirtFailed):
@@ -247,21 +245,3 @@ def _pin(libvirt: Libvirt, name: str, pin: Pin) -> None:
         libvirt.pin_iothread(name, pin.number, pin.cpus)
     else:
         libvirt.pin_emulator(name, pin.cpus)
-
-
-def _receipt(xml: str) -> str:
-    """Return the receipt of a domain as libvirt's setMetadata takes it.
-
-    libvirt declares the prefix on the element itself (xmlNewNs in
-    virDomainDefSetMetadata), and fails where it stands already: the receipt
-    goes in with another one.
-    """
-    found = receipt.find(domain.read(xml).root)
-    assert found is not None
-    element = etree.Element(
-        found.tag,
-        {str(key): str(value) for key, value in found.attrib.items()},
-        nsmap={'r': receipt.NAMESPACE},
-    )
-    element.extend(list(found))
-    return etree.tostring(element, encoding='unicode')

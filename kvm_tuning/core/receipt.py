@@ -8,6 +8,7 @@ libvirt keeps it: ``<metadata>`` takes one element per XML namespace
 """
 
 from collections.abc import Iterable, Mapping
+import copy
 from dataclasses import dataclass
 import json
 import re
@@ -94,6 +95,26 @@ def has_settings(xml: str) -> bool:
 def find(domain: etree._Element) -> etree._Element | None:
     """Return the receipt's element of a ``<domain>``."""
     return domain.find(PATH)
+
+
+def metadata(domain: etree._Element) -> str | None:
+    """Return a domain's receipt as libvirt's setMetadata takes it; None
+    without one.
+
+    libvirt declares :data:`PREFIX` on the element itself (xmlNewNs in
+    virDomainDefSetMetadata), and fails where it stands already: the receipt
+    goes in with another one.
+    """
+    found = find(domain)
+    if found is None:
+        return None
+    element = etree.Element(
+        found.tag,
+        {str(key): str(value) for key, value in found.attrib.items()},
+        nsmap={'r': NAMESPACE},
+    )
+    element.extend(copy.deepcopy(list(found)))
+    return etree.tostring(element, encoding='unicode')
 
 
 def read(element: etree._Element) -> Receipt:

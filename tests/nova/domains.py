@@ -66,7 +66,13 @@ class WholeDomains(fixtures.Fixture):
             for old in metadata.findall(f'{{{uri}}}*'):
                 metadata.remove(old)
             if xml is not None:
-                metadata.append(etree.fromstring(xml))
+                element = etree.fromstring(xml)
+                if key in element.nsmap:
+                    # xmlNewNs in virDomainDefSetMetadata
+                    raise libvirt.libvirtError(
+                        'internal error: failed to create a new XML namespace'
+                    )
+                metadata.append(element)
             domain._kept = etree.tostring(root, encoding='unicode')
 
         def pin(what):

@@ -3,8 +3,6 @@
 import logging
 from typing import Any
 
-from lxml import etree
-
 from kvm_tuning.adapters.nova import threads, virtual_functions
 from kvm_tuning.adapters.nova.tuning import Tuning
 from kvm_tuning.core import cpuset, domain, receipt
@@ -61,12 +59,12 @@ def _live(guest: Any) -> int:
 
 def _set(guest: Any, xml: str, flags: int) -> None:
     """Give the guest the receipt that is in ``xml``, or take it away."""
-    element = receipt.find(domain.read(xml).root)
-    text = None
-    if element is not None:
-        text = etree.tostring(element, encoding='unicode', with_tail=False)
     guest._domain.setMetadata(
-        _METADATA_ELEMENT, text, receipt.PREFIX, receipt.NAMESPACE, flags
+        _METADATA_ELEMENT,
+        receipt.metadata(domain.read(xml).root),
+        receipt.PREFIX,
+        receipt.NAMESPACE,
+        flags,
     )
 
 
