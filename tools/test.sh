@@ -4,11 +4,12 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional docs lab_smoke. Each is a tier of
-# its own too, and so are nova, lab, cloud and cloud_init, which need more of a
-# machine or of time. The last line is the count of the tests: "N passed, N
-# failed, N skipped"; a tier that is no test run (a linter, the documentation)
-# counts when it fails. The exit status is 0 when nothing failed, 1 when
-# something did, 2 for an unknown tier, 3 when the set-up could not be done.
+# its own too, and so are nova, lab, cloud, cloud_lab and cloud_init, which need
+# more of a machine or of time. The last line is the count of the tests: "N
+# passed, N failed, N skipped"; a tier that is no test run (a linter, the
+# documentation) counts when it fails. The exit status is 0 when nothing failed,
+# 1 when something did, 2 for an unknown tier, 3 when the set-up could not be
+# done.
 #
 # A tier is one function, tier_NAME; it runs tests by run_tests.
 set -euo pipefail
@@ -102,6 +103,11 @@ tier_cloud() {  # a real OpenStack on loopback, and what its servers take
   check python tools/cloud run python tools/docs/path.py --check || status=1
   python tools/cloud down
   return $status
+}
+
+tier_cloud_lab() {  # nodes of the lab as compute hosts of that cloud
+  system_packages lab cloud
+  run_tests ./tests/cloud_lab python tools/cloud_lab test
 }
 
 nova_setup() {  # an environment of its own: Nova fixes many versions

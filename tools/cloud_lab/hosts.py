@@ -1,0 +1,79 @@
+"""What the cloud knows of compute hosts; runs in the cloud's environment.
+
+``hosts.py wait NAME...`` waits until a server could be booted on each;
+``hosts.py forget NAME...`` deletes them with all that is on them.
+"""
+
+from collections.abc import Collection, Iterator
+import contextlib
+import sys
+import time
+from typing import Any
+
+import openstack
+
+_DEADLINE = 240
+
+
+def wait(cloud: Any, names: Collection[str]) -> None:
+    """Wait until servers could be booted on hosts."""
+    end = time.monotonic() + _DEADLINE
+    while True:
+        missing = [*_missing(cloud, names)]
+        if not missing:
+            return
+        if time.monotonic() > end:
+            sys.exit(f'not ready: {"; ".join(missing)}')
+        time.sleep(1)
+
+
+def _missing(cloud: Any, names: Collection[str]) -> Iterator[str]:
+    up = {each.name for each in cloud.compute.hypervisors() if _up(each)}
+    for name in names:
+        if name not in up:
+            yield f'{name} is not up'
+            continue
+        totals = {
+            each.resource_class: each.total
+            for provider in cloud.placement.resource_providers(name=name)
+            for each in cloud.placement.resource_provider_inventories(
+                provider.id
+            )
+        }
+        if 'PCPU' not in totals:
+            yield f'{name} has {totals} in placement'
+
+
+def _up(hypervisor: Any) -> bool:
+    return hypervisor.state == 'up'
+
+
+def forget(cloud: Any, names: Collection[str]) -> None:
+    """Delete servers and the services of hosts."""
+    compute = cloud.compute
+    servers = [
+        each
+        for each in compute.servers(details=True, all_projects=True)
+        if each.compute_host in names
+    ]
+    for server in servers:
+        compute.delete_server(server, force=True)
+    for server in servers:
+        with contextlib.suppress(openstack.exceptions.ResourceTimeout):
+            compute.wait_for_delete(server, interval=0.5, wait=60)
+    for service in compute.services(binary='nova-compute'):
+        if service.host in names:
+            compute.delete_service(service)
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    verb, *names = sys.argv[1:]
+    cloud = openstack.connect()
+    # Services have the ids that delete them.
+    cloud.compute.default_microversion = '2.90'
+    {'wait': wait, 'forget': forget}[verb](cloud, names)
+
+
+if __name__ == '__main__':
+    main()
