@@ -15,6 +15,9 @@ from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.ledger import Claim, Ledger
 
+#: In the metadata of each guest that Nova has made.
+_NOVA = 'metadata/{http://openstack.org/xmlns/libvirt/nova/1.1}instance'
+
 _Key = TypeVar('_Key')
 _Pages = Mapping[tuple[int, int], int]
 
@@ -45,7 +48,8 @@ def read(
     A pCPU is held by a domain without a receipt when it is one of
     ``dedicated`` and something of the domain is pinned to it. What may run on
     all online pCPUs, or on all dedicated ones and has more of them than vCPUs,
-    is not pinned: it floats, and holds nothing.
+    is not pinned: it floats, and holds nothing. Nor does what Nova lets share
+    pCPUs, which it gives to vCPUs that are dedicated one by one.
 
     :param online: the host's pCPUs.
     :param dedicated: those that may be dedicated; None: any.
@@ -134,7 +138,7 @@ def _defined_claim(
     claim = promised(defined, record)
     if claim is not None:
         return replace(claim, devices=claim.devices | devices)
-    pins = [*_pins(defined.current)]
+    pins = _pins(defined)
     return Claim(
         owner=record.uuid,
         name=record.name,
@@ -150,8 +154,13 @@ def _live_claim(
     within: frozenset[int],
 ) -> Claim:
     guest = live.current
+    claim = promised(live, record)
     real = [*record.vcpus.values(), *record.iothreads.values()]
-    pins = [*_pins(guest), *real]
+    if claim is not None:
+        # What helps such a guest holds what the receipt says, and no more
+        pins = [*guest.pins.values(), *record.vcpus.values()]
+    else:
+        pins = _pins(live, real)
     found = Claim(
         owner=record.uuid,
         name=record.name,
@@ -166,12 +175,17 @@ def _live_claim(
         memory_kib=_memory(guest),
         devices=_devices(guest),
     )
-    claim = promised(live, record)
+    if claim is None and _shares(live):
+        return replace(
+            found,
+            shared=frozenset().union(*record.vcpus.values()) & online,
+            shared_vcpus=len(record.vcpus),
+        )
     if claim is None:
         return found
     return replace(
         claim,
-        pcpus=claim.pcpus | found.pcpus,
+        pcpus=claim.pcpus | (found.pcpus - claim.shared),
         pages_in_use=True,
         devices=claim.devices | found.devices,
     )
@@ -190,12 +204,28 @@ def _devices(guest: Guest) -> frozenset[str]:
     )
 
 
-def _pins(guest: Guest) -> Iterator[frozenset[int]]:
-    """Yield every pin that the XML has."""
-    yield from guest.pins.values()
-    yield from guest.iothread_pins.values()
+def _pins(
+    found: Domain, real: Iterable[frozenset[int]] = ()
+) -> list[frozenset[int]]:
+    """Return every pin that the XML has, and what threads have in fact; of
+    Nova's guests those that can be to a pCPU that is not shared.
+    """
+    guest = found.current
+    pins = [*guest.pins.values(), *guest.iothread_pins.values(), *real]
     if guest.emulator_pin is not None:
-        yield guest.emulator_pin
+        pins.append(guest.emulator_pin)
+    if not _of_nova(found):
+        return pins
+    return [] if _shares(found) else [c for c in pins if len(c) == 1]
+
+
+def _of_nova(found: Domain) -> bool:
+    return found.root.find(_NOVA) is not None
+
+
+def _shares(found: Domain) -> bool:
+    """Return whether Nova has pinned no vCPU of a guest of its own."""
+    return _of_nova(found) and not found.current.pins
 
 
 def _held(

@@ -72,11 +72,61 @@ class ReceiptTest(testtools.TestCase):
         found = ledger(Record('g', 'u', xml, xml, vcpus))
         self.assertEqual(claim.pcpus | {7}, found.pcpus)
 
+    def test_what_helps_it_holds_no_more_than_promised(self):
+        xml, claim = tuned(
+            **{
+                'kvm:emulator_cpus': 'housekeeping',
+                'kvm:iothreads': '1',
+                'kvm:iothread_cpus': 'housekeeping',
+            }
+        )
+        self.assertIn("<emulatorpin cpuset='0-1'/>", xml)
+        # As under Nova, which says elsewhere which pCPUs are shared
+        found = ledger(
+            Record('g', 'u', xml, xml, iothreads={1: frozenset({0, 1})}),
+            dedicated=None,
+        )
+        self.assertEqual(claim.pcpus, found.pcpus)
+
     def test_an_unreadable_receipt_leaves_the_pins(self):
         xml, claim = tuned()
         broken = xml.replace("source='flavor'", "source='nobody'")
         found = ledger(Record('g', 'u', broken, None))
         self.assertEqual(claim.pcpus, found.pcpus)
+
+
+def of_nova(xml):
+    """Return a domain as one of Nova's guests."""
+    return xml.replace(
+        '<devices>',
+        "<metadata><nova:instance xmlns:nova='http://openstack.org/xmlns/"
+        "libvirt/nova/1.1'/></metadata><devices>",
+    )
+
+
+class NovaTest(testtools.TestCase):
+    """Which pCPUs are shared is not known: nobody has told us."""
+
+    def test_who_shares_holds_nothing(self):
+        xml = of_nova(domain_store.xml('h', 2))
+        for shared in ({0}, {0, 1, 2}):
+            vcpus = dict.fromkeys(range(2), frozenset(shared))
+            found = ledger(Record('h', 'u', xml, xml, vcpus), dedicated=None)
+            self.assertEqual(frozenset(), found.pcpus)
+            self.assertEqual(shared, found.claims[0].shared)
+            self.assertEqual(2, found.claims[0].shared_vcpus)
+
+    def test_nor_does_one_of_a_numa_cell(self):
+        xml = of_nova(pinned({0: '0-1', 1: '0-1'}))
+        vcpus = dict.fromkeys(range(2), frozenset({0, 1}))
+        found = ledger(Record('h', 'u', xml, xml, vcpus), dedicated=None)
+        self.assertEqual(frozenset(), found.pcpus)
+
+    def test_a_pin_of_its_own_holds(self):
+        xml = of_nova(pinned({0: '4', 1: '5'}))
+        vcpus = {0: frozenset({4}), 1: frozenset({7})}
+        found = ledger(Record('h', 'u', xml, xml, vcpus), dedicated=None)
+        self.assertEqual({4, 5, 7}, found.pcpus)
 
 
 class NoReceiptTest(testtools.TestCase):
