@@ -102,6 +102,8 @@ class ChurnTest(CloudTest):
                 time.sleep(dice.uniform(0, 3))
                 os.kill(self.pid('nova-compute'), signal.SIGKILL)
                 self.harness('start', 'nova-compute')
+            elif dice.random() < 0.6:
+                servers[-1] = self.settled(servers[-1])
             while len(servers) > dice.randrange(1, ALIVE + 1):
                 gone = servers.pop(dice.randrange(len(servers)))
                 self.compute.delete_server(gone.id, ignore_missing=True)
@@ -118,6 +120,7 @@ class ChurnTest(CloudTest):
         )
         self._agree(settled)
         watch.check()
+        self.assertTrue(watch.seen)
         self.delete(*self.compute.servers())
         self._gone(before)
         with open(FOLDER / 'log/churn.log', 'a') as log:
