@@ -67,6 +67,9 @@ _ATTRIBUTES = (
 _LEFT_OUT = ('stat_refresh', 'uevent')
 
 _CHOSEN = re.compile(r'.*\[(.*)\].*')
+#: A SCSI disk's place: its name, and its host's number, differ from boot to
+#: boot.
+_SCSI_DISK = re.compile(r'/host\d+/target.*/\d+((:\d+){3})/block/\w+')
 
 
 def files(times=False):
@@ -97,10 +100,17 @@ def attributes():
     for folder in _BELOW:
         paths += Path('/', folder).rglob('*')
     return {
-        str(path): _CHOSEN.sub(r'[\1]', path.read_text().strip())
+        stable(path): _CHOSEN.sub(r'[\1]', path.read_text().strip())
         for path in sorted(paths)
         if path.name not in _LEFT_OUT and _is_setting(path)
     }
+
+
+def stable(path):
+    """Return a name that stays over a reboot."""
+    if path.parts[2] == 'block':
+        return _SCSI_DISK.sub(r'/\1', str(path.resolve()))
+    return str(path)
 
 
 def _is_setting(path):
@@ -201,7 +211,7 @@ class HostPrepTest(LabTest):
             turns = (disk / 'queue/rotational').read_text().strip() == '1'
             self.assertIn(
                 '[bfq]' if turns else '[kyber]',
-                found[f'{disk}/queue/scheduler'],
+                found[stable(disk / 'queue/scheduler')],
             )
         options = Path('/etc/modprobe.d/kvm-tuning.conf').read_text()
         self.assertIn('options kvm halt_poll_ns=100000', options)
