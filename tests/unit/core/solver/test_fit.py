@@ -76,7 +76,7 @@ class SingleTest(testtools.TestCase):
     def test_as_the_long_way(self):
         answers = []
 
-        @settings(max_examples=250, deadline=None)
+        @settings(max_examples=450, deadline=None)
         @given(fitters())
         def check(fitter):
             (cell,) = fitter.wants.cells
