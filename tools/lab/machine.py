@@ -106,7 +106,7 @@ def _board(kvm: bool, cell_mib: int) -> list[str]:
     cells = []
     for cell in (0, 1):
         first = cell * half
-        memory = f'memory-backend-ram,id=m{cell},size={cell_mib}M'
+        memory = f'memory-backend-ram,id=m{cell},size={cell_mib}M,merge=off'
         node = (
             f'node,nodeid={cell},cpus={first}-{first + half - 1},'
             f'memdev=m{cell}'
