@@ -4,12 +4,12 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional docs lab_smoke. Each is a tier of
-# its own too, and so are nova, lab, cloud, cloud_lab and cloud_init, which need
-# more of a machine or of time. The last line is the count of the tests: "N
-# passed, N failed, N skipped"; a tier that is no test run (a linter, the
-# documentation) counts when it fails. The exit status is 0 when nothing failed,
-# 1 when something did, 2 for an unknown tier, 3 when the set-up could not be
-# done.
+# its own too, and so are nova, lab, walkthrough, cloud, cloud_lab and
+# cloud_init, which need more of a machine or of time; cloud-lab means cloud_lab.
+# The last line is the count of the tests: "N passed, N failed, N skipped"; a
+# tier that is no test run (a linter, the documentation) counts when it fails.
+# The exit status is 0 when nothing failed, 1 when something did, 2 for an
+# unknown tier, 3 when the set-up could not be done.
 #
 # A tier is one function, tier_NAME; it runs tests by run_tests.
 set -euo pipefail
@@ -172,6 +172,7 @@ tier_docs() {
 }
 
 tiers=${*:-$DEFAULT_TIERS}
+tiers=${tiers//-/_}
 for tier in $tiers; do
   declare -F "tier_$tier" >/dev/null || {
     echo "$0: no such tier yet: $tier" >&2
