@@ -22,6 +22,8 @@ from qmp import Qmp
 #: some boots under TCG hang for ever, so that there are several tries.
 BOOT_DEADLINE = 240
 BOOT_TRIES = 4
+#: Seconds until systemd says its first word on the console; it takes about 14.
+CONSOLE_DEADLINE = 90
 #: Seconds until a restored node must answer; it takes about 3.
 RESTORE_DEADLINE = 60
 RESTORE_TRIES = 3
@@ -44,6 +46,8 @@ update-grub >/dev/null 2>&1
 sync
 """
 
+# As tools/lab/machine.py names it.
+_CONSOLE = 'serial.log'
 _GRUB_MENU = '/boot/grub/grub.cfg'
 
 
@@ -96,7 +100,7 @@ class Node:
 
         def again() -> None:
             self._launch((), arguments)
-            self._wait_for_ssh(BOOT_DEADLINE)
+            self._wait_for_boot()
 
         self._try('reboot', BOOT_TRIES, again)
         if self.boot_id() == before:
@@ -274,7 +278,7 @@ class Node:
                 if number == tries:
                     raise LabError(
                         f'{what} failed {tries} times; the console is in '
-                        f'{self.place / "serial.log"}'
+                        f'{self.place / _CONSOLE}'
                     ) from error
             else:
                 say(f'{what}: {time.monotonic() - begun:.1f} s')
@@ -283,7 +287,7 @@ class Node:
     def _boot(self) -> None:
         self._new_disks(self.image.boot / 'root.img', 'raw')
         self._launch(())
-        self._wait_for_ssh(BOOT_DEADLINE)
+        self._wait_for_boot()
 
     @property
     def _golden(self) -> Path:
@@ -321,7 +325,7 @@ class Node:
 
     def _launch(self, more: Sequence[str], kernel_args: str = '') -> None:
         self.stop()
-        for name in ('qmp.sock', 'ssh.sock', 'serial.sock', 'pid'):
+        for name in ('qmp.sock', 'ssh.sock', 'serial.sock', _CONSOLE, 'pid'):
             (self.place / name).unlink(missing_ok=True)
         port = _free_port()
         (self.place / 'port').write_text(str(port))
@@ -360,6 +364,15 @@ class Node:
 
     def _qmp(self, timeout: float = 30) -> Qmp:
         return Qmp(self.place / 'qmp.sock', timeout)
+
+    def _wait_for_boot(self) -> None:
+        console = self.place / _CONSOLE
+        end = time.monotonic() + CONSOLE_DEADLINE
+        while not (console.exists() and console.stat().st_size):
+            if time.monotonic() > end:
+                raise LabError(f'a mute console after {CONSOLE_DEADLINE} s')
+            time.sleep(0.3)
+        self._wait_for_ssh(BOOT_DEADLINE)
 
     def _wait_for_ssh(self, deadline: float) -> None:
         end = time.monotonic() + deadline
