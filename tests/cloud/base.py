@@ -220,8 +220,11 @@ class CloudTest(testtools.TestCase):
         for server in servers:
             with contextlib.suppress(openstack.exceptions.NotFoundException):
                 self.compute.wait_for_delete(server, interval=0.3, wait=120)
-            # A server that is gone may still hold what it had
-            while self.allocations(server):
+            # One that says DELETED may still be on its host, and one that is
+            # gone may still hold what it had.
+            while self.compute.find_server(server.id) or self.allocations(
+                server
+            ):
                 time.sleep(0.3)
 
     def allocations(self, server):

@@ -110,7 +110,9 @@ class CloudLabTest(CloudTest):
     # Flavors and servers
 
     def pushed(self, name, vcpus, ram, **specs):
-        """Return a flavor that ``kvm-tuning flavor push`` has filled."""
+        """Return a flavor that ``kvm-tuning flavor push`` has filled, of a
+        name that no other test has.
+        """
         for flavor in self.compute.flavors():
             if flavor.name == name:
                 self.compute.delete_flavor(flavor)

@@ -19,7 +19,7 @@ class MigrationTest(CloudLabTest):
         """Its cell is taken where it goes, so that it gets the other one,
         with all of its helper threads; then it is rebooted there.
         """
-        flavor = self.pushed('perf.l3', 2, 128)
+        flavor = self.pushed('perf.moved', 2, 128)
         there = self.create(flavor, image=BLANK, host=SECOND)
         server = self.boot(flavor, image=IMAGE, host=FIRST)
         there = self.wait(there)
@@ -47,9 +47,9 @@ class MigrationTest(CloudLabTest):
 
     def test_cold(self):
         """A server that is moved while it is off is claimed and planned at
-        its destination.
+        its destination, by its flavor or by a new one.
         """
-        flavor = self.pushed('perf.l3', 2, 128)
+        flavor = self.pushed('perf.moved', 2, 128)
         server = self.boot(flavor, image=BLANK, host=SECOND)
         self.compute.migrate_server(server, host=FIRST)
         server = self.wait(server, 'VERIFY_RESIZE')
@@ -59,6 +59,20 @@ class MigrationTest(CloudLabTest):
         server = self.wait(server)
         self._is_as_asked(server, self._vcpus(server))
         gone = self.shell(SECOND, 'virsh -q list --all --uuid')
+        self.assertNotIn(server.id, gone)
+
+        # No room beside itself, so that it has to go back.
+        self.boot(flavor, image=BLANK, host=FIRST)
+        more = self.pushed('perf.more', 2, 192, kvm__iothreads=1)
+        self.compute.resize_server(server, more)
+        server = self.wait(server, 'VERIFY_RESIZE')
+        self.assertEqual(SECOND, server.compute_host)
+        self.clean(server)
+        self.assertEqual('1', self.xml(server).findtext('iothreads'))
+        self.assertEqual([96], [*self.pages(server).values()])
+        self.compute.confirm_server_resize(server)
+        self.clean(self.wait(server))
+        gone = self.shell(FIRST, 'virsh -q list --all --uuid')
         self.assertNotIn(server.id, gone)
 
     def _vcpus(self, server):

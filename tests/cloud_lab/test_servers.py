@@ -47,7 +47,7 @@ class ServerTest(CloudLabTest):
         self.assertEqual(HOUSEKEEPING, pins['emulatorpin'])
         self.assertEqual({0: 64, 1: 64}, self.pages(server))
         # The other cell is taken, too: no room for anybody.
-        small = self.pushed('perf.l3', 2, 128)
+        small = self.pushed('perf.small', 2, 128)
         self.assertIn('No valid host', self.refused(small, host=FIRST))
 
     def refused(self, flavor, **more):

@@ -105,7 +105,8 @@ def _test(options: argparse.Namespace) -> int:
         _up(options)
         command = [
             sys.executable, str(_TOOLS / 'cloud'), 'run',
-            'stestr', 'run', '--serial', *options.tests,
+            'stestr', 'run', '--worker-file', f'{_TESTS}/workers.yaml',
+            *options.tests,
         ]  # fmt: skip
         more = {
             'OS_TEST_PATH': os.environ.get('OS_TEST_PATH', _TESTS),
