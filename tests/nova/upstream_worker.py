@@ -51,8 +51,6 @@ from kvm_tuning.core.site import Capabilities  # noqa: E402
 from tests.fixtures.fake_host import FakeHost  # noqa: E402
 from tests.nova import patience, upstream  # noqa: E402
 
-FILTER = 'kvm_tuning.adapters.nova.scheduler_filter.KvmTuningFilter'
-
 #: Methods that are no wrappers: nobody calls them, by contract.
 NEVER = {'_weigh_object'}
 
@@ -168,30 +166,16 @@ def install(l3_cpus, with_filter):
 
 
 def _install_filter():
-    """Let Nova's functional tests enable our filter where they enable its."""
-    from nova.tests.functional.libvirt import base
+    """Let our filter be what Nova's tests enable, and spy on, by the name of
+    its own.
+    """
+    from nova.scheduler.filters import numa_topology_filter
 
-    setup = base.ServersTestBase._setup_scheduler_service
-
-    def ours(test):
-        filters = test.ADDITIONAL_FILTERS
-        if 'NUMATopologyFilter' in filters:
-            test.flags(
-                available_filters=[
-                    'nova.scheduler.filters.all_filters',
-                    FILTER,
-                ],
-                group='filter_scheduler',
-            )
-            test.ADDITIONAL_FILTERS = [
-                FILTER.rpartition('.')[2]
-                if name == 'NUMATopologyFilter'
-                else name
-                for name in filters
-            ]
-        return setup(test)
-
-    base.ServersTestBase._setup_scheduler_service = ours
+    numa_topology_filter.NUMATopologyFilter = type(
+        'NUMATopologyFilter',
+        (scheduler_filter.KvmTuningFilter,),
+        {'__module__': numa_topology_filter.__name__},
+    )
 
 
 def modules(names):
