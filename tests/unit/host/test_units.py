@@ -41,6 +41,23 @@ class TestUnits(testtools.TestCase):
         self.assertThat(rule, Contains(f'ENV{{SYSTEMD_WANTS}}+="{unit}"'))
         self.assertThat(_read(f'systemd/{unit}'), Contains(f'After={UNIT}'))
 
+    def test_a_port_comes_where_host_prep_has_failed(self):
+        lines = _read(
+            'systemd/kvm-tuning-host-prep-device.service'
+        ).splitlines()
+        # Any of these keeps a unit from a start after the other's failure.
+        needs = ('Requires=', 'Requisite=', 'BindsTo=')
+        self.assertThat(
+            [line for line in lines if line.startswith(needs)], Equals([])
+        )
+        # Host-prep is enabled, and not necessarily active.
+        self.assertThat(
+            lines,
+            Contains(
+                'ExecCondition=/usr/bin/systemctl is-enabled --quiet ' + UNIT
+            ),
+        )
+
     def test_systemd_finds_nothing(self):
         if shutil.which('systemd-analyze') is None:
             self.skipTest('systemd-analyze is not installed')
