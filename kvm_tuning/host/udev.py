@@ -1,8 +1,11 @@
 """Rules of our own in one file of udev's, one line a rule.
 
 Every rule has its name in a comment before it. udev reads its directory anew
-by itself when a file in it has changed.
+by itself when a file in it has changed. Of the rules that match a device the
+last one counts (udev(7)): those for one device come after those for a class.
 """
+
+import re
 
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
@@ -10,6 +13,8 @@ from kvm_tuning.host.sysfs import Tree
 from kvm_tuning.host.system import System
 
 PATH = 'etc/udev/rules.d/61-kvm-tuning.rules'
+# A pattern of names (udev(7): *, ?, [, |) is a class of devices.
+_ONE_DEVICE = re.compile(r'\bKERNEL=="[^"*?[|]+"')
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 
 
@@ -33,7 +38,7 @@ class UdevRule:
             system.remove(PATH)
             return
         lines = [_HEAD]
-        for each, rule in sorted(found.items()):
+        for each, rule in sorted(found.items(), key=_order):
             lines += [f'# {each}', rule]
         system.replace(PATH, '\n'.join(lines) + '\n')
 
@@ -45,6 +50,12 @@ class UdevRule:
 
     def tidy(self, system: System, name: str) -> None:
         system.tidy(PATH)
+
+
+def _order(named: tuple[str, str]) -> tuple[bool, str]:
+    """Return where a rule stands: by name, those for one device last."""
+    name, rule = named
+    return bool(_ONE_DEVICE.search(rule)), name
 
 
 def rules(tree: Tree) -> dict[str, str]:

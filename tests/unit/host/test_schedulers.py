@@ -111,6 +111,30 @@ class TestDisks(SchedulerTest):
             goals['scheduler of sdb'].setting.value, Equals('none')
         )
 
+    def test_its_rule_is_read_after_that_of_its_class(self):
+        prepared.apply(
+            self.kernel,
+            self.plan(
+                {'ssd': 'mq-deadline', 'nvme': 'none', 'rotational': 'none'},
+                {'sdb': 'none', 'nvme0n1': 'mq-deadline'},
+            ),
+        )
+        self.assertThat(
+            list(udev.rules(Tree(self.root))),
+            Equals(
+                [
+                    f'block-scheduler-{name}'
+                    for name in (
+                        'nvme',
+                        'rotational',
+                        'ssd',
+                        'nvme0n1',
+                        'sdb',
+                    )
+                ]
+            ),
+        )
+
     def test_unavailable_names_what_there_is(self):
         items = self.plan(disks={'sda': 'bfq'})
         (refusal,) = [i for i in items if isinstance(i, Refusal)]
