@@ -96,8 +96,6 @@ def _flags(host: Host) -> frozenset[str]:
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     """Yield what ``wanted`` takes."""
-    if wanted.vhost_net:
-        yield from _vhost(state)
     if wanted.halt_poll_ns is not None:
         yield from _parameter(
             state,
@@ -120,6 +118,9 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
                 'vhost_zero_copy: one guest that receives slowly can hold up '
                 'all that send to it; the kernel has it off since 5.3',
             )
+    if wanted.vhost_net:
+        # After its options: they count when it is loaded.
+        yield from _vhost(state)
     if wanted.nested_paging:
         yield from _paging(state)
 

@@ -83,6 +83,21 @@ class TestParameters(ModulesTest):
         (goal,) = self.items(vhost_zero_copy=False)
         self.assertThat(goal.when.value, Contains('loaded again'))
 
+    def test_options_are_there_when_the_module_is_loaded(self):
+        seen = []
+        load = self.kernel.run
+
+        def run(command):
+            if command == ['modprobe', 'vhost_net']:
+                seen.append(modprobe._own(Tree(self.root)))
+            return load(command)
+
+        self.kernel.run = run
+        items = self.items(vhost_net=True, vhost_zero_copy=True)
+        done = prepared.apply(self.kernel, items)
+        self.assertThat(done.failed, Equals([]))
+        self.assertThat(seen, Equals([{kvm_modules.ZERO_COPY: '1'}]))
+
     def test_a_later_file_is_refused(self):
         self.kernel.put('etc/modprobe.d/zz.conf', 'options kvm halt_poll_ns=1')
         (refusal,) = self.items(halt_poll_ns=2)
