@@ -194,6 +194,19 @@ class FitTest(testtools.TestCase):
             hardware.numa_fit_instance_to_host(there, guest([8]), {})
         )
 
+    def test_strict_locality_wants_all_domains(self):
+        """Nova may have turned pCPUs off, and those show no caches."""
+        strict = LocalityDemand(Locality.L3, True)
+        with asked.asking(Asking(DOMAINS[:2], strict)):
+            self.assertIsNone(
+                hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
+            )
+        wish = LocalityDemand(Locality.L3, False)
+        with asked.asking(Asking(DOMAINS[:2], wish)):
+            self.assertIsNotNone(
+                hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
+            )
+
     def test_why_is_told_to_who_asks(self):
         why = []
         token = fit.WHY.set(why)

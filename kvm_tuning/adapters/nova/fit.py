@@ -100,6 +100,12 @@ def search(
         pci_requests,
         pci_stats,
     )
+    if problem.blind:
+        _say(
+            'the L3 domains of its pCPUs are not known: the kernel shows none, '
+            'or some are off'
+        )
+        return None
     quick = problem.quick()
     if quick is not None:
         return Found(problem, [quick])

@@ -142,6 +142,15 @@ class Problem:
             wants, self.host.site, self.host.grid, self.host.stock(shown)
         )
 
+    @property
+    def blind(self) -> bool:
+        """Whether L3 domains are promised that nobody knows."""
+        return (
+            self.fitter.wants.strict
+            and not self.host.grid.l3
+            and any(one.pcpuset for one in self.stands)
+        )
+
     def quick(self) -> Seat | None:
         """Return the seat of a guest of one cell, where the solver alone can
         tell; None: it takes the long way to know.

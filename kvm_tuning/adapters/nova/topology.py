@@ -158,7 +158,7 @@ def _socket(cell: Any) -> int | None:
 
 
 def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
-    l3 = {cpu: domain for domain in domains for cpu in domain}
+    l3 = _known({cpu: domain for domain in domains for cpu in domain}, cells)
     packages: dict[int, frozenset[int]] = {}
     for cell in cells:
         package = _package(cell)
@@ -171,7 +171,7 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
             core = own & siblings
             dedicated |= core
             # Threads of a core share its caches, whatever an old report says.
-            domain = l3.get(min(siblings, default=-1))
+            domain = l3.get(_first(siblings))
             cpus += [
                 Cpu(
                     id=cpu,
@@ -212,6 +212,21 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
             ],
         ),
     )
+
+
+def _known(
+    l3: dict[int, frozenset[int]], cells: Sequence[Any]
+) -> dict[int, frozenset[int]]:
+    """Return the L3 domains by CPU, or none when a core has none: the kernel
+    shows no caches of a CPU that is off, so that all of its pCPUs would be
+    taken for one domain.
+    """
+    cores = (core for cell in cells for core in cell.siblings)
+    return l3 if all(_first(core) in l3 for core in cores) else {}
+
+
+def _first(core: Set[int]) -> int:
+    return min(core, default=-1)
 
 
 def _package(cell: Any) -> int:
