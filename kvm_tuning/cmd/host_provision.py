@@ -207,8 +207,11 @@ def _check(options: str) -> None:
 
 def _waiting(session: host_session.Session) -> list[str]:
     """Return the labels of what a reboot brings into force."""
+    from kvm_tuning.host.modprobe import NOT_LOADED
     from kvm_tuning.host.settings import Goal, When
 
+    # A reboot loads a module anew, too; one that is not loaded takes its
+    # options whenever it comes, which no reboot need bring about.
     return [
         item.label
         for item in session.items()
@@ -216,7 +219,10 @@ def _waiting(session: host_session.Session) -> list[str]:
         and not item.optional
         and item.reached
         and not item.in_force
-        and item.when is When.REBOOT
+        and (
+            item.when is When.REBOOT
+            or (item.when is When.RELOAD and item.running != NOT_LOADED)
+        )
     ]
 
 

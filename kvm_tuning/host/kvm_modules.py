@@ -23,6 +23,7 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
+from kvm_tuning.host.sysfs import LARGE_BYTES
 
 CONCERN = 'kvm_modules'
 HALT_POLL = 'kvm.halt_poll_ns'
@@ -87,7 +88,8 @@ def read(host: Host) -> State:
 
 
 def _flags(host: Host) -> frozenset[str]:
-    for line in (host.tree.text('proc/cpuinfo') or '').splitlines():
+    text = host.tree.text('proc/cpuinfo', limit=LARGE_BYTES)
+    for line in (text or '').splitlines():
         name, _colon, value = line.partition(':')
         if name.strip() == 'flags':
             return frozenset(value.split())
@@ -132,7 +134,9 @@ def _vhost(state: State) -> Iterator[Item]:
         'loaded at boot' if state.listed else None,
         'virtio NICs are served by the kernel',
         title='vhost_net at boot',
-        running='loaded' if 'vhost_net' in state.modules else 'not loaded',
+        running='loaded'
+        if 'vhost_net' in state.modules
+        else modprobe.NOT_LOADED,
         running_wanted='loaded',
     )
     yield Goal(
@@ -166,7 +170,7 @@ def _parameter(
         CONCERN,
         state.own[name],
         reason,
-        running=running or 'not loaded',
+        running=running or modprobe.NOT_LOADED,
         running_wanted=value,
         when=When.NOW if live else When.RELOAD,
         title=f'modprobe option {name}',

@@ -165,7 +165,7 @@ def _option(driver: Driver, value: str) -> Goal:
         'the driver makes the VFs when it is loaded at boot'
         + (' (a list: the driver is not the kernel’s own)')
         * driver.out_of_tree,
-        running=running or 'not loaded',
+        running=running or modprobe.NOT_LOADED,
         running_wanted=value,
         when=When.RELOAD,
         title=_TITLE.format(driver.name),

@@ -18,6 +18,8 @@ from kvm_tuning.host.system import System
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'
+#: What runs of a module that is not in the kernel.
+NOT_LOADED = 'not loaded'
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 # modprobe.d(5), in order of precedence.
 _DIRECTORIES = (

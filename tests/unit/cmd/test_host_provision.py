@@ -22,6 +22,11 @@ config:
     irq_affinity: false
 reboot: true
 """
+RELOADS = """
+config:
+  kvm_modules: {vhost_net: true, vhost_zero_copy: true}
+reboot: true
+"""
 AT_ONCE = """
 config:
   ksm: {run: off}
@@ -81,6 +86,30 @@ class ProvisionTest(HostPrepTest):
         self.assertThat((done['ready'], done['reboot']), Equals((True, False)))
         self.assertThat((done['written'], done['changed']), Equals(([], [])))
         self.assertThat(self.state()['step'], Equals('done'))
+
+    def test_reboots_for_a_module_that_is_to_be_loaded_anew(self):
+        option = 'sys/module/vhost_net/parameters/experimental_zcopytx'
+        self.kernel.put(option, 0)
+        self.kernel.put('sys/module/vhost_net/refcnt', 1)
+        done = self.provision(RELOADS)
+        self.assertThat((done['ready'], done['reboot']), Equals((False, True)))
+        self.assertThat(
+            done['waiting'],
+            Equals(['modprobe option vhost_net.experimental_zcopytx']),
+        )
+        self.kernel.put(option, 1)
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        done = self.provision(RELOADS)
+        self.assertThat((done['ready'], done['reboot']), Equals((True, False)))
+
+    def test_no_reboot_for_a_module_that_is_not_loaded(self):
+        done = self.provision(
+            RELOADS.replace('vhost_net: true, ', ''), status=1
+        )
+        self.assertThat(
+            (done['ready'], done['reboot'], done['waiting']),
+            Equals((False, False, [])),
+        )
 
     def test_no_second_reboot_for_what_a_reboot_does_not_bring(self):
         self.provision(REBOOTS)
