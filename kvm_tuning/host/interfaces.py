@@ -13,6 +13,7 @@ import socket
 import struct
 
 from kvm_tuning.host.observed import Host
+from kvm_tuning.host.sysfs import LARGE_BYTES
 
 _NET = 'sys/class/net'
 _OVS = 'ovs-system'
@@ -64,20 +65,24 @@ def _own(host: Host, name: str) -> Iterator[str]:
 
 
 def _routes(host: Host, name: str) -> Iterator[str]:
-    for line in (host.tree.text('proc/net/route') or '').splitlines()[1:]:
+    for line in _lines(host, 'proc/net/route')[1:]:
         words = line.split()
         if len(words) > 7 and words[0] == name:
             default = words[1] == words[7] == '00000000'
             yield 'default' if default else words[1]
-    for line in (host.tree.text('proc/net/ipv6_route') or '').splitlines():
+    for line in _lines(host, 'proc/net/ipv6_route'):
         words = line.split()
         if len(words) == 10 and words[9] == name:
             default = words[0] == '0' * 32 and words[1] == '00'
             yield from ('default',) if default else ()
 
 
+def _lines(host: Host, path: str) -> list[str]:
+    return (host.tree.text(path, limit=LARGE_BYTES) or '').splitlines()
+
+
 def _has_address(host: Host, name: str) -> bool:
-    for line in (host.tree.text('proc/net/if_inet6') or '').splitlines():
+    for line in _lines(host, 'proc/net/if_inet6'):
         words = line.split()
         if len(words) != 6 or words[5] != name:
             continue

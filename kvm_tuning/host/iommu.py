@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kvm_tuning.host import command_line
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Argument, Item, Note, Refusal
+from kvm_tuning.host.sysfs import LARGE_BYTES
 
 CONCERN = 'iommu'
 _REASON = 'devices are given to guests'
@@ -35,7 +36,8 @@ class State:
 def read(host: Host) -> State:
     """Return what the host shows."""
     vendor = ''
-    for line in (host.tree.text('proc/cpuinfo') or '').splitlines():
+    text = host.tree.text('proc/cpuinfo', limit=LARGE_BYTES)
+    for line in (text or '').splitlines():
         name, _colon, value = line.partition(':')
         if name.strip() == 'vendor_id':
             vendor = value.strip()

@@ -8,12 +8,14 @@ should have become. The file is replaced as a whole and only root may read it.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 import enum
+import errno
 import json
+import os
 from typing import Any
 
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host.settings import Address, Value
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.system import System
 
 #: Below the root.
@@ -117,7 +119,11 @@ class Journal:
         if self._entries == self._saved:
             return
         if self._entries:
-            system.replace(PATH, _encode(tuple(self)), mode=0o600)
+            text = _encode(tuple(self))
+            # What could not be read again is of no use.
+            if len(text) > LARGE_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            system.replace(PATH, text, mode=0o600)
         else:
             system.remove(PATH)
         self._saved = dict(self._entries)
@@ -128,7 +134,7 @@ def load(tree: Tree) -> Journal:
 
     :raises JournalFailed: it is not one that this version wrote.
     """
-    text = tree.text(PATH)
+    text = tree.text(PATH, limit=LARGE_BYTES)
     if text is None:
         return Journal()
     try:

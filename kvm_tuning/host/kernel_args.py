@@ -27,7 +27,7 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.system import System
 
 KIND = 'kernel-arguments'
@@ -95,9 +95,10 @@ def _in_menu(tree: Tree, value: str) -> bool:
     """Tell whether every Linux of the menu is started with ``value``. Rescue
     entries have no arguments of ours on purpose.
     """
+    menu = tree.text(GRUB_MENU, limit=LARGE_BYTES)
     lines = [
         line
-        for line in (tree.text(GRUB_MENU) or '').splitlines()
+        for line in (menu or '').splitlines()
         if re.match(r'\s*linux(16|efi)?\s', line)
     ]
     normal = [line for line in lines if not _is_rescue(line)]

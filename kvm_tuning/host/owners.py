@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from kvm_tuning.host.observed import Host
+from kvm_tuning.host.sysfs import LARGE_BYTES
 from kvm_tuning.host.udev import PATH as OUR_RULES
 
 _UNIT_DIRECTORIES = ('etc', 'run', 'usr/local/lib', 'usr/lib', 'lib')
@@ -157,9 +158,11 @@ def _udev(host: Host, port: Port) -> Iterator[Owner]:
         directory = f'{base}/udev/rules.d'
         for name in host.tree.names(directory):
             path = f'{directory}/{name}'
-            if path == OUR_RULES:
+            if path == OUR_RULES or not name.endswith('.rules'):
                 continue
-            for line in (host.tree.text(path) or '').splitlines():
+            # Somebody else's file: its comments may be in any encoding.
+            raw = host.tree.raw(path, limit=LARGE_BYTES) or b''
+            for line in raw.decode(errors='replace').splitlines():
                 match = re.search(r'sriov_numvfs\}="(\d+)"', line)
                 if match and _names(line, port):
                     yield Owner(

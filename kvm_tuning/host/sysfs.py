@@ -15,6 +15,10 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 #: Most bytes of one file. What is read here is at most a page, but
 #: /proc/meminfo and CPU masks of very large machines.
 MAX_BYTES = 1 << 18
+#: Most bytes of a file that grows with the host: /proc/cpuinfo (up to 2 KiB
+#: for each CPU: 8192 CPUs), routes, boot menus, our own journal (about
+#: 330 bytes for each interrupt).
+LARGE_BYTES = 1 << 24
 # The kernel's own limit (path_resolution(7)).
 _MAX_LINKS = 40
 # What open and read give for a thing that is not there, or that a driver
@@ -57,9 +61,12 @@ class Tree:
         """Whether the root is ``/``, under whatever name."""
         return self._prefix == '/'
 
-    def text(self, path: str) -> str | None:
-        """Return the text of a file, stripped; None when there is none."""
-        raw = self.raw(path)
+    def text(self, path: str, *, limit: int = MAX_BYTES) -> str | None:
+        """Return the text of a file, stripped; None when there is none.
+
+        :param limit: most bytes that are read.
+        """
+        raw = self.raw(path, limit=limit)
         if raw is None:
             return None
         try:
@@ -67,18 +74,23 @@ class Tree:
         except UnicodeDecodeError:
             raise self._unreadable(path, 'it is not text') from None
 
-    def raw(self, path: str) -> bytes | None:
-        """Return what is in a file; None when there is none."""
+    def raw(self, path: str, *, limit: int = MAX_BYTES) -> bytes | None:
+        """Return what is in a file; None when there is none.
+
+        :param limit: most bytes that are read.
+        """
         directory, _slash, name = path.rpartition('/')
         real = self._directory(directory)
         if real is None or name in ('', '.', '..'):
             return None
         try:
-            return self._read(f'{real}/{name}' if real else name)
+            return self._read(f'{real}/{name}' if real else name, limit)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 target = self.real(path)
-                return None if target is None else self.raw(target)
+                if target is None:
+                    return None
+                return self.raw(target, limit=limit)
             if error.errno in _ABSENT:
                 return None
             raise self._unreadable(path, str(error.strerror)) from error
@@ -159,22 +171,22 @@ class Tree:
         """
         return self._resolve(path, _MAX_LINKS)
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, limit: int) -> bytes:
         handle = os.open(self._prefix + path, _FLAGS)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return b''
-            content = os.read(handle, MAX_BYTES + 1)
-            # proc files may come in pieces.
+            content = bytearray()
+            # proc files come in pieces.
             while more := os.read(handle, MAX_BYTES + 1):
                 content += more
-                if len(content) > MAX_BYTES:
+                if len(content) > limit:
                     break
         finally:
             os.close(handle)
-        if len(content) > MAX_BYTES:
-            raise self._unreadable(path, f'it is longer than {MAX_BYTES}')
-        return content
+        if len(content) > limit:
+            raise self._unreadable(path, f'it is longer than {limit} bytes')
+        return bytes(content)
 
     def _directory(self, path: str) -> str | None:
         """Resolve a directory, once."""

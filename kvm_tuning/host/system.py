@@ -13,7 +13,7 @@ import stat
 import subprocess
 
 from kvm_tuning.host import blocking
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 
 #: Ends the name of a file that is not complete. modprobe, udev, GRUB and
 #: systemd read only names that end in their own suffix.
@@ -111,7 +111,7 @@ class System:
         unfinished = os.path.join(
             os.path.dirname(path), f'.{os.path.basename(path)}{UNFINISHED}'
         )
-        if self.tree().raw(unfinished) is not None:
+        if self.tree().raw(unfinished, limit=LARGE_BYTES) is not None:
             self.remove(unfinished)
 
     def run(self, command: Sequence[str]) -> None:

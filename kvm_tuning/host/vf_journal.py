@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import json
 
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.system import System
 
 #: Below the root.
@@ -106,7 +106,7 @@ class VfJournal:
 
 
 def _read(tree: Tree, path: str) -> Iterator[Entry]:
-    text = tree.text(path)
+    text = tree.text(path, limit=LARGE_BYTES)
     if text is None:
         return
     try:

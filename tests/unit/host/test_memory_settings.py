@@ -1,5 +1,6 @@
 """KSM, THP, compaction and huge pages, planned and made on a tree."""
 
+from dataclasses import replace
 import os
 
 import fixtures
@@ -23,7 +24,7 @@ from kvm_tuning.host import (
 )
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Note, Refusal
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
@@ -321,6 +322,24 @@ class TestJournal(TreeTest):
             (entry.before, entry.wanted, entry.got, entry.boot, entry.place),
             Equals(('0', '1', '1', 'boot-1', 'kvm-tuning-host-prep.service')),
         )
+
+    def test_of_thousands_of_interrupts(self):
+        prepared.apply(self.kernel, self.ksm(run=True))
+        record = journal.load(Tree(self.root))
+        (entry,) = record
+        for number in range(2000):
+            record.put(replace(entry, name=f'proc/irq/{number}/x'))
+        record.save(self.kernel)
+        self.assertThat(len(journal.load(Tree(self.root))), Equals(2000 + 1))
+        prepared.hands(self.kernel).system.tidy(journal.PATH)
+
+    def test_too_long_to_be_read_again_is_not_written(self):
+        prepared.apply(self.kernel, self.ksm(run=True))
+        hands = prepared.hands(self.kernel)
+        (entry,) = hands.journal
+        hands.journal.put(replace(entry, title='x' * LARGE_BYTES))
+        self.assertRaises(JournalFailed, hands.save)
+        self.assertThat(len(journal.load(Tree(self.root))), Equals(1))
 
     def test_is_on_disk_before_the_write(self):
         prepared.apply(self.kernel, self.ksm(run=True))

@@ -19,7 +19,7 @@ from testtools.matchers import (
 from kvm_tuning.host import sriov
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Refusal, Terms
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.sysfs import MAX_BYTES, Tree
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
 from tests.fixtures.fake_host import FakePf
@@ -430,6 +430,19 @@ class TestOwners(SriovTest):
         )
         (text,) = self.refusals(vfs={'eth0': 2})
         self.assertThat(text, Contains('resets VFs'))
+
+    def test_foreign_rules_in_any_encoding(self):
+        self.build()
+        home = 'etc/udev/rules.d'
+        rule = 'KERNEL=="eth0", ATTR{device/sriov_numvfs}="4"'
+        self.kernel.put(f'{home}/README', rule)
+        self.assertThat(self.refusals(vfs={'eth0': 2}), Equals([]))
+        with open(f'{self.kernel.root}/{home}/70-a.rules', 'wb') as stream:
+            stream.write(
+                f'# f\xfcr {"x" * MAX_BYTES}\n{rule}'.encode('latin-1')
+            )
+        (text,) = self.refusals(vfs={'eth0': 2})
+        self.assertThat(text, Contains('/etc/udev/rules.d/70-a.rules'))
 
     def test_garbage_is_nobody(self):
         self.assertThat(

@@ -151,6 +151,18 @@ class TestText(TreeTest):
             len(self.tree.raw('sys/long')), Equals(sysfs.MAX_BYTES)
         )
 
+    def test_own_limit(self):
+        content = b'0' * (sysfs.MAX_BYTES + 1)
+        self.put(f'{self.root}/sys/long', content)
+        self.link('long', 'sys/long')
+        for path in ('sys/long', 'long'):
+            found = self.tree.raw(path, limit=sysfs.LARGE_BYTES)
+            self.assertThat(len(found), Equals(len(content)))
+        error = self.assertRaises(
+            InventoryUnreadable, self.tree.text, 'sys/long', limit=10
+        )
+        self.assertThat(str(error), Contains('longer than 10 bytes'))
+
     def test_pipe_does_not_stop_us(self):
         os.mkfifo(f'{self.root}/sys/pipe')
         self.assertThat(self.tree.text('sys/pipe'), Equals(''))
