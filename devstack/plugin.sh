@@ -134,7 +134,7 @@ function kvm_tuning_install {
 }
 
 function kvm_tuning_configure_compute {
-    local fragment section option value key values
+    local fragment section option value key values set
     local dedicated=$KVM_TUNING_CPU_DEDICATED_SET
     local shared=$KVM_TUNING_CPU_SHARED_SET
     local -A found=()
@@ -156,7 +156,12 @@ function kvm_tuning_configure_compute {
     for key in "${!found[@]}"; do
         if [[ -n ${found[$key]} ]]; then
             mapfile -t values <<<"${found[$key]}"
-            kvm_tuning_set "${key% *}" "${key#* }" "${values[@]}"
+            set=kvm_tuning_set
+            # Another plugin may have devices of its own.
+            if [[ $key == pci\ * ]]; then
+                set=kvm_tuning_add
+            fi
+            $set "${key% *}" "${key#* }" "${values[@]}"
         fi
     done
     kvm_tuning_set DEFAULT compute_driver "$KVM_TUNING_DRIVER"

@@ -36,6 +36,20 @@ function kvm_tuning_set {
     kvm_tuning_replace "$NOVA_CONF" "$section" "$option" "$@"
 }
 
+# kvm_tuning_add section option value ...: below what others have set
+function kvm_tuning_add {
+    local section=$1 option=$2 there value values
+    shift 2
+    there=$(kvm_tuning_values "$NOVA_CONF" "$section" "$option")
+    for value in "$@"; do
+        if ! grep -qxF -e "$value" <<<"$there"; then
+            there+=${there:+$'\n'}$value
+        fi
+    done
+    mapfile -t values <<<"$there"
+    kvm_tuning_set "$section" "$option" "${values[@]}"
+}
+
 # kvm_tuning_note section option was|is value
 function kvm_tuning_note {
     printf '%s\t%s\t%s\t%s\n' "$@" >>"$KVM_TUNING_STATE_DIR/nova.conf"

@@ -38,6 +38,35 @@ class TestNovaConf(testtools.TestCase):
         self.addCleanup(conf.reset)
         return conf
 
+    def test_devices_of_others_stay(self):
+        node = self.useFixture(devstack.DevStack('n-cpu,n-sch', LOCALRC, PORT))
+        theirs = {
+            'device_spec': ['{"vendor_id": "10de", "product_id": "1db6"}'],
+            'alias': [
+                '{"vendor_id": "10de", "product_id": "1db6", '
+                '"device_type": "type-PCI", "name": "gpu"}'
+            ],
+        }
+        node.write(
+            'etc/nova/nova.conf',
+            '[DEFAULT]\n[filter_scheduler]\n[pci]\n'
+            + ''.join(f'{name} = {text}\n' for name, [text] in theirs.items()),
+        )
+        node.write('etc/nova/rootwrap.d/compute.filters', '')
+        for _again in range(2):
+            status, output = node.run('configure')
+            self.assertEqual(0, status, output)
+            pci = self.load(node, 'etc/nova/nova.conf').pci
+            self.assertEqual(theirs['device_spec'], pci.device_spec[:1])
+            self.assertEqual(2, len(pci.device_spec))
+            names = [json.loads(text)['name'] for text in pci.alias]
+            self.assertEqual('gpu', names[0])
+            self.assertIn('kvm-tuning-vf', names[1:])
+            self.assertEqual(len(set(names)), len(names))
+        status, output = node.run('unstack')
+        self.assertEqual(0, status, output)
+        self.assertEqual(theirs, node.nova()['pci'])
+
     def test_nova_reads_it(self):
         node = self.useFixture(devstack.DevStack('n-cpu,n-sch', LOCALRC, PORT))
         status, output = node.run('stack')

@@ -79,16 +79,22 @@ class FunctionsTest(testtools.TestCase):
         ):
             self.assertEqual(found, self.cpus(*said), said)
 
-    def test_options_are_set_and_put_back(self):
+    def nova_conf(self, text):
+        """Return its directory, and the commands that name it."""
         folder = self.useFixture(fixtures.TempDir()).path
         with open(f'{folder}/conf', 'w') as file:
-            file.write('[a]\nx = 1\nx = {"k": "v w"}\nz = 0\n[b]\nx = 9\n')
+            file.write(text)
         tree = os.environ.get(devstack.VARIABLE)
         if not tree:
             self.skipTest(f'{devstack.VARIABLE} is unset')
-        begin = (
+        return folder, (
             f'NOVA_CONF={folder}/conf KVM_TUNING_STATE_DIR={folder}; '
             f'source {tree}/inc/ini-config; '
+        )
+
+    def test_options_are_set_and_put_back(self):
+        folder, begin = self.nova_conf(
+            '[a]\nx = 1\nx = {"k": "v w"}\nz = 0\n[b]\nx = 9\n'
         )
         self.call(
             f'{begin} kvm_tuning_set a x 2 "{{\\"a\\": \\"b c\\"}}"; '
@@ -109,6 +115,27 @@ class FunctionsTest(testtools.TestCase):
                 '[a]\nx = 1\nx = {"k": "v w"}\nz = 7\n[b]\nx = 9\n\n[c]\n',
                 file.read(),
             )
+
+    def test_values_of_others_stay_and_none_comes_twice(self):
+        theirs = '[pci]\nalias = {"name": "a b"}\nalias = {"name": "b"}\n'
+        folder, begin = self.nova_conf(theirs)
+        add = (
+            'kvm_tuning_add pci alias "{\\"name\\": \\"b\\"}" '
+            '"{\\"name\\": \\"c d\\"}" -v; '
+        )
+        for _again in range(2):
+            self.call(f'{begin} {add}')
+            with open(f'{folder}/conf') as file:
+                self.assertEqual(
+                    f'{theirs}alias = {{"name": "c d"}}\nalias = -v\n',
+                    file.read(),
+                )
+            # As a second run of stack.sh does first
+            self.call(
+                f'{begin} kvm_tuning_restore $NOVA_CONF; rm {folder}/nova.conf'
+            )
+            with open(f'{folder}/conf') as file:
+                self.assertEqual(theirs, file.read())
 
 
 class TestReadme(testtools.TestCase):
