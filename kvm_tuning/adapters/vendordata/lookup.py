@@ -26,7 +26,7 @@ class Lookup:
     def __call__(self, server: str) -> Sequence[Setting] | None:
         """Return the settings of a server; None: no such server.
 
-        :raises CloudFailed: there is no answer in time.
+        :raises CloudFailed: there is no answer in time, or no thread to ask.
         """
         if not self._free.acquire(blocking=False):
             raise CloudFailed('all lookups hang')
@@ -43,7 +43,11 @@ class Lookup:
                 self._free.release()
 
         # A daemon: a lookup that hangs does not keep the process.
-        threading.Thread(target=ask, daemon=True).start()
+        try:
+            threading.Thread(target=ask, daemon=True).start()
+        except RuntimeError as error:
+            self._free.release()
+            raise CloudFailed(f'no thread for the lookup: {error}') from error
         try:
             return answer.result(self._deadline)
         except concurrent.futures.TimeoutError as error:

@@ -148,6 +148,17 @@ class LookupTest(testtools.TestCase):
         slow = Lookup(lambda _server: self._time_out(), 1, 1)
         self.assertRaises(TimeoutError, slow, SERVER)
 
+    def test_a_thread_that_does_not_start_takes_no_place(self):
+        def start(_thread):
+            raise RuntimeError("can't start new thread")
+
+        lookup = Lookup(lambda _server: SETTINGS, 1, 1)
+        with fixtures.MonkeyPatch('threading.Thread.start', start):
+            for _ in range(2):
+                said = str(self.assertRaises(CloudFailed, lookup, SERVER))
+                self.assertThat(said, Contains("can't start new thread"))
+        self.assertEqual(SETTINGS, lookup(SERVER))
+
     @staticmethod
     def _time_out():
         raise TimeoutError('of its own')
