@@ -3,14 +3,65 @@
 import os
 
 import nova.conf
+from nova.tests import fixtures as nova_fixtures
 from nova.virt.libvirt import driver as stock
 from testtools import matchers
 
+from kvm_tuning.adapters.nova import events
 from tests.nova import base
 
 CONF = nova.conf.CONF
 
 PINNED = {'hw__cpu_policy': 'dedicated'}
+
+
+class EventsTest(base.ServersTest):
+    def refusals(self, server):
+        """Return the action that made a server, and our events of it."""
+        (action,) = self.api.get_instance_actions(server['id'])
+        path = f'/servers/{server["id"]}/os-instance-actions/'
+        found = self.api.api_get(path + action['request_id']).body
+        action = found['instanceAction']
+        ours = [e for e in action['events'] if e['event'] == events.NAME]
+        return action, ours
+
+
+class TwoHostsTest(EventsTest):
+    def setUp(self):
+        self.useFixture(
+            nova_fixtures.HostNameWeigherFixture({'one': 100, 'two': 50})
+        )
+        super().setUp()
+
+    def start_without_vhost(self, hostname):
+        works = self.readers.works
+        self.readers.works = base.Capabilities(
+            vhost_net=base.Probe(False, f'{hostname} has no /dev/vhost-net')
+        )
+        self.start(hostname)
+        self.readers.works = works
+
+    def test_the_next_host_takes_it(self):
+        self.start_without_vhost('one')
+        self.start('two')
+        server = self.boot(vcpus=2, kvm__vif_backend='vhost')
+        self.assertEqual('two', self.host(server))
+        action, (told,) = self.refusals(server)
+        # As where stock Nova goes on to the next host
+        self.assertIsNone(action['message'])
+        self.assertIn('one has no /dev/vhost-net', told['details'])
+
+    def test_each_host_tells_its_reason(self):
+        self.start_without_vhost('one')
+        self.start_without_vhost('two')
+        server = self.boot(
+            vcpus=2, expected_state='ERROR', kvm__vif_backend='vhost'
+        )
+        _, told = self.refusals(server)
+        self.assertEqual(2, len(told))
+        for hostname, event in zip(('one', 'two'), told[::-1], strict=True):
+            self.assertIn(f'{hostname} has no', event['details'])
+            self.assertIsNotNone(event['finish_time'])
 
 
 class BootTest(base.ServersTest):
@@ -114,7 +165,7 @@ class BootTest(base.ServersTest):
         self._delete_server(server)
 
 
-class FaultTest(base.ServersTest):
+class FaultTest(EventsTest):
     def setUp(self):
         super().setUp()
         self.start()
@@ -156,16 +207,9 @@ class FaultTest(base.ServersTest):
             'Exceeded maximum number of retries', server['fault']['message']
         )
         # The reason is in the events: it was not lost with the last host
-        (action,) = self.api.get_instance_actions(server['id'])
-        path = f'/servers/{server["id"]}/os-instance-actions/'
-        found = self.api.api_get(path + action['request_id']).body
-        details = {
-            event['event']: event['details']
-            for event in found['instanceAction']['events']
-        }
-        self.assertIn(
-            '/dev/vhost-net is missing', details['kvm_tuning_refused']
-        )
+        _, (told,) = self.refusals(server)
+        self.assertEqual('Error', told['result'])
+        self.assertIn('/dev/vhost-net is missing', told['details'])
 
     def test_vfs_that_nova_would_not_assign(self):
         message = self.fault(kvm__vfs='1')
