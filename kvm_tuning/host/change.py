@@ -54,8 +54,9 @@ class Hands:
         try:
             self.journal.save(self.system)
         except OSError as error:
+            what = 'nothing more' if self.journal.written else 'nothing'
             raise JournalFailed(
-                f'the journal cannot be written, and without it nothing is '
+                f'the journal cannot be written, and without it {what} is '
                 f'changed: {error.strerror}'
             ) from error
 

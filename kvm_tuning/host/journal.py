@@ -86,7 +86,19 @@ class Journal:
 
     def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
         self._entries = {entry.address: entry for entry in entries}
+        self._loaded = dict(self._entries)
         self._saved = dict(self._entries)
+        #: Whether it has been saved: from then on the host may be changed.
+        self.written = False
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """Titles of what is on disk now and was not when it was loaded."""
+        return tuple(
+            entry.title
+            for address, entry in self._saved.items()
+            if entry != self._loaded.get(address)
+        )
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -126,6 +138,7 @@ class Journal:
             system.replace(PATH, text, mode=0o600)
         else:
             system.remove(PATH)
+        self.written = True
         self._saved = dict(self._entries)
 
 

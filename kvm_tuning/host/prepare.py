@@ -7,7 +7,11 @@ order; when one fails, those that this run has made are taken back.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.core.exceptions import (
+    InventoryUnreadable,
+    JournalFailed,
+    SettingRejected,
+)
 from kvm_tuning.host import change, journal, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry, Journal
@@ -23,6 +27,9 @@ from kvm_tuning.host.settings import (
     Terms,
     Value,
 )
+
+#: What one setting can fail with; others go on, or are taken back.
+FAILURES = (SettingRejected, InventoryUnreadable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +133,41 @@ def resume(hands: Hands) -> Outcome:
     """Bring back what is gone because we were interrupted: a module that was
     unloaded to be loaded anew. Nothing can be planned before.
 
-    :raises JournalFailed: the journal cannot be written.
+    :raises JournalFailed: the journal cannot be written, and nothing has
+        been.
     """
     outcome = Outcome()
-    for entry in hands.journal:
-        kind = hands.kinds[entry.kind]
-        if kind.revives and _gone(entry, hands.read(entry.address)):
-            try:
-                change.restore(hands, entry, entry.wanted)
-                outcome.changed.append(f'{entry.title} (brought back)')
-            except SettingRejected as error:
-                outcome.failed.append(str(error))
+    try:
+        for entry in hands.journal:
+            _revive(hands, entry, outcome)
+    except JournalFailed as error:
+        stop(hands, error, outcome)
     return outcome
+
+
+def _revive(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+    try:
+        if hands.kinds[entry.kind].revives and _gone(
+            entry, hands.read(entry.address)
+        ):
+            change.restore(hands, entry, entry.wanted)
+            outcome.changed.append(f'{entry.title} (brought back)')
+    except FAILURES as error:
+        outcome.failed.append(str(error))
+
+
+def stop(hands: Hands, error: JournalFailed, outcome: Outcome) -> None:
+    """Tell what stands when the journal can no longer be written.
+
+    :raises JournalFailed: nothing has been written yet.
+    """
+    if not hands.journal.written:
+        raise error
+    standing = ', '.join(hands.journal.standing) or 'nothing'
+    outcome.failed.append(
+        f'{error}. What stands of this run: {standing}. It is on record: '
+        f'undo takes it back once the journal can be written'
+    )
 
 
 def _gone(entry: Entry, found: Value) -> bool:
@@ -165,7 +195,8 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     :param keep_going: make what is not refused, and stay with what was made
         when something fails. Otherwise a refusal stops everything before the
         first write, and a failure takes back what this run has made.
-    :raises JournalFailed: the journal cannot be written.
+    :raises JournalFailed: the journal cannot be written, and nothing has
+        been.
     """
     hands.system.tidy(journal.PATH)
     outcome = Outcome(notes=[str(note) for note in plan.notes])
@@ -173,6 +204,16 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     outcome.failed += outcome.refused
     if plan.refusals and not keep_going:
         return outcome
+    try:
+        _apply(hands, plan, keep_going, outcome)
+    except JournalFailed as error:
+        stop(hands, error, outcome)
+    return outcome
+
+
+def _apply(
+    hands: Hands, plan: Plan, keep_going: bool, outcome: Outcome
+) -> None:
     for entry in plan.mends:
         _mend(hands, entry, outcome)
     made: list[tuple[Goal, Value]] = []
@@ -180,37 +221,38 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     for goal in plan.goals:
         if goal.address in refused:
             continue
-        found = hands.read(goal.address)
+        touched = made
         try:
+            found = hands.read(goal.address)
+            touched = [*made, (goal, found)]
             if change.make(hands, goal):
-                made.append((goal, found))
+                made = touched
                 outcome.changed.append(goal.label)
-        except SettingRejected as error:
-            if goal.optional:
+        except FAILURES as error:
+            if goal.optional and isinstance(error, SettingRejected):
                 _leave(hands, goal, found)
                 outcome.notes.append(str(error))
                 continue
             outcome.failed.append(str(error))
             if keep_going:
                 continue
-            _take_back(hands, [*made, (goal, found)], outcome)
+            _take_back(hands, touched, outcome)
             break
     hands.save()
-    return outcome
 
 
 def _mend(hands: Hands, entry: Entry, outcome: Outcome) -> None:
     """Take back an interrupted write that nobody wants any more."""
-    found = hands.read(entry.address)
-    host = hands.look()
-    if entry.forgotten(host.boot_id, found) or not entry.ours(found):
-        hands.journal.drop(entry.address)
-        hands.save()
-        return
     try:
+        found = hands.read(entry.address)
+        host = hands.look()
+        if entry.forgotten(host.boot_id, found) or not entry.ours(found):
+            hands.journal.drop(entry.address)
+            hands.save()
+            return
         change.restore(hands, entry, entry.before)
         outcome.changed.append(f'{entry.title} (interrupted, taken back)')
-    except SettingRejected as error:
+    except FAILURES as error:
         outcome.failed.append(str(error))
 
 
@@ -232,7 +274,7 @@ def _take_back(
             continue
         try:
             change.restore(hands, entry, found)
-        except SettingRejected as error:
+        except FAILURES as error:
             outcome.failed.append(f'and could not be taken back: {error}')
             continue
         outcome.taken_back.append(goal.label)

@@ -6,11 +6,11 @@ Where somebody else has changed a value since, it is left alone, and said.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import change, journal, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry
-from kvm_tuning.host.prepare import Outcome
+from kvm_tuning.host.prepare import FAILURES, Outcome, stop
 from kvm_tuning.host.settings import Value
 
 
@@ -65,29 +65,33 @@ def undo(
 ) -> Outcome:
     """Restore all that can be; what cannot stays in the journal.
 
-    :raises JournalFailed: the journal cannot be written.
+    :raises JournalFailed: the journal cannot be written, and nothing has
+        been.
     """
     hands.system.tidy(journal.PATH)
     outcome = Outcome()
     entries = [entry for entry in hands.journal if chosen(entry)]
-    for entry in reversed(entries):
+    try:
+        for entry in reversed(entries):
+            _undo(hands, entry, outcome)
+        hands.save()
+    except JournalFailed as error:
+        stop(hands, error, outcome)
+    return outcome
+
+
+def _undo(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+    try:
         step = _step(hands, entry)
         if step.action == 'refuse':
             outcome.refused.append(step.reason)
             outcome.failed.append(step.reason)
         elif step.action == 'restore':
-            _restore(hands, entry, outcome)
+            change.restore(hands, entry, entry.before)
+            outcome.changed.append(entry.title)
         else:
             _forget(hands, step, outcome)
-    hands.save()
-    return outcome
-
-
-def _restore(hands: Hands, entry: Entry, outcome: Outcome) -> None:
-    try:
-        change.restore(hands, entry, entry.before)
-        outcome.changed.append(entry.title)
-    except SettingRejected as error:
+    except FAILURES as error:
         outcome.failed.append(str(error))
 
 

@@ -1,6 +1,7 @@
 """KSM, THP, compaction and huge pages, planned and made on a tree."""
 
 from dataclasses import replace
+import errno
 import os
 
 import fixtures
@@ -20,11 +21,12 @@ from kvm_tuning.host import (
     huge_pages,
     journal,
     ksm,
+    prepare,
     transparent_huge_pages,
 )
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Note, Refusal
-from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
+from kvm_tuning.host.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
@@ -340,6 +342,51 @@ class TestJournal(TreeTest):
         hands.journal.put(replace(entry, title='x' * LARGE_BYTES))
         self.assertRaises(JournalFailed, hands.save)
         self.assertThat(len(journal.load(Tree(self.root))), Equals(1))
+
+    def fails(self, save):
+        """Let the disk be full from this write of the journal on."""
+        kept, saves = self.kernel.replace, []
+
+        def replace_file(path, text, mode=0o644):
+            saves.append(path)
+            if len(saves) >= save:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            kept(path, text, mode=mode)
+
+        self.patch(self.kernel, 'replace', replace_file)
+
+    def test_full_at_once_changes_nothing(self):
+        self.fails(1)
+        error = self.assertRaises(
+            JournalFailed, prepared.apply, self.kernel, self.ksm(run=True)
+        )
+        self.assertThat(str(error), Contains('it nothing is changed'))
+        self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))
+
+    def test_full_in_the_middle_tells_what_stands(self):
+        before = self.kernel.get(f'{_THP.DIRECTORY}/enabled')
+        items = [*self.ksm(run=True), *self.thp(enabled='always')]
+        for save, stands in ((2, 'KSM run.'), (3, 'KSM run.')):
+            self.fails(save)
+            (text,) = prepared.apply(self.kernel, items).failed
+            self.assertThat(text, Contains('nothing more is changed'))
+            self.assertThat(text, Contains(f'of this run: {stands}'))
+            self.assertThat(self.kernel.get(ksm.RUN), Equals('1'))
+            self.kernel = FakeKernel(self.root)
+            self.assertThat(prepared.take_back(self.kernel).failed, Equals([]))
+            self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))
+            self.assertThat(
+                self.kernel.get(f'{_THP.DIRECTORY}/enabled'), Equals(before)
+            )
+
+    def test_unreadable_is_taken_back(self):
+        items = [*self.ksm(run=True), *self.thp(enabled='always')]
+        planned = prepared.plan(self.kernel, items)
+        self.kernel.put(f'{_THP.DIRECTORY}/enabled', 'x' * MAX_BYTES)
+        done = prepare.apply(prepared.hands(self.kernel), planned)
+        self.assertThat(done.failed, HasLength(1))
+        self.assertThat(done.taken_back, Equals(['KSM run']))
+        self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))
 
     def test_is_on_disk_before_the_write(self):
         prepared.apply(self.kernel, self.ksm(run=True))
