@@ -8,6 +8,7 @@ the audit shows it, too. The caller holds the lock.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 import enum
+import errno
 from typing import Any, Protocol
 
 from kvm_tuning.core import cpuset
@@ -66,18 +67,34 @@ class Privileged:
 
     def set_vf(self, pf: str, index: int, name: str, value: str) -> None:
         """As :func:`virtual_functions.write`."""
-        self._privsep().set_vf_attribute(pf, index, name, value)
+        self._call('set_vf_attribute', pf, index, name, value)
 
     def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
         """As :func:`threads.set_affinity`."""
-        self._privsep().set_affinity(tid, sorted(cpus))
+        self._call('set_affinity', tid, sorted(cpus))
 
-    def _privsep(self) -> Any:
+    def _call(self, name: str, *words: Any) -> None:
+        """Have the privileged process do it.
+
+        :raises OSError: it cannot be had, or could not do it.
+        """
         # Imported by whoever has something to change: that takes long.
+        from oslo_privsep.comm import PrivsepTimeout
+        from oslo_privsep.daemon import FailedToDropPrivileges, ProtocolError
+
         from kvm_tuning.host import privsep
 
         privsep.use_own_rights()
-        return privsep
+        try:
+            getattr(privsep, name)(*words)
+        except (
+            FailedToDropPrivileges, ProtocolError, PrivsepTimeout,
+        ) as error:  # fmt: skip
+            raise OSError(
+                errno.EPERM,
+                f'[kvm_tuning_privileged] helper_command, and its filter of '
+                f'rootwrap or sudo: {error}',
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

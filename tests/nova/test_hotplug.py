@@ -216,6 +216,16 @@ class ConcurrentTest(base.ServersTest):
             disks = self.domain(server).current.data_disks
             self.assertEqual([queues] * 3, [d.driver['queues'] for d in disks])
 
+    def test_a_whole_function_stays_as_it_is(self):
+        """What Nova makes of a port of the type direct-physical."""
+        function = config.LibvirtConfigGuestHostdevPCI()
+        function.domain, function.bus = '0000', '00'
+        function.slot, function.function = '01', '0'
+        nobody = devices.Plug(None, None, None, '<domain/>')
+        with devices.into(nobody):
+            self.assertIs(function, devices.tuned(function))
+        self.assertNotIn('format_dom', vars(function))
+
     def test_outside_of_a_plug_nothing_is_tuned(self):
         disk = config.LibvirtConfigGuestDisk()
         self.assertIs(disk, devices.tuned(disk))

@@ -25,6 +25,10 @@ from kvm_tuning.core.guest import Guest
 LOG = logging.getLogger(__name__)
 
 
+# A whole function that a guest gets, a <hostdev>, has nothing to be tuned.
+_TUNED = ('interface', 'disk')
+
+
 @dataclass(frozen=True, slots=True)
 class Plug:
     """A guest that a device is plugged into."""
@@ -60,7 +64,10 @@ def tuned(conf: Any) -> Any:
     plug = _plug.get()
     if plug is None:
         return conf
-    effects = _effects(plug, conf.format_dom())
+    element = conf.format_dom()
+    if element.tag not in _TUNED:
+        return conf
+    effects = _effects(plug, element)
     if not effects:
         return conf
     stock = conf.format_dom

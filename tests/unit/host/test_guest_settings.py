@@ -4,15 +4,22 @@ import json
 import os
 
 import fixtures
+from oslo_privsep.daemon import FailedToDropPrivileges
 import testtools
 
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import vf_journal
-from kvm_tuning.host.guest_settings import Engine, Owner, Result
+from kvm_tuning.host.guest_settings import (
+    Engine,
+    Owner,
+    Privileged,
+    Result,
+)
 from kvm_tuning.host.system import System
 from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
 
+PRIVSEP = 'kvm_tuning.host.privsep'
 PF = '0000:41:00.0'
 VF = (PF, 3)
 
@@ -31,6 +38,24 @@ def vhost(cpus):
     return Setting(
         'thread-affinity', 'vhost', cpus, Scope.INSTANCE, Phase.AFTER_START
     )
+
+
+class PrivilegedTest(testtools.TestCase):
+    def test_who_must_act_when_there_is_no_helper(self):
+        """It is an error of the write, as any other."""
+
+        def refused(*_words):
+            raise FailedToDropPrivileges('privsep helper command exited')
+
+        for name in ('set_vf_attribute', 'set_affinity'):
+            self.useFixture(fixtures.MonkeyPatch(f'{PRIVSEP}.{name}', refused))
+        for call in (
+            lambda hands: hands.set_vf(PF, 3, 'vlan', '7'),
+            lambda hands: hands.set_affinity(1, frozenset({0})),
+        ):
+            error = self.assertRaises(OSError, call, Privileged())
+            self.assertIn('helper_command', str(error))
+            self.assertIn('exited', str(error))
 
 
 class EngineTest(testtools.TestCase):
