@@ -64,6 +64,14 @@ class Entry:
         """Whether its write was never finished."""
         return self.state is not State.DONE
 
+    def fell_short(self, found: Value) -> bool:
+        """Tell whether its write came to an end, with something else."""
+        return (
+            self.state is State.WRITING
+            and self.got is not None
+            and found == self.got != self.wanted
+        )
+
     def ours(self, found: Value) -> bool:
         """Tell whether a value can be of our making."""
         if found in (self.wanted, self.got):

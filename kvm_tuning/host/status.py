@@ -147,6 +147,8 @@ def _goal(
 
 def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
     if entry is not None and entry.open:
+        if entry.fell_short(goal.found):
+            return DRIFT, f'the kernel gave {_shown(entry.got)} only'
         return INTERRUPTED, (
             f'{entry.state.value} {_shown(entry.wanted)} was interrupted; it '
             f'was {_shown(entry.before)} before; apply or undo mends it'

@@ -17,11 +17,13 @@ from testtools.matchers import (
 
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import (
+    catalogue,
     compaction,
     huge_pages,
     journal,
     ksm,
     prepare,
+    status,
     transparent_huge_pages,
 )
 from kvm_tuning.host.observed import Host
@@ -249,6 +251,21 @@ class TestHugePages(TreeTest):
         self.assertThat(done.failed, Equals([]))
         self.assertThat(
             self.kernel.get(huge_pages.path(0, 2048)), Equals('100')
+        )
+
+    def test_shortfall_is_no_interruption(self):
+        self.kernel.pages = {'node0': 150}
+        items = self.pages({(0, 2048): 200})
+        prepared.apply(self.kernel, items, keep_going=True)
+        (row,) = status.rows(
+            self.host(),
+            catalogue.KINDS,
+            journal.load(Tree(self.root)),
+            self.pages({(0, 2048): 200}),
+        )
+        self.assertThat(
+            (row.state, row.remark),
+            Equals((status.DRIFT, "the kernel gave '150' only")),
         )
 
     def test_pages_in_use_cannot_go(self):
