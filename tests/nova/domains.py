@@ -88,6 +88,7 @@ class WholeDomains(fixtures.Fixture):
             ('attachDeviceFlags', attach),
             ('detachDeviceFlags', detach),
             ('setMetadata', set_metadata),
+            ('pinVcpuFlags', pin('vcpu')),
             ('pinEmulator', pin('emulator')),
             ('pinIOThread', pin('iothread')),
         ):

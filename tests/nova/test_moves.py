@@ -6,6 +6,7 @@ from nova.tests.functional.api import client
 from nova.tests.functional.libvirt import base as libvirt_base
 
 from kvm_tuning.core import domain
+from kvm_tuning.core.edit import Promise
 from tests.nova import base
 
 PINNED = {'hw__cpu_policy': 'dedicated'}
@@ -101,13 +102,19 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
         self.assertEqual(self.given, params['persistent_xml'])
         super()._migrate_stub(found, destination, params, flags)
 
-    def migrate(self, **specs):
+    def migrate(self, shared='0-1', **specs):
+        """:param shared: the destination's ``cpu_shared_set``."""
         self.server = self.boot(**specs)
         source = self.host(self.server)
         (target,) = {'one', 'two'} - {source}
         self.src, self.dest = self.computes[source], self.computes[target]
         # Something else is where the guest's pins would be.
         self.domains.pinned.clear()
+        # One process has one configuration.
+        self.flags(
+            cpu_shared_set=shared, cpu_dedicated_set='2-9', group='compute'
+        )
+        self.dest.driver._kvm_tuning.host.refresh()
         self._live_migrate(self.server, 'completed')
         self.assertEqual(target, self.host(self.server))
         return domain.read(self.given)
@@ -146,6 +153,66 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
         self.assertIn(('emulator', (wanted, 1)), self.domains.pinned)
         self.assertIn(('iothread', (1, wanted, 1)), self.domains.pinned)
         self.assertIn(('iothread', (2, wanted, 1)), self.domains.pinned)
+
+    def floats(self, shared):
+        """Migrate a guest without cells, of which everything is asked that
+        depends on where it is; return what the destination is given.
+        """
+        given = self.migrate(
+            shared,
+            vcpus=2,
+            kvm__cpu_locality='l3',
+            kvm__emulator_cpus='housekeeping',
+            kvm__iothreads='2',
+            kvm__memory_locality='strict',
+        )
+        # The receipt has the source's until the destination plans again.
+        wanted = {
+            promise.path: promise.wanted
+            for promise in given.receipt.promises
+            if isinstance(promise, Promise)
+        }
+        self.assertEqual('0-1', wanted['cputune/emulatorpin']['cpuset'])
+        self.assertEqual('0', wanted['numatune/memory']['nodeset'])
+        self.assertIn("cputune/vcpupin[@vcpu='0']", wanted)
+        self.assertIn("cputune/iothreadpin[@iothread='2']", wanted)
+        # What does not depend on it is there.
+        self.assertEqual(2, given.current.iothreads)
+        for pinned in ('vcpupin', 'emulatorpin', 'iothreadpin'):
+            self.assertEqual([], given.root.findall(f'cputune/{pinned}'))
+        self.assertIsNone(given.root.find('numatune/memory'))
+        return given
+
+    def test_a_guest_without_cells_goes_into_the_destinations_shared_set(self):
+        given = self.floats(shared='10-11')
+        # libvirt keeps threads without a pin of their own in these.
+        self.assertEqual({10, 11}, given.current.cpuset)
+        found = self.domain(self.server, self.host(self.server))
+        there = {10, 11}
+        self.assertEqual(there, found.current.emulator_pin)
+        self.assertEqual(
+            {1: there, 2: there}, dict(found.current.iothread_pins)
+        )
+        self.assertEqual(
+            dict.fromkeys(range(2), there), dict(found.current.pins)
+        )
+        self.assertEqual({0}, found.current.memory_nodes)
+        self.assertEqual((), found.untuned.foreign)
+        wanted = (False,) * 10 + (True, True)
+        self.assertEqual(
+            {
+                *(('vcpu', (vcpu, wanted, 1)) for vcpu in range(2)),
+                ('emulator', (wanted, 1)),
+                *(('iothread', (number, wanted, 1)) for number in (1, 2)),
+            },
+            set(self.domains.pinned),
+        )
+
+    def test_a_guest_without_cells_goes_where_nothing_is_shared(self):
+        given = self.floats(shared=None)
+        self.assertIsNone(given.current.cpuset)
+        # What is left of the host there is housekeeping; vCPUs float.
+        self.assertNotIn('vcpu', {what for what, _ in self.domains.pinned})
 
     def test_a_failure_there_fails_no_migration(self):
         def fails(*args, **kwargs):

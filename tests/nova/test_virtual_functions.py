@@ -2,12 +2,21 @@
 
 import json
 import os
+import re
+from typing import ClassVar
 
 import fixtures
 import nova.conf
 from nova.tests.fixtures import libvirt as fakelibvirt
+from nova.tests.functional.api import client
+from nova.tests.functional.libvirt import base as libvirt_base
+from nova.virt.libvirt import driver
 
-from kvm_tuning.adapters.nova import receipts, traits
+from kvm_tuning.adapters.nova import (
+    receipts,
+    traits,
+    virtual_functions,
+)
 from kvm_tuning.core.inventory import PciDevice
 from tests.fixtures.fake_vfs import NEW, FakeHands
 from tests.nova import base
@@ -38,13 +47,15 @@ def functions():
     )  # fmt: skip
 
 
-class VirtualFunctionsTest(base.ServersTest):
+class VfTest(base.ServersTest):
     ADDITIONAL_FILTERS = ['NUMATopologyFilter', 'PciPassthroughFilter']
+    #: What ``device_spec`` and ``alias`` have beside the IDs.
+    MARKS: ClassVar[dict[str, str]] = {}
 
     def setUp(self):
         self.flags(
-            device_spec=[json.dumps(IDS)],
-            alias=[json.dumps(ALIAS)],
+            device_spec=[json.dumps(IDS | self.MARKS)],
+            alias=[json.dumps(ALIAS | self.MARKS)],
             group='pci',
         )
         super().setUp()
@@ -56,8 +67,12 @@ class VirtualFunctionsTest(base.ServersTest):
             )
         )
         self.readers.functions = functions
-        self.start(
-            pci_info=fakelibvirt.HostPCIDevicesInfo(num_pfs=1, num_vfs=2)
+
+    def start(self, hostname='compute1', **kwargs):
+        return super().start(
+            hostname,
+            pci_info=fakelibvirt.HostPCIDevicesInfo(num_pfs=1, num_vfs=2),
+            **kwargs,
         )
 
     def has(self):
@@ -66,6 +81,12 @@ class VirtualFunctionsTest(base.ServersTest):
             {k: v for k, v in vf.items() if v != NEW[k]}
             for vf in self.hands.vfs.values()
         ]
+
+
+class VirtualFunctionsTest(VfTest):
+    def setUp(self):
+        super().setUp()
+        self.start()
 
     def test_set_before_the_start_and_put_back(self):
         server = self.boot(vcpus=2, **SPECS)
@@ -99,3 +120,76 @@ class VirtualFunctionsTest(base.ServersTest):
         (setting,) = self.domain(server).receipt.settings
         self.assertEqual('transparent_hugepage/enabled', setting.name)
         self.assertEqual([{}, {}], self.has())
+
+
+class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, VfTest):
+    """Nova migrates VFs that are marked so; it sets nothing of them."""
+
+    MARKS: ClassVar[dict[str, str]] = {'live_migratable': 'yes'}
+
+    def setUp(self):
+        super().setUp()
+        for name in ('one', 'two'):
+            self.start(
+                name,
+                libvirt_version=_number(
+                    driver.MIN_VFIO_PCI_VARIANT_LIBVIRT_VERSION
+                ),
+                qemu_version=_number(driver.MIN_VFIO_PCI_VARIANT_QEMU_VERSION),
+            )
+
+    def boots(self, **specs):
+        self.server = self.boot(vcpus=2, **specs)
+        source = self.host(self.server)
+        (target,) = {'one', 'two'} - {source}
+        self.src, self.dest = self.computes[source], self.computes[target]
+        return source, target
+
+    def test_vfs_with_attributes_stay(self):
+        source, _target = self.boots(**SPECS)
+        # libvirt has another prefix where the receipt was written again.
+        xml = self.xml(self.server, source)
+        self.assertIn('kvm-tuning:setting', xml)
+        for text in (xml, re.sub(r'(</?|xmlns:)kvm-tuning\b', r'\1r', xml)):
+            self.assertEqual(
+                ['trust', 'vlan'], virtual_functions.promised(text)
+            )
+        before = self.has()
+        error = self.assertRaises(
+            client.OpenStackApiException,
+            self._live_migrate,
+            self.server,
+            'completed',
+        )
+        self.assertIn('NoValidHost', str(error))
+        self._wait_for_state_change(self.server, 'ACTIVE')
+        self.assertEqual(source, self.host(self.server))
+        self.assertFalse(self.migrate_stub_ran)
+        self.assertEqual(before, self.has())
+        (why,) = {
+            event['details']
+            for action in self.api.get_instance_actions(self.server['id'])
+            for event in self.api.api_get(
+                f'/servers/{self.server["id"]}/os-instance-actions/'
+                f'{action["request_id"]}'
+            ).body['instanceAction']['events']
+            if event['event'] == 'compute_check_can_live_migrate_source'
+        }
+        self.assertIn('kvm:vf_trust, kvm:vf_vlan: ', why)
+        self.assertIn('cold', why)
+        self.assertIn(why, self.stdlog.logger.output)
+
+    def test_vfs_without_attributes_move(self):
+        _source, target = self.boots(
+            **{k: v for k, v in SPECS.items() if k.startswith('pci')},
+            kvm__memory_allocation='immediate',
+        )
+        self._live_migrate(self.server, 'completed')
+        self.assertEqual(target, self.host(self.server))
+        self.assertTrue(self.migrate_stub_ran)
+
+
+def _number(version):
+    """Return a version as libvirt has it."""
+    major, minor, release = version
+    return major * 1000000 + minor * 1000 + release

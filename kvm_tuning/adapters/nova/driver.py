@@ -275,6 +275,26 @@ class KvmTuningDriver(driver.LibvirtDriver):
 
     # Live migration
 
+    def check_can_live_migrate_source(
+        self,
+        context: Any,
+        instance: Any,
+        dest_check_data: Any,
+        block_device_info: Any = None,
+    ) -> Any:
+        """As Nova's; a guest whose VFs have attributes is refused."""
+        if self._kvm_tuning.asked(instance):
+            try:
+                migration.check(self._host.get_guest(instance))
+            except exception.MigrationPreCheckError as error:
+                LOG.error('instance %s: %s', instance.uuid, error)
+                raise
+            except exception.InstanceNotFound:
+                LOG.debug('instance %s has no domain here', instance.uuid)
+        return super().check_can_live_migrate_source(
+            context, instance, dest_check_data, block_device_info
+        )
+
     def _live_migration_operation(
         self,
         context: Any,

@@ -3,24 +3,31 @@
 The source knows neither the destination's caches nor its shared pCPUs. So it
 writes what any destination can start: what Nova's own rewriting has dropped
 is put back, and every iothread runs inside the pins that Nova computed for
-the destination. The destination plans again once the guest is there.
+the destination. Of a guest without cells Nova computes none: it goes without
+pins and memory binding of ours, so that libvirt keeps all of its threads in
+``<vcpu cpuset>``, which is the destination's. The destination plans again
+once the guest is there.
 """
 
 import logging
 from typing import Any
 
 from lxml import etree
+from nova import exception
 
+from kvm_tuning.adapters.nova import faults, virtual_functions
 from kvm_tuning.core import domain, edit
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
-from kvm_tuning.core.effects import Element
+from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
 
 # What Nova makes anew for the destination, and so loses what we wrote.
 _MADE_ANEW = ('devices/', 'memoryBacking')
+# Where the guest is, on this host.
+_PLACE = ('cputune/', 'numatune/')
 
 
 class Source:
@@ -48,6 +55,29 @@ class Source:
         return self._kvm_tuning_guest.migrate(*args, **kwargs)
 
 
+def check(guest: Any) -> None:
+    """Refuse a guest whose VFs have attributes: nothing would set them on
+    the destination before the guest runs there, and its receipt would say
+    that they are set.
+
+    :param guest: Nova's, on its source.
+    :raises MigrationPreCheckError: as Nova's own checks.
+    """
+    try:
+        names = virtual_functions.promised(guest.get_xml_desc())
+    except KvmTuningError as error:
+        raise exception.MigrationPreCheckError(
+            reason=faults.told(error)
+        ) from error
+    if names:
+        keys = ', '.join(f'kvm:vf_{name}' for name in names)
+        raise exception.MigrationPreCheckError(
+            reason=f'{keys}: a live migration sets no attributes of VFs on '
+            f'the destination; migrate the server cold (openstack server '
+            f'migrate, without --live-migration)'
+        )
+
+
 def destination(xml: str) -> str:
     """Return the XML for the destination; as it is where nothing of ours is
     in it.
@@ -66,11 +96,15 @@ def _written(found: Domain) -> str:
     root = found.root
     editor = edit.Editor(root)
     promises = found.receipt.promises if found.receipt else ()
+    # Nova rewrites pins and nodesets of guests with cells alone.
+    floats = root.find('cpu/numa/cell') is None
     for promise in promises:
-        if isinstance(promise, Promise) and promise.path.startswith(
-            _MADE_ANEW
-        ):
+        if not isinstance(promise, Promise):
+            continue
+        if promise.path.startswith(_MADE_ANEW):
             _keep(editor, promise)
+        elif floats and promise.path.startswith(_PLACE):
+            editor.remove(Absent(promise.path))
     emulator = root.find('cputune/emulatorpin')
     cpus = None if emulator is None else emulator.get('cpuset')
     if cpus is not None:

@@ -69,8 +69,15 @@ def _set(guest: Any, xml: str, flags: int) -> None:
 
 
 def _pin(guest: Any, xml: str) -> None:
-    """Move the emulator and the iothreads of a running guest."""
+    """Move the threads of a running guest, but the vCPUs of one with cells:
+    they are where Nova has put them.
+    """
     facts = domain.read(xml).current
+    if not facts.cells:
+        for vcpu, cpus in facts.pins.items():
+            guest._domain.pinVcpuFlags(
+                vcpu, threads.to_map(cpus), _AFFECT_LIVE
+            )
     if facts.emulator_pin:
         guest._domain.pinEmulator(
             threads.to_map(facts.emulator_pin), _AFFECT_LIVE

@@ -30,6 +30,9 @@ RELIED: dict[str, Sequence[str]] = {
     'nova.virt.libvirt.config:LibvirtConfigGuest.format_dom': ('self',),
     # Some releases have the instance before the rest.
     f'{_DRIVER}._get_volume_config': ('self',),
+    f'{_DRIVER}.check_can_live_migrate_source': (
+        'self', 'context', 'instance', 'dest_check_data', 'block_device_info',
+    ),
     f'{_DRIVER}._live_migration_operation': (
         'self', 'context', 'instance', 'dest', 'block_migration',
         'migrate_data', 'guest', 'device_names',

@@ -73,6 +73,26 @@ def before_start(xml: str) -> None:
         _say(step)
 
 
+def promised(xml: str) -> list[str]:
+    """Return the names of the attributes that a guest's VFs were promised,
+    such as ``vlan``.
+
+    :param xml: as libvirt has it.
+    :raises KvmTuningError: it has some, but cannot be read.
+    """
+    # libvirt may have the receipt with another prefix.
+    if VF_ATTRIBUTE not in xml:
+        return []
+    found = domain.read(xml).receipt
+    return sorted(
+        {
+            setting.name.rpartition('/')[2]
+            for setting in (found.settings if found else ())
+            if setting.kind == VF_ATTRIBUTE
+        }
+    )
+
+
 def ended(uuid: str) -> None:
     """Put back what the VFs of a guest had before; a failure is logged, and
     it is tried again when nova-compute starts.
