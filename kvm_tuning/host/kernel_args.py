@@ -46,6 +46,11 @@ _STALE = ' (not in the menu yet)'
 # could see that the menu is a former one.
 _LEAVING = '(leaving)'
 _OPTIONS = re.compile(r'^options[ \t]+', re.MULTILINE)
+_LINUX = re.compile(r'\s*linux(16|efi)?\s')
+# What grub-mkconfig(8) writes around the output of each of its scripts, and
+# the scripts whose entries are not made of /etc/default/grub.
+_SECTION = re.compile(r'### (BEGIN|END) (\S+) ###')
+_NOT_OURS = ('_os-prober', '_custom')
 
 
 class KernelArguments:
@@ -92,17 +97,41 @@ def _read_grub(tree: Tree) -> Value:
 
 
 def _in_menu(tree: Tree, value: str) -> bool:
-    """Tell whether every Linux of the menu is started with ``value``. Rescue
-    entries have no arguments of ours on purpose.
+    """Tell whether every Linux of this host in the menu is started with
+    ``value``.
     """
+    return all(_has(line, value) for line in _menu(tree)[0])
+
+
+def _has(line: str, value: str) -> bool:
+    return f' {value}' in ' '.join(line.split())
+
+
+def _menu(tree: Tree) -> tuple[list[str], list[str]]:
+    """Return the menu's lines that start this host's Linux, and those that
+    start another one or were written by hand. Rescue entries have no
+    arguments of ours on purpose, and are in neither.
+
+    This host's are those with the root that runs now. Where nothing tells
+    them apart, all are taken for this host's.
+    """
+    made: list[str] = []
+    others: list[str] = []
+    section = ''
     menu = tree.text(GRUB_MENU, limit=LARGE_BYTES)
-    lines = [
-        line
-        for line in (menu or '').splitlines()
-        if re.match(r'\s*linux(16|efi)?\s', line)
-    ]
-    normal = [line for line in lines if not _is_rescue(line)]
-    return all(f' {value}' in ' '.join(line.split()) for line in normal)
+    for line in (menu or '').splitlines():
+        mark = _SECTION.match(line)
+        if mark:
+            section = mark[2] if mark[1] == 'BEGIN' else ''
+        elif _LINUX.match(line) and not _is_rescue(line):
+            foreign = section.endswith(_NOT_OURS)
+            (others if foreign else made).append(line)
+    root = command_line.value(tree.text('proc/cmdline') or '', 'root')
+    own = [line for line in made if command_line.value(line, 'root') == root]
+    if root is not None and own:
+        others += [line for line in made if line not in own]
+        made = own
+    return (made, others) if made else (others, [])
 
 
 def _is_rescue(line: str) -> bool:
@@ -197,6 +226,7 @@ def _goals(
             f'/etc/default/grub, or boot entries in /{ENTRIES}): start the '
             f'kernel with {value} yourself',
         )
+    yield from _left_out(host.tree, places, value)
     for place in places:
         found = KernelArguments().read(host, place)
         wanted = value
@@ -218,11 +248,37 @@ def _goals(
 def _places(tree: Tree) -> Iterator[str]:
     if tree.text('etc/default/grub') is not None and tree.names('boot/grub'):
         yield GRUB
+    for name in _entries(tree):
+        if _OPTIONS.search(_whole(tree, name) or ''):
+            yield name
+    if tree.text(CMDLINE) is not None:
+        yield CMDLINE
+
+
+def _entries(tree: Tree) -> Iterator[str]:
     for name in tree.names(ENTRIES):
         if name.endswith('.conf') and 'rescue' not in name:
             yield f'{ENTRIES}/{name}'
-    if tree.text(CMDLINE) is not None:
-        yield CMDLINE
+
+
+def _left_out(tree: Tree, places: list[str], value: str) -> Iterator[Note]:
+    """Yield what of the menus is started without our arguments."""
+    for name in _entries(tree):
+        if name not in places:
+            # A test of memory, a program of the firmware.
+            yield Note(
+                CONCERN,
+                f'/{name} has no options, and is left as it is',
+            )
+    lines = _menu(tree)[1] if GRUB in places else []
+    kernels = [line.split()[1:2] for line in lines if not _has(line, value)]
+    names = dict.fromkeys(name for words in kernels for name in words)
+    if names:
+        yield Note(
+            CONCERN,
+            f'/{GRUB_MENU} starts {", ".join(names)} without {value}: '
+            f'another Linux, or an entry that was written by hand',
+        )
 
 
 def _merged(found: str, value: str, managed: Iterable[str]) -> str:
