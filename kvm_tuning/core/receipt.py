@@ -87,9 +87,10 @@ def write(receipt: Receipt) -> etree._Element:
 
 def has_settings(xml: str) -> bool:
     """Return whether a document that we wrote promises anything outside of
-    it; without parsing it.
+    it; without parsing it. libvirt keeps a receipt with the prefix that
+    :func:`metadata` gave it.
     """
-    return f'<{PREFIX}:setting ' in xml
+    return NAMESPACE in xml and ':setting ' in xml
 
 
 def find(domain: etree._Element) -> etree._Element | None:

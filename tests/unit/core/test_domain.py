@@ -123,7 +123,10 @@ class TuneTest(testtools.TestCase):
         for effects, has in ((EFFECTS, True), (EFFECTS[:1], False)):
             tuned = domain.tune(domain.read(BASE), plan_of(effects))
             self.assertEqual(has, receipt.has_settings(tuned))
-            self.assertEqual(has, bool(domain.read(tuned).receipt.settings))
+            found = domain.read(tuned)
+            self.assertEqual(has, bool(found.receipt.settings))
+            set_anew = receipt.metadata(found.root)
+            self.assertEqual(has, receipt.has_settings(set_anew))
 
     def test_a_tree_is_tuned_as_its_text_is(self):
         blank = etree.XMLParser(remove_blank_text=True)
