@@ -290,21 +290,21 @@ class CloudTest(testtools.TestCase):
         self.assertTrue(guest['findings'], done)
         return {each['address']: each for each in guest['findings']}
 
-    def faults(self, server):
+    def faults(self, server, *words):
         """Return the addresses at which an audit finds anything wrong."""
         return [
             address
-            for address, each in self.audit(server).items()
+            for address, each in self.audit(server, *words).items()
             if each['severity'] not in ('ok', 'info')
         ]
 
-    def clean(self, server):
+    def clean(self, server, *words):
         """See that an audit finds nothing wrong, and all that there is but
         what only the guest knows.
         """
+        faults = self.faults(server, *words)
         self.assertEqual(
-            [],
-            [at for at in self.faults(server) if not at.startswith('guest/')],
+            [], [at for at in faults if not at.startswith('guest/')]
         )
 
     def tool(self, *words, status=0):
