@@ -102,7 +102,7 @@ def search(
     )
     if problem.blind:
         _say(
-            'the L3 domains of its pCPUs are not known: the kernel shows none, '
+            'the L3 domains of its pCPUs are not known: the kernel shows none '
             'or some are off'
         )
         return None
