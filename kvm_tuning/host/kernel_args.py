@@ -23,6 +23,7 @@ from kvm_tuning.host.settings import (
     Goal,
     Item,
     Note,
+    Refusal,
     Value,
     When,
     setting,
@@ -303,9 +304,17 @@ def in_force(text: str, arguments: Iterable[Argument]) -> bool:
     return True
 
 
-def _foreign(host: Host, arguments: list[Argument]) -> Iterator[Note]:
+# kernel/sched/isolation.c, housekeeping_setup: of several that differ, the
+# first stands.
+_FIRST_COUNTS = frozenset({'isolcpus', 'nohz_full'})
+
+
+def _foreign(
+    host: Host, arguments: list[Argument]
+) -> Iterator[Note | Refusal]:
     """Yield where else the same arguments are set."""
     names = {command_line.key(argument.key) for argument in arguments}
+    ours = {str(argument) for argument in arguments}
     for path in ('etc/default/grub', *_grub_parts(host.tree)):
         for line in (host.tree.text(path) or '').splitlines():
             match = re.match(
@@ -313,7 +322,15 @@ def _foreign(host: Host, arguments: list[Argument]) -> Iterator[Note]:
             )
             words = command_line.words(match[1]) if match else []
             for word in words:
-                if command_line.key(word) in names:
+                key = command_line.key(word)
+                if key in _FIRST_COUNTS & names and word not in ours:
+                    yield Refusal(
+                        CONCERN,
+                        f'/{path}',
+                        f'it sets {word}, and the kernel takes the first '
+                        f'{key} only: take it out there',
+                    )
+                elif key in names:
                     yield Note(
                         CONCERN, f'/{path} sets {word}, too; the last counts'
                     )

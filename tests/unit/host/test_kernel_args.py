@@ -8,7 +8,7 @@ from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host import kernel_args
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.settings import Argument, Goal, Note
+from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared, whole_host
 
@@ -56,6 +56,26 @@ class TestEntries(MenuTest):
         self.assertThat(done.failed, Equals([]))
         self.assertThat(self.kernel.get(path), Equals(text))
         self.assertThat(self.kernel.get(whole_host.ENTRY), Contains(_VALUE))
+
+
+class TestForeign(MenuTest):
+    def refusals(self):
+        return [str(i) for i in self.items() if isinstance(i, Refusal)]
+
+    def test_the_kernel_takes_the_first_only(self):
+        self.kernel.put(
+            'etc/default/grub', 'GRUB_CMDLINE_LINUX="quiet nohz_full=1-3"'
+        )
+        (refusal,) = self.refusals()
+        self.assertThat(refusal, Contains('/etc/default/grub'))
+        self.assertThat(refusal, Contains('nohz_full=1-3'))
+
+    def test_the_same_twice_is_told(self):
+        self.kernel.put(
+            'etc/default/grub', f'GRUB_CMDLINE_LINUX="quiet {_VALUE}"'
+        )
+        self.assertThat(self.refusals(), Equals([]))
+        self.assertThat(''.join(self.notes()), Contains(_VALUE))
 
 
 class TestGrub(MenuTest):
