@@ -1,14 +1,18 @@
 """Interfaces and volumes that are plugged into running guests."""
 
 import threading
+from types import SimpleNamespace
+from unittest import mock
 
 import fixtures
 from lxml import etree
+from nova import exception
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 from nova.virt.libvirt import config
+import testtools
 
-from kvm_tuning.adapters.nova import devices
+from kvm_tuning.adapters.nova import devices, receipts
 from tests.nova import base
 
 PINNED = {'hw__cpu_policy': 'dedicated'}
@@ -131,6 +135,21 @@ class HotPlugTest(base.ServersTest):
         )
         self.assertEqual([], self.domains.attached)
         self.assertEqual(1, len(unplugged))
+
+
+class RecordTest(testtools.TestCase):
+    def test_a_device_that_is_gone_is_gone(self):
+        """Whatever libvirt says afterwards, the detach has worked."""
+        instance = SimpleNamespace(uuid='u1')
+        for error, told in (
+            (exception.InternalError('libvirtd restarts'), 'restarts'),
+            (exception.InstanceNotFound(instance_id='u1'), ''),
+        ):
+            log = self.useFixture(fixtures.FakeLogger())
+            host = mock.Mock(**{'get_guest.side_effect': error})
+            receipts.record(None, host, instance)
+            self.assertEqual(bool(told), bool(log.output))
+            self.assertIn(told, log.output)
 
 
 class ConcurrentTest(base.ServersTest):

@@ -265,13 +265,8 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return done
 
     def _kvm_tuning_record(self, instance: Any) -> None:
-        if not self._kvm_tuning.asked(instance, OF_CLAIMS):
-            return
-        try:
-            guest = self._host.get_guest(instance)
-        except exception.InstanceNotFound:
-            return
-        receipts.record(self._kvm_tuning, instance, guest)
+        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+            receipts.record(self._kvm_tuning, self._host, instance)
 
     # Live migration
 

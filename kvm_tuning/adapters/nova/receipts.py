@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from nova import exception
+
 from kvm_tuning.adapters.nova import threads, virtual_functions
 from kvm_tuning.adapters.nova.tuning import Tuning
 from kvm_tuning.core import cpuset, domain, receipt
@@ -15,17 +17,21 @@ _METADATA_ELEMENT = 2
 _AFFECT_LIVE, _AFFECT_CONFIG = 1, 2
 
 
-def record(tuning: Tuning, instance: Any, guest: Any) -> None:
-    """Write the receipt of a guest whose devices have changed.
+def record(tuning: Tuning, host: Any, instance: Any) -> None:
+    """Write the receipt of a guest whose devices have changed, if it is still
+    there.
 
     A failure is logged: the devices are what was asked, and the audit reads
     the flavor again.
     """
     try:
+        guest = host.get_guest(instance)
         xml = _definition(guest)
         made = tuning.xml(instance, instance.image_meta, xml)
         if made != xml:
             _set(guest, made, _AFFECT_CONFIG | _live(guest))
+    except exception.InstanceNotFound:
+        return
     except Exception as error:
         _told(instance, error)
 
