@@ -234,8 +234,9 @@ def _iothreads(guest: Guest, name: str) -> _Served:
     """Return the iothreads of a device: one for all, or a queue map."""
     mapped = guest.property(name, 'iothread-vq-mapping')
     if isinstance(mapped, list):
+        # One without a list of queues serves all: the first is one of them.
         return {
-            number: _vqs(each.get('vqs'))
+            number: _vqs(each.get('vqs')) or (0,) * (len(mapped) == 1)
             for each in mapped
             if isinstance(each, Mapping)
             and (number := _number(each.get('iothread'))) is not None

@@ -289,6 +289,15 @@ class DisksTest(ObserveTest):
         )
         self.assertEqual({1: (0,), 2: (1,)}, self.disk('vda').iothreads)
 
+    def test_a_queue_map_of_one_iothread(self):
+        """It is told from an iothread without a map."""
+        self.guest.argument(
+            'virtio-disk0',
+            iothread=None,
+            iothread_vq_mapping=[{'iothread': 'iothread1'}],
+        )
+        self.assertEqual({1: (0,)}, self.disk('vda').iothreads)
+
     def test_no_iothread(self):
         self.guest.argument('virtio-disk0', iothread=None)
         self.assertEqual({}, self.disk('vda').iothreads)
