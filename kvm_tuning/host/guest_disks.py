@@ -45,11 +45,12 @@ def controllers(guest: Guest, root: etree._Element) -> dict[int, Controller]:
     for element in root.iterfind("devices/controller[@type='scsi']"):
         index = _index(element.get('index'))
         name = alias(element)
+        queues = guest.number(name, 'num_queues', _DEFAULT_QUEUES)
         found[index] = Controller(
             index,
             guest.model(name),
-            _iothreads(guest, name),
-            guest.number(name, 'num_queues', _DEFAULT_QUEUES),
+            _iothreads(guest, name, queues),
+            queues,
         )
     return found
 
@@ -74,6 +75,7 @@ def _disk(guest: Guest, element: etree._Element) -> Disk:
     target = element.find('target')
     name = alias(element)
     write_cache = guest.property(name, 'write-cache')
+    queues = guest.number(name, 'num-queues', _DEFAULT_QUEUES)
     return Disk(
         target='' if target is None else target.get('dev', ''),
         model=guest.model(name),
@@ -81,8 +83,8 @@ def _disk(guest: Guest, element: etree._Element) -> Disk:
         write_cache=_switch('write-cache', write_cache),
         no_flush=_no_flush(guest, name, element),
         engine=_asked_engine(guest, name, element),
-        iothreads=_iothreads(guest, name),
-        queues=guest.number(name, 'num-queues', _DEFAULT_QUEUES),
+        iothreads=_iothreads(guest, name, queues),
+        queues=queues,
     )
 
 
@@ -230,13 +232,15 @@ def _of_controller(disk: Disk, controller: Controller | None) -> Disk:
     )
 
 
-def _iothreads(guest: Guest, name: str) -> _Served:
+def _iothreads(guest: Guest, name: str, queues: int | Unknown) -> _Served:
     """Return the iothreads of a device: one for all, or a queue map."""
     mapped = guest.property(name, 'iothread-vq-mapping')
     if isinstance(mapped, list):
-        # One without a list of queues serves all: the first is one of them.
+        # One alone without a list of queues serves them all.
+        count = queues if isinstance(queues, int) else 1
+        every = tuple(range(count)) if len(mapped) == 1 else ()
         return {
-            number: _vqs(each.get('vqs')) or (0,) * (len(mapped) == 1)
+            number: _vqs(each.get('vqs')) or every
             for each in mapped
             if isinstance(each, Mapping)
             and (number := _number(each.get('iothread'))) is not None

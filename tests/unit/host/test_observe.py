@@ -296,7 +296,8 @@ class DisksTest(ObserveTest):
             iothread=None,
             iothread_vq_mapping=[{'iothread': 'iothread1'}],
         )
-        self.assertEqual({1: (0,)}, self.disk('vda').iothreads)
+        disk = self.disk('vda')
+        self.assertEqual({1: tuple(range(disk.queues))}, disk.iothreads)
 
     def test_no_iothread(self):
         self.guest.argument('virtio-disk0', iothread=None)
