@@ -369,8 +369,8 @@ class Node:
         console = self.place / _CONSOLE
         end = time.monotonic() + CONSOLE_DEADLINE
         while not (console.exists() and console.stat().st_size):
-            if time.monotonic() > end:
-                raise LabError(f'a mute console after {CONSOLE_DEADLINE} s')
+            if self.pid() is None or time.monotonic() > end:
+                raise LabError(f'the console is mute: {self._log()}')
             time.sleep(0.3)
         self._wait_for_ssh(BOOT_DEADLINE)
 
