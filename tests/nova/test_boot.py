@@ -16,9 +16,13 @@ PINNED = {'hw__cpu_policy': 'dedicated'}
 
 
 class EventsTest(base.ServersTest):
-    def refusals(self, server):
-        """Return the action that made a server, and our events of it."""
-        (action,) = self.api.get_instance_actions(server['id'])
+    def refusals(self, server, name='create'):
+        """Return an action on a server, and our events of it."""
+        (action,) = (
+            a
+            for a in self.api.get_instance_actions(server['id'])
+            if a['action'] == name
+        )
         path = f'/servers/{server["id"]}/os-instance-actions/'
         found = self.api.api_get(path + action['request_id']).body
         action = found['instanceAction']
@@ -195,11 +199,27 @@ class FaultTest(EventsTest):
         self.assertIn('UnknownKnob', message)
         self.assertIn('did you mean kvm:iothreads?', message)
 
-    def test_what_the_host_cannot_do_lets_nova_look_elsewhere(self):
+    def lose_vhost(self):
         self.readers.works = base.Capabilities(
             vhost_net=base.Probe(False, '/dev/vhost-net is missing')
         )
         self.computes['compute1'].driver._kvm_tuning.host.refresh()
+
+    def test_a_hard_reboot_that_is_refused_leaves_the_guest(self):
+        server = self.boot(vcpus=2, kvm__vif_backend='vhost')
+        before = self.settled(server)
+        self.lose_vhost()
+        self.api.post_server_action(server['id'], {'reboot': {'type': 'HARD'}})
+        server = self._wait_for_server_parameter(
+            server, {'OS-EXT-STS:task_state': None}
+        )
+        self.assertEqual('ACTIVE', server['status'])
+        self.assertEqual(before, self.settled(server))
+        _, (told,) = self.refusals(server, 'reboot')
+        self.assertIn('/dev/vhost-net is missing', told['details'])
+
+    def test_what_the_host_cannot_do_lets_nova_look_elsewhere(self):
+        self.lose_vhost()
         server = self.boot(
             vcpus=2, expected_state='ERROR', kvm__vif_backend='vhost'
         )

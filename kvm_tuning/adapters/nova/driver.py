@@ -25,6 +25,7 @@ from kvm_tuning.adapters.nova import (
     faults,
     migration,
     receipts,
+    rehearsal,
     signatures,
     stats,
     threads,
@@ -115,6 +116,35 @@ class KvmTuningDriver(driver.LibvirtDriver):
         with timing.told('threads placed', guest.uuid):
             threads.started(guest, xml)
         return guest
+
+    def _hard_reboot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        share_info: Any,
+        block_device_info: Any = None,
+        accel_info: Any = None,
+    ) -> None:
+        """As Nova's; what would be refused is refused before it begins."""
+        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+            rehearsal.hard_reboot(
+                self,
+                context,
+                instance,
+                network_info,
+                share_info,
+                block_device_info,
+                accel_info,
+            )
+        super()._hard_reboot(
+            context,
+            instance,
+            network_info,
+            share_info,
+            block_device_info,
+            accel_info,
+        )
 
     def _destroy(self, instance: Any, *args: Any, **kwargs: Any) -> None:
         super()._destroy(instance, *args, **kwargs)

@@ -26,6 +26,10 @@ RELIED: dict[str, Sequence[str]] = {
         'self', 'instance', 'network_info', 'image_meta',
     ),
     f'{_DRIVER}._create_guest': ('self', 'context', 'xml', 'instance'),
+    f'{_DRIVER}._hard_reboot': (
+        'self', 'context', 'instance', 'network_info', 'share_info',
+        'block_device_info', 'accel_info',
+    ),
     f'{_DRIVER}._destroy': ('self', 'instance'),
     'nova.virt.libvirt.config:LibvirtConfigGuest.format_dom': ('self',),
     # Some releases have the instance before the rest.

@@ -1,0 +1,55 @@
+"""Sees whether a guest can be made again before Nova destroys it.
+
+Nova's hard reboot destroys the guest and makes its XML afterwards. What has
+changed since the guest was made, the host's configuration or what works on
+it, may refuse the plan then: the guest must still be there.
+"""
+
+import logging
+from typing import Any
+
+import nova.conf
+from nova.virt.libvirt import blockinfo
+
+from kvm_tuning.core.exceptions import KvmTuningError
+
+LOG = logging.getLogger(__name__)
+CONF = nova.conf.CONF
+
+
+def hard_reboot(
+    driver: Any,
+    context: Any,
+    instance: Any,
+    network_info: Any,
+    share_info: Any,
+    block_device_info: Any,
+    accel_info: Any,
+) -> None:
+    """Make the XML of a hard reboot, and forget it.
+
+    What fails for another reason than ours may well be what the reboot is to
+    mend: that is logged, and Nova's to find.
+
+    :raises NovaException: caused by a KvmTuningError: the plan is refused.
+    """
+    try:
+        driver._get_guest_xml(
+            context,
+            instance,
+            network_info,
+            blockinfo.get_disk_info(
+                CONF.libvirt.virt_type,
+                instance,
+                instance.image_meta,
+                block_device_info,
+            ),
+            instance.image_meta,
+            block_device_info=block_device_info,
+            accel_info=accel_info,
+            share_info=share_info,
+        )
+    except Exception as error:
+        if isinstance(error.__cause__, KvmTuningError):
+            raise
+        LOG.debug('instance %s: not rehearsed: %s', instance.uuid, error)
