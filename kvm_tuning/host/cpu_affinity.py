@@ -69,5 +69,5 @@ def foreign(tree: Tree) -> list[str]:
     return [
         path
         for path in paths
-        if path != PATH and _LINE.search(tree.text(path) or '')
+        if path != PATH and _LINE.search(tree.foreign(path) or '')
     ]

@@ -210,7 +210,7 @@ def foreign(tree: Tree, name: str) -> list[tuple[str, str]]:
     for path in _files(tree):
         if path == OPTIONS:
             continue
-        for each, options in _lines(tree.text(path) or ''):
+        for each, options in _lines(tree.foreign(path) or ''):
             if each.replace('-', '_') != module.replace('-', '_'):
                 continue
             for word in options.split():

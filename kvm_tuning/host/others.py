@@ -7,6 +7,7 @@ tuned-profiles(7)); a profile includes others by ``include=``.
 from collections.abc import Iterator
 import re
 
+from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host import command_line, owners, services, sriov
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal
@@ -35,7 +36,13 @@ _MOST_PROFILES = 16
 
 def find(host: Host, goal: Goal) -> list[str]:
     """Return who else sets the same as a goal, in a few words each."""
-    return list(dict.fromkeys(_find(host, goal)))
+    found: dict[str, None] = {}
+    try:
+        for who in _find(host, goal):
+            found[who] = None
+    except InventoryUnreadable as error:
+        found[f'it cannot be told who else sets it: {error}'] = None
+    return list(found)
 
 
 def _find(host: Host, goal: Goal) -> Iterator[str]:
@@ -78,7 +85,7 @@ def tuned_profile(host: Host) -> str | None:
     """Return the profile that TuneD has in force; None when it is off."""
     if not services.active(host.tree, 'tuned.service'):
         return None
-    return host.tree.text('etc/tuned/active_profile') or None
+    return host.tree.foreign('etc/tuned/active_profile') or None
 
 
 def _profile_lines(host: Host, names: str) -> Iterator[str]:
@@ -89,7 +96,7 @@ def _profile_lines(host: Host, names: str) -> Iterator[str]:
             continue
         seen.add(name)
         for directory in _TUNED_DIRECTORIES:
-            text = host.tree.text(f'{directory}/{name}/tuned.conf')
+            text = host.tree.foreign(f'{directory}/{name}/tuned.conf')
             if text is None:
                 continue
             for line in text.splitlines():

@@ -5,17 +5,19 @@ NetworkManager.conf(5) and nm-settings (sriov.total-vfs), systemd.link(5)
 (virtual-function-count), os-net-config's sriov_config.yaml, udev rules.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 import configparser
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 import re
 from typing import Any
 
+from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import LARGE_BYTES
 from kvm_tuning.host.udev import PATH as OUR_RULES
 
+# What stands for bytes that are not UTF-8 (Tree.foreign).
+_REPLACED = '\N{REPLACEMENT CHARACTER}'
 _UNIT_DIRECTORIES = ('etc', 'run', 'usr/local/lib', 'usr/lib', 'lib')
 
 
@@ -40,14 +42,17 @@ class Port:
 
 
 def find(host: Host, port: Port) -> list[Owner]:
-    """Return who else manages the VFs of a port."""
-    return [
-        *_network_manager(host, port),
-        *_networkd(host, port),
-        *_netplan(host, port),
-        *_os_net_config(host, port),
-        *_udev(host, port),
-    ]
+    """Return who else manages the VFs of a port. Whose files cannot be
+    understood may do so: nobody can tell.
+    """
+    found: list[Owner] = []
+    for name, look in _PLACES.items():
+        try:
+            found += look(host, port)
+        except InventoryUnreadable as error:
+            text = f'it cannot be told whether it sets them: {error}'
+            found.append(Owner(name, text))
+    return found
 
 
 def _network_manager(host: Host, port: Port) -> Iterator[Owner]:
@@ -160,9 +165,7 @@ def _udev(host: Host, port: Port) -> Iterator[Owner]:
             path = f'{directory}/{name}'
             if path == OUR_RULES or not name.endswith('.rules'):
                 continue
-            # Somebody else's file: its comments may be in any encoding.
-            raw = host.tree.raw(path, limit=LARGE_BYTES) or b''
-            for line in raw.decode(errors='replace').splitlines():
+            for line in (host.tree.foreign(path) or '').splitlines():
                 match = re.search(r'sriov_numvfs\}="(\d+)"', line)
                 if match and _names(line, port):
                     yield Owner(
@@ -182,13 +185,18 @@ def _names(line: str, port: Port) -> bool:
 
 
 def _ini(host: Host, path: str) -> dict[str, dict[str, str]]:
-    """Return a file's sections; names and keys in lower case."""
+    """Return a file's sections; names and keys in lower case.
+
+    :raises InventoryUnreadable: it is not text.
+    """
     parser = configparser.ConfigParser(
         strict=False, interpolation=None, allow_no_value=True
     )
+    text = host.tree.foreign(path) or ''
     try:
-        parser.read_string(host.tree.text(path) or '')
-    except configparser.Error:
+        parser.read_string(text)
+    except configparser.Error as error:
+        _check_text(host, path, text, error)
         return {}
     return {
         section.lower(): {
@@ -199,15 +207,32 @@ def _ini(host: Host, path: str) -> dict[str, dict[str, str]]:
 
 
 def _yaml(host: Host, path: str) -> Any:
-    text = host.tree.text(path)
-    if text is None or not path.endswith(('.yaml', '.yml')):
+    """Return what is in a file; None when it is no YAML.
+
+    :raises InventoryUnreadable: it is not text.
+    """
+    if not path.endswith(('.yaml', '.yml')):
         return None
+    text = host.tree.foreign(path) or ''
     import yaml
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        _check_text(host, path, text, error)
         return None
+
+
+def _check_text(host: Host, path: str, text: str, error: Exception) -> None:
+    """Tell a file with faults, which its owner cannot read either, from one
+    in another encoding.
+
+    :raises InventoryUnreadable: it is one of those.
+    """
+    if _REPLACED in text:
+        raise InventoryUnreadable(
+            f'{host.tree.root}: {path} is not UTF-8'
+        ) from error
 
 
 def _at(document: Any, *keys: str) -> Any:
@@ -221,3 +246,13 @@ def _at(document: Any, *keys: str) -> Any:
 def _number(value: Any) -> int | None:
     text = str(value)
     return int(text) if text.isdecimal() else None
+
+
+#: Where each owner says it.
+_PLACES: Mapping[str, Callable[[Host, Port], Iterator[Owner]]] = {
+    'NetworkManager': _network_manager,
+    'systemd-networkd': _networkd,
+    'netplan': _netplan,
+    'os-net-config': _os_net_config,
+    'udev': _udev,
+}

@@ -74,6 +74,14 @@ class Tree:
         except UnicodeDecodeError:
             raise self._unreadable(path, 'it is not text') from None
 
+    def foreign(self, path: str) -> str | None:
+        """Return the text of somebody else's file; None when there is none.
+
+        Its comments may be in any encoding: what is not UTF-8 is replaced.
+        """
+        raw = self.raw(path, limit=LARGE_BYTES)
+        return None if raw is None else raw.decode(errors='replace').strip()
+
     def raw(self, path: str, *, limit: int = MAX_BYTES) -> bytes | None:
         """Return what is in a file; None when there is none.
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import time
 
 import fixtures
 import testtools
@@ -11,15 +10,19 @@ from testtools.matchers import (
     Contains,
     Equals,
     HasLength,
-    LessThan,
     MatchesRegex,
     Not,
 )
 
-from kvm_tuning.host import sriov
+from kvm_tuning.host import (
+    catalogue,
+    journal,
+    sriov,
+    status,
+)
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Refusal, Terms
-from kvm_tuning.host.sysfs import MAX_BYTES, Tree
+from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
 from tests.fixtures.fake_host import FakePf
@@ -44,6 +47,11 @@ class SriovTest(testtools.TestCase):
 
     def refusals(self, terms=Terms(), **wanted):  # noqa: B008
         return [str(r) for r in self.plan(terms, **wanted).refusals]
+
+    def rows(self, **wanted):
+        host = Host(Tree(self.root))
+        record = journal.load(host.tree)
+        return status.rows(host, catalogue.KINDS, record, self.items(**wanted))
 
     def count(self):
         return self.kernel.get(PATH)
@@ -196,14 +204,6 @@ class TestKernelAnswers(SriovTest):
         self.assertThat(self.count(), Equals('3'))
         prepared.take_back(self.kernel)
         self.assertThat(self.count(), Equals('0'))
-
-    def test_a_driver_that_hangs(self):
-        self.build(FakePf('eth0', **fake_cards.X710))
-        self.kernel.hangs = (ADDRESS,)
-        start = time.monotonic()
-        done = self.apply(Terms(write_timeout=0.2), vfs={'eth0': 4})
-        self.assertThat(time.monotonic() - start, LessThan(20))
-        self.assertThat(done.failed[0], Contains('did not return within'))
 
     def test_autoprobe_is_set_before_and_restored(self):
         self.build()
@@ -358,96 +358,6 @@ class TestTraffic(SriovTest):
         fake_cards.route(self.kernel, 'eth0')
         fake_cards.add_guest(self.kernel)
         self.assertThat(self.refusals(vfs={'eth0': 3}), Equals([]))
-
-
-class TestOwners(SriovTest):
-    def refused_by(self, path, text):
-        self.build()
-        self.kernel.put(path, text)
-        return self.refusals(vfs={'eth0': 2})
-
-    def test_each_owner(self):
-        for name, path, text in (
-            (
-                'NetworkManager',
-                'etc/NetworkManager/system-connections/a.nmconnection',
-                '[connection]\ninterface-name=eth0\n[sriov]\ntotal-vfs=4',
-            ),
-            (
-                'systemd-udevd',
-                'etc/systemd/network/10-a.link',
-                '[Match]\nDriver=igb\n[Link]\nSR-IOVVirtualFunctions=4',
-            ),
-            (
-                'systemd-networkd',
-                'etc/systemd/network/10-a.network',
-                '[Match]\nName=eth*\n[SR-IOV]\nVirtualFunction=0',
-            ),
-            (
-                'netplan',
-                'etc/netplan/a.yaml',
-                'network: {ethernets: {eth0: {virtual-function-count: 4}}}',
-            ),
-            (
-                'os-net-config',
-                'var/lib/os-net-config/sriov_config.yaml',
-                '[{device_type: pf, name: eth0, numvfs: 4}]',
-            ),
-            (
-                'udev',
-                'etc/udev/rules.d/70-a.rules',
-                'KERNEL=="eth0", ATTR{device/sriov_numvfs}="4"',
-            ),
-        ):
-            (refusal,) = self.refused_by(path, text)
-            self.assertThat(refusal, Contains(f' {name}: '))
-            self.assertThat(refusal, Contains('allow = managed'))
-
-    def test_of_another_port(self):
-        self.assertThat(
-            self.refused_by(
-                'etc/systemd/network/10-a.link',
-                '[Match]\nOriginalName=eth9\n[Link]\nSR-IOVVirtualFunctions=4',
-            ),
-            Equals([]),
-        )
-
-    def test_of_one_mind(self):
-        self.assertThat(
-            self.refused_by(
-                'etc/netplan/a.yaml',
-                'network: {ethernets: {eth0: {virtual-function-count: 2}}}',
-            ),
-            Equals([]),
-        )
-
-    def test_network_manager_has_it_up(self):
-        self.build()
-        self.kernel.put('sys/class/net/eth0/ifindex', 3)
-        self.kernel.put(
-            'run/NetworkManager/devices/3',
-            '[device]\nmanaged=true\nconnection-uuid=1-2-3',
-        )
-        (text,) = self.refusals(vfs={'eth0': 2})
-        self.assertThat(text, Contains('resets VFs'))
-
-    def test_foreign_rules_in_any_encoding(self):
-        self.build()
-        home = 'etc/udev/rules.d'
-        rule = 'KERNEL=="eth0", ATTR{device/sriov_numvfs}="4"'
-        self.kernel.put(f'{home}/README', rule)
-        self.assertThat(self.refusals(vfs={'eth0': 2}), Equals([]))
-        with open(f'{self.kernel.root}/{home}/70-a.rules', 'wb') as stream:
-            stream.write(
-                f'# f\xfcr {"x" * MAX_BYTES}\n{rule}'.encode('latin-1')
-            )
-        (text,) = self.refusals(vfs={'eth0': 2})
-        self.assertThat(text, Contains('/etc/udev/rules.d/70-a.rules'))
-
-    def test_garbage_is_nobody(self):
-        self.assertThat(
-            self.refused_by('etc/netplan/a.yaml', '{{{['), Equals([])
-        )
 
 
 class TestWindows(SriovTest):
