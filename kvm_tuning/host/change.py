@@ -5,15 +5,17 @@ be there now and what should have been there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import errno
 import os
 
 from kvm_tuning.core.exceptions import JournalFailed, SettingRejected
-from kvm_tuning.host import routes
+from kvm_tuning.host import journal as journals
+from kvm_tuning.host import routes, vf_count
 from kvm_tuning.host.journal import Entry, Journal, State
 from kvm_tuning.host.kinds import Kind
 from kvm_tuning.host.observed import Host
+from kvm_tuning.host.programs import ProgramMissing
 from kvm_tuning.host.settings import Address, Goal, Route, Terms, Value
 from kvm_tuning.host.system import System
 
@@ -38,6 +40,9 @@ class Hands:
     kinds: Mapping[str, Kind]
     journal: Journal
     terms: Terms
+    #: Numbers of VFs of which a write did not return. The kernel may still be
+    #: at it: nothing more is written there.
+    hung: set[Address] = field(default_factory=set)
 
     def look(self) -> Host:
         """Return the host as it is now."""
@@ -45,6 +50,20 @@ class Hands:
 
     def read(self, address: Address) -> Value:
         return self.kinds[address[0]].read(self.look(), address[1])
+
+    def tidy(self) -> None:
+        """Remove what an interrupted write of the journal has left.
+
+        :raises JournalFailed: it cannot be; nothing has been written.
+        """
+        try:
+            self.system.tidy(journals.PATH)
+        except OSError as error:
+            raise JournalFailed(
+                f'what an interrupted write has left beside /{journals.PATH} '
+                f'cannot be removed, so that the journal cannot be written, '
+                f'and nothing is changed: {error.strerror}'
+            ) from error
 
     def save(self) -> None:
         """Put the journal on disk.
@@ -100,11 +119,13 @@ def restore(hands: Hands, entry: Entry, target: Value) -> None:
 
     :raises SettingRejected: it was refused, or did not become as wanted.
     """
+    if entry.address in hands.hung:
+        raise SettingRejected(f'{entry.title}: a write of it hangs')
     host = hands.look()
     kind = hands.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == target:
-        _tidy(hands, entry)
+        tidy(hands, entry)
         hands.journal.put(replace(entry, wanted=target))
         hands.journal.close(entry.address, found)
         hands.save()
@@ -127,7 +148,7 @@ def _settle(hands: Hands, entry: Entry | None, found: Value) -> bool:
     """Finish the entry of a write that was interrupted after it worked."""
     if entry is None or (not entry.open and entry.wanted == found):
         return False
-    _tidy(hands, entry)
+    tidy(hands, entry)
     hands.journal.put(replace(entry, wanted=found))
     hands.journal.close(entry.address, found)
     hands.save()
@@ -222,7 +243,12 @@ def _write(hands: Hands, entry: Entry, value: Value, route: Route) -> None:
         raise SettingRejected(
             f'{entry.title}: writing {_shown(value)} to {entry.name} did not '
             f'return within {route.timeout:g} s; the kernel or its driver '
-            f'hangs, and may still do it'
+            f'hangs, and may still do it{_standing(hands, entry)}'
+        ) from error
+    except ProgramMissing as error:
+        raise SettingRejected(
+            f'{entry.title}: {error.strerror}. Nothing of this setting has '
+            f'been changed'
         ) from error
     except OSError as error:
         raise SettingRejected(
@@ -231,9 +257,37 @@ def _write(hands: Hands, entry: Entry, value: Value, route: Route) -> None:
         ) from error
 
 
-def _tidy(hands: Hands, entry: Entry) -> None:
-    if entry.open:
+def _standing(hands: Hands, entry: Entry) -> str:
+    """Say what stands of a number of VFs whose write hangs, and who must act.
+    Another write would hang, too, and the entry has to stay open: what the
+    kernel still makes of it is not known. It is nothing for anything else.
+    """
+    if not vf_count.holds(entry.name):
+        return ''
+    hands.hung.add(entry.address)
+    return (
+        f'. There are {hands.read(entry.address)} VFs now, of '
+        f'{_shown(entry.wanted)} wanted; they are left so, and on record as '
+        f'interrupted. The kernel log may say what the driver waits for. Once '
+        f'the write has returned, run host apply or host undo; if it never '
+        f'does, reboot this host first'
+    )
+
+
+def tidy(hands: Hands, entry: Entry) -> None:
+    """Remove what an interrupted write of an entry may have left.
+
+    :raises SettingRejected: it cannot be.
+    """
+    if not entry.open:
+        return
+    try:
         hands.kinds[entry.kind].tidy(hands.system, entry.name)
+    except OSError as error:
+        raise SettingRejected(
+            f'{entry.title}: what an interrupted write has left cannot be '
+            f'removed: {error.strerror}'
+        ) from error
 
 
 def _code(error: OSError) -> str:

@@ -141,6 +141,7 @@ def _is_rescue(line: str) -> bool:
 
 
 def _write_grub(system: System, value: Value) -> None:
+    system.require('update-grub')
     if value is None:
         system.replace(GRUB, f'{_HEAD}\n')
         system.run(['update-grub'])

@@ -8,6 +8,7 @@ import re
 from typing import Protocol
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.host import vf_count
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
 from kvm_tuning.host.system import System
@@ -55,6 +56,8 @@ class Sysfs:
     revives = False
 
     def read(self, host: Host, name: str) -> Value:
+        if vf_count.holds(name):
+            return vf_count.read(host.tree, name)
         text = host.tree.text(name)
         if text is None:
             return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import command_line, owners, services, sriov
+from kvm_tuning.host import command_line, owners, services, sriov, vf_count
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal
 
@@ -76,7 +76,7 @@ def _kernel(host: Host, goal: Goal) -> Iterator[str]:
 
 def _sriov(host: Host, goal: Goal) -> Iterator[str]:
     for device in host.inventory.devices:
-        if goal.setting.name == sriov.path(device.address):
+        if goal.setting.name == vf_count.path(device.address):
             for owner in owners.find(host, sriov.port(host, device)):
                 yield f'{owner.name} ({owner.text})'
 

@@ -163,7 +163,9 @@ def enable(system: System, reload: bool) -> None:
         try:
             system.run(command)
         except OSError as error:
-            raise SettingRejected(f'{" ".join(command)}: {error}') from error
+            raise SettingRejected(
+                f'{" ".join(command)}: {error.strerror or error}'
+            ) from error
 
 
 def _command() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 import re
 
-from kvm_tuning.host import ksm, kvm_modules, sriov_route
+from kvm_tuning.host import ksm, kvm_modules, sriov_route, vf_count
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import DIRECT, Address, Note, Route, Terms, Value
 
@@ -15,7 +15,7 @@ Finder = Callable[[Host, Terms, Address, Value, Value], Route]
 
 _FINDERS: tuple[tuple[str, str, Finder], ...] = (
     ('sysfs', ksm.DIRECTORY + '/.*', ksm.route),
-    ('sysfs', sriov_route.PATTERN, sriov_route.route),
+    ('sysfs', vf_count.PATTERN, sriov_route.route),
     ('running-parameter', r'.*\.max_vfs', sriov_route.reload_route),
     ('running-parameter', r'.*', kvm_modules.route),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import max_vfs, owners, sriov_models
+from kvm_tuning.host import max_vfs, owners, sriov_models, vf_count
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
 from kvm_tuning.host.sriov_models import Model
@@ -66,20 +66,14 @@ def read(host: Host) -> State:
 
 
 def _pf(host: Host, device: PciDevice) -> Pf:
-    base = path(device.address)
-    shown = host.tree.number(base)
+    shown = vf_count.read(host.tree, vf_count.path(device.address))
     return Pf(
         device,
         device.interfaces[0] if device.interfaces else device.address,
         sriov_models.find(device.vendor, device.product, device.driver),
         shown is not None,
-        len(device.vfs) if shown is None else shown,
+        len(device.vfs) if shown is None else int(shown),
     )
-
-
-def path(address: str) -> str:
-    """Return the file that holds the number of VFs of a PF."""
-    return f'sys/bus/pci/devices/{address}/sriov_numvfs'
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
@@ -111,7 +105,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     for pf, count in able:
         yield sysfs(
             CONCERN,
-            path(pf.device.address),
+            vf_count.path(pf.device.address),
             str(pf.count),
             str(count),
             f'VFs of {pf.name} ({pf.model.name}) for guests',

@@ -12,7 +12,14 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import holders, interfaces, owners, sriov, sriov_models
+from kvm_tuning.host import (
+    holders,
+    interfaces,
+    owners,
+    sriov,
+    sriov_models,
+    vf_count,
+)
 from kvm_tuning.host.holders import Domain
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
@@ -26,7 +33,6 @@ from kvm_tuning.host.settings import (
 )
 
 CONCERN = sriov.CONCERN
-PATTERN = r'sys/bus/pci/devices/([0-9a-f:.]+)/sriov_numvfs'
 
 MEANINGS = {
     errno.EBUSY: 'the port still has VFs, or one of them is in use',
@@ -44,7 +50,7 @@ def route(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
     """Return the route of a PF's number of VFs."""
-    match = re.fullmatch(PATTERN, address[1])
+    match = re.fullmatch(vf_count.PATTERN, address[1])
     pf = host.inventory.device.get(match[1]) if match else None
     if pf is None:
         return Route(timeout=terms.write_timeout)

@@ -6,13 +6,16 @@ without following links. Files are replaced as a whole, or not at all.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 
 from kvm_tuning.host import blocking
+from kvm_tuning.host.programs import ProgramMissing
 from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 
 #: Ends the name of a file that is not complete. modprobe, udev, GRUB and
@@ -21,6 +24,7 @@ UNFINISHED = '.kvm-tuning-new'
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COMMAND_SECONDS = 300.0
+_KILLED_SECONDS = 1.0
 _ENVIRONMENT = {
     'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     'LC_ALL': 'C',
@@ -117,11 +121,26 @@ class System:
     def run(self, command: Sequence[str]) -> None:
         """Run a command of the host.
 
-        :raises OSError: it is not there, failed or took too long.
+        :raises OSError: it failed or took too long; ProgramMissing: it is not
+            there.
         """
+        self.require(command[0])
         self._reach(f'run {command[0]}')
         self._execute(command)
         self._reach(f'ran {command[0]}')
+
+    def require(self, program: str) -> None:
+        """See that a program can be run, before what only it can complete.
+
+        :raises OSError: it cannot be; ProgramMissing: it is not there.
+        """
+        if os.path.realpath(self.root) != '/':
+            raise OSError(
+                errno.EPERM, f'{program} cannot be run for another root'
+            )
+        path = _ENVIRONMENT['PATH']
+        if shutil.which(program, path=path) is None:
+            raise ProgramMissing(program, path)
 
     def lock(self, path: str) -> int:
         """Take an exclusive lock; closing the handle gives it back.
@@ -170,24 +189,26 @@ class System:
             os.close(handle)
 
     def _execute(self, command: Sequence[str]) -> None:
-        if os.path.realpath(self.root) != '/':
-            raise OSError(
-                errno.EPERM, f'{command[0]} cannot be run for another root'
-            )
+        # Not subprocess.run: it waits for what it has killed, and a modprobe
+        # that sleeps in the kernel (for a driver that hangs) does not end.
+        running = subprocess.Popen(
+            list(command),
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors='replace',
+        )
         try:
-            done = subprocess.run(
-                list(command),
-                env=_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_COMMAND_SECONDS,
-                check=False,
-            )
+            output, errors = running.communicate(timeout=_COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
+            running.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.communicate(timeout=_KILLED_SECONDS)
             raise TimeoutError from None
-        if done.returncode:
-            said = ' '.join((done.stderr or done.stdout).split())[-200:]
+        if running.returncode:
+            said = ' '.join((errors or output).split())[-200:]
             raise OSError(errno.EIO, f'{" ".join(command)} failed: {said}')
 
     def _open_directory(self, path: str, create: bool = False) -> int:
