@@ -12,7 +12,7 @@ from kvm_tuning.core.exceptions import (
     JournalFailed,
     SettingRejected,
 )
-from kvm_tuning.host import change, journal, routes
+from kvm_tuning.host import change, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import Kind
@@ -115,12 +115,22 @@ def plan(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys(refusals)),
         notes=tuple(dict.fromkeys(notes)),
-        mends=tuple(entry for entry in others if entry.open),
+        mends=tuple(e for e in others if _interrupted(host, kinds, e)),
         dropped=tuple(
             entry
             for entry in others
-            if not entry.open and not _forgotten(host, kinds, entry)
+            if not _interrupted(host, kinds, entry)
+            and not _forgotten(host, kinds, entry)
         ),
+    )
+
+
+def _interrupted(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
+    """Tell whether a write did not come to an end. One that got less than was
+    wanted did.
+    """
+    return entry.open and not entry.fell_short(
+        kinds[entry.kind].read(host, entry.name)
     )
 
 
@@ -136,6 +146,7 @@ def resume(hands: Hands) -> Outcome:
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
+    hands.tidy()
     outcome = Outcome()
     try:
         for entry in hands.journal:
@@ -198,7 +209,7 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
-    hands.system.tidy(journal.PATH)
+    hands.tidy()
     outcome = Outcome(notes=[str(note) for note in plan.notes])
     outcome.refused += [str(refusal) for refusal in plan.refusals]
     outcome.failed += outcome.refused
@@ -230,8 +241,8 @@ def _apply(
                 outcome.changed.append(goal.label)
         except FAILURES as error:
             if goal.optional and isinstance(error, SettingRejected):
-                _leave(hands, goal, found)
                 outcome.notes.append(str(error))
+                _leave(hands, goal, found, outcome)
                 continue
             outcome.failed.append(str(error))
             if keep_going:
@@ -256,10 +267,18 @@ def _mend(hands: Hands, entry: Entry, outcome: Outcome) -> None:
         outcome.failed.append(str(error))
 
 
-def _leave(hands: Hands, goal: Goal, found: Value) -> None:
+def _leave(hands: Hands, goal: Goal, found: Value, outcome: Outcome) -> None:
     """Forget an optional setting that the kernel did not take."""
     entry = hands.journal.get(goal.address)
-    if entry is not None and entry.open and hands.read(goal.address) == found:
+    if entry is None or not entry.open:
+        return
+    try:
+        now = hands.read(goal.address)
+    except InventoryUnreadable as error:
+        # Its entry stays: what is there is not known.
+        outcome.failed.append(str(error))
+        return
+    if now == found:
         hands.journal.put(replace(entry, wanted=found))
         hands.journal.close(goal.address, found)
         hands.save()

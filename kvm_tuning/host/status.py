@@ -180,7 +180,9 @@ def _entry(
     if entry.forgotten(host.boot_id, found):
         return
     state, remark = DROPPED, f'it was {_shown(entry.before)} before'
-    if entry.open:
+    if entry.fell_short(found):
+        remark = f'the kernel gave {_shown(entry.got)} only; {remark}'
+    elif entry.open:
         state = INTERRUPTED
         remark = (
             f'{entry.state.value} {_shown(entry.wanted)} was interrupted; '

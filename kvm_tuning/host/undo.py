@@ -6,8 +6,8 @@ Where somebody else has changed a value since, it is left alone, and said.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host import change, journal, routes
+from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
+from kvm_tuning.host import change, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry
 from kvm_tuning.host.prepare import FAILURES, Outcome, stop
@@ -30,7 +30,15 @@ def plan(
 ) -> tuple[Step, ...]:
     """Return what undo would do, in its order. Nothing is written."""
     entries = [entry for entry in hands.journal if chosen(entry)]
-    return tuple(_step(hands, entry) for entry in reversed(entries))
+    return tuple(_seen(hands, entry) for entry in reversed(entries))
+
+
+def _seen(hands: Hands, entry: Entry) -> Step:
+    """Return the step of an entry, also where it cannot be read."""
+    try:
+        return _step(hands, entry)
+    except InventoryUnreadable as error:
+        return Step(entry, None, 'refuse', str(error))
 
 
 def _step(hands: Hands, entry: Entry) -> Step:
@@ -68,7 +76,7 @@ def undo(
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
-    hands.system.tidy(journal.PATH)
+    hands.tidy()
     outcome = Outcome()
     entries = [entry for entry in hands.journal if chosen(entry)]
     try:
@@ -96,9 +104,7 @@ def _undo(hands: Hands, entry: Entry, outcome: Outcome) -> None:
 
 
 def _forget(hands: Hands, step: Step, outcome: Outcome) -> None:
-    if step.entry.open:
-        kind = hands.kinds[step.entry.kind]
-        kind.tidy(hands.system, step.entry.name)
+    change.tidy(hands, step.entry)
     hands.journal.drop(step.entry.address)
     hands.save()
     if step.found != step.entry.before:
