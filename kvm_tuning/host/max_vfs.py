@@ -112,7 +112,7 @@ def plan(
         yield Note(
             CONCERN, f'/{path} sets max_vfs={other}; ours counts after it'
         )
-    yield _option(driver, value)
+    yield _option(driver, value, counts)
     if reload and not driver.out_of_tree:
         yield Goal(
             setting('running-parameter', f'{driver.name}.max_vfs', value),
@@ -154,10 +154,13 @@ def _value(
     return str(wanted.pop())
 
 
-def _option(driver: Driver, value: str) -> Goal:
+def _option(driver: Driver, value: str, counts: list[int]) -> Goal:
     # What already has VFs keeps them until the module is loaded anew; a
     # kernel that does not show the parameter is judged by what it has made.
     running = driver.running if driver.running is not None else driver.counts
+    if counts == [len(device.vfs) for device in driver.ports]:
+        # Made through sysfs: nothing is to be had from loading it anew.
+        running = value
     return Goal(
         setting('module-parameter', f'{driver.name}.max_vfs', value),
         CONCERN,

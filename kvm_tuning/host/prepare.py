@@ -12,7 +12,7 @@ from kvm_tuning.core.exceptions import (
     JournalFailed,
     SettingRejected,
 )
-from kvm_tuning.host import change, routes
+from kvm_tuning.host import change, initramfs, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import Kind
@@ -100,6 +100,7 @@ def plan(
             notes.append(item)
     changes = []
     for goal in goals:
+        notes += initramfs.notes(host, record.get(goal.address), goal)
         if goal.reached:
             continue
         route = routes.find(

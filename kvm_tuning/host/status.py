@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kvm_tuning.host import others, services
+from kvm_tuning.host import initramfs, others, services
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import UNIT, Kind
 from kvm_tuning.host.observed import Host
@@ -132,6 +132,9 @@ def _goal(
     state, remark = _judge(host, entry, goal)
     if goal.optional and state == DRIFT and applied:
         state, remark = OPTIONAL, 'the kernel keeps it where it is'
+    if goal.reached:
+        more = initramfs.notes(host, entry, goal)
+        remark = '; '.join(filter(None, (remark, *(n.text for n in more))))
     return Row(
         goal.concern,
         goal.label,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import change, routes
+from kvm_tuning.host import change, initramfs, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry
 from kvm_tuning.host.prepare import FAILURES, Outcome, stop
@@ -97,6 +97,8 @@ def _undo(hands: Hands, entry: Entry, outcome: Outcome) -> None:
         elif step.action == 'restore':
             change.restore(hands, entry, entry.before)
             outcome.changed.append(entry.title)
+            notes = initramfs.undone(hands.look(), entry)
+            outcome.notes += map(str, notes)
         else:
             _forget(hands, step, outcome)
     except FAILURES as error:

@@ -4,7 +4,7 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.host import max_vfs, modprobe, sriov
+from kvm_tuning.host import max_vfs, modprobe, ready, sriov
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from kvm_tuning.host.sysfs import Tree
@@ -12,6 +12,7 @@ from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import I210, I350, PATH
 from tests.fixtures.fake_host import FakePf
 
+_CONFIGURATION = '[sriov]\nvfs = driver:igb=7\nmethod = max_vfs'
 _TWO = (FakePf('eth0', **I350), FakePf('eth1', **I350))
 
 
@@ -64,6 +65,14 @@ class TestInTree(MaxVfsTest):
         self.assertThat(goal.running_value, Equals('0'))
         self.assertThat(goal.in_force, Is(False))
         self.assertThat(goal.when.value, Contains('loaded again'))
+
+    def test_ports_with_their_number_are_as_good(self):
+        self.kernel.put('sys/module/igb/parameters/max_vfs', 0)
+        prepared.apply(self.kernel, self.items({'driver:igb': 7}))
+        goal = self.option(self.items({'driver:igb': 7}))
+        self.assertThat((goal.reached, goal.in_force), Equals((True, True)))
+        self.kernel.put('etc/kvm-tuning/kvm-tuning.conf', _CONFIGURATION)
+        self.assertThat(ready.check(self.root), Equals(()))
 
     def test_one_number_for_all_ports(self):
         items = self.items({'eth0': 7, 'eth1': 3})
