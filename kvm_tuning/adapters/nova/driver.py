@@ -118,33 +118,12 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return guest
 
     def _hard_reboot(
-        self,
-        context: Any,
-        instance: Any,
-        network_info: Any,
-        share_info: Any,
-        block_device_info: Any = None,
-        accel_info: Any = None,
+        self, context: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> None:
         """As Nova's; what would be refused is refused before it begins."""
         if self._kvm_tuning.asked(instance, OF_CLAIMS):
-            rehearsal.hard_reboot(
-                self,
-                context,
-                instance,
-                network_info,
-                share_info,
-                block_device_info,
-                accel_info,
-            )
-        super()._hard_reboot(
-            context,
-            instance,
-            network_info,
-            share_info,
-            block_device_info,
-            accel_info,
-        )
+            rehearsal.hard_reboot(self, context, instance, *args, **kwargs)
+        super()._hard_reboot(context, instance, *args, **kwargs)
 
     def _destroy(self, instance: Any, *args: Any, **kwargs: Any) -> None:
         super()._destroy(instance, *args, **kwargs)

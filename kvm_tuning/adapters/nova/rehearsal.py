@@ -23,8 +23,8 @@ def hard_reboot(
     instance: Any,
     network_info: Any,
     share_info: Any,
-    block_device_info: Any,
-    accel_info: Any,
+    block_device_info: Any = None,
+    accel_info: Any = None,
 ) -> None:
     """Make the XML of a hard reboot, and forget it.
 
