@@ -6,6 +6,8 @@
 
 from collections.abc import Collection, Iterator
 import contextlib
+from pathlib import Path
+import subprocess
 import sys
 import time
 from typing import Any
@@ -64,6 +66,31 @@ def forget(cloud: Any, names: Collection[str]) -> None:
     for service in compute.services(binary='nova-compute'):
         if service.host in names:
             compute.delete_service(service)
+    _archive()
+
+
+def _archive() -> None:
+    """Take what has been deleted out of Nova's tables.
+
+    Nova looks a server's compute service up by its host's name, among the
+    deleted ones, too (``Instance.services`` in nova/db/main/models.py): of a
+    host that has come back it may take the old one, and say that it is down.
+    """
+    venv = Path(sys.prefix)
+    status = subprocess.call(
+        [
+            str(venv / 'bin/nova-manage'),
+            '--config-file',
+            str(venv.parent / 'etc/nova/nova.conf'),
+            'db',
+            'archive_deleted_rows',
+            '--all-cells',
+            '--until-complete',
+        ]
+    )
+    # 1: there were such rows
+    if status not in (0, 1):
+        sys.exit(f'nova-manage db archive_deleted_rows failed ({status})')
 
 
 def main() -> None:
