@@ -38,7 +38,7 @@ class Session:
     def items(self) -> 'list[Item]':
         from kvm_tuning.host import concerns
 
-        return concerns.items(self.conf, self.host)
+        return concerns.items(self.conf, self.host, self.journal)
 
     def terms(self) -> 'Terms':
         from kvm_tuning.host import concerns

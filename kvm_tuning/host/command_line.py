@@ -2,19 +2,31 @@
 
 Of a parameter that is given several times, the last one counts (the kernel's
 Documentation/admin-guide/kernel-parameters.rst; each is parsed in turn).
-Dashes and underscores in a name are the same. A value may be quoted.
+Dashes and underscores in a name are the same. A value may be quoted. What
+comes after ``--`` is for init. A line may be in several, as the ``options``
+of a boot entry.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 import re
 
-_WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
+#: An argument and, of huge pages, the size in bytes that it is about (0:
+#: the kernel's default): a count belongs to the size before it.
+Unit = tuple[str, int | None]
+
+# An open quote goes on to the end of the line (lib/cmdline.c, next_arg).
+_WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
+_SIZE = re.compile(r'(\d{1,18})([KMGT]?)', re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
     """Return the arguments, quotes kept; those after ``--`` are init's."""
-    found = _WORD.findall(text)
+    found = [word for line in _lines(text) for word in line]
     return found[: found.index('--')] if '--' in found else found
+
+
+def _lines(text: str) -> list[list[str]]:
+    return [_WORD.findall(line) for line in text.split('\n')]
 
 
 def key(word: str) -> str:
@@ -29,11 +41,57 @@ def value(text: str, name: str) -> str | None:
     found = None
     for word in words(text):
         if key(word) == name.replace('-', '_'):
-            found = word.partition('=')[2].strip('"')
+            found = _value(word)
     return found
+
+
+def _value(word: str) -> str:
+    return word.partition('=')[2].strip('"')
+
+
+def units(text: str) -> Iterator[Unit]:
+    """Yield the arguments as :func:`words`, those of huge pages with their
+    size (mm/hugetlb.c, hugepagesz_setup and hugepages_setup).
+    """
+    size = page_size(value(text, 'default_hugepagesz') or '')
+    for word in words(text):
+        name = key(word)
+        if name in ('hugepagesz', 'default_hugepagesz'):
+            size = page_size(_value(word))
+        paged = name in ('hugepagesz', 'hugepages')
+        yield word, size if paged else None
+
+
+def page_size(text: str) -> int:
+    """Return the bytes that ``1G`` or ``2048K`` means; 0: not a size."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return 0
+    return int(match[1]) << 10 * ' KMGT'.index(match[2].upper() or ' ')
+
+
+def edited(text: str, gone: Callable[[Unit], bool], more: str = '') -> str:
+    """Return ``text`` without what ``gone`` says of, and with ``more`` as
+    the kernel's last arguments; as many lines, and init's arguments as they
+    were.
+    """
+    left = list(units(text))
+    lines: list[list[str]] = []
+    ended = False
+    for line in _lines(text):
+        lines.append([])
+        for word in line:
+            if not ended and word == '--':
+                ended = True
+                lines[-1].append(more)
+            if ended or not gone(left.pop(0)):
+                lines[-1].append(word)
+    if not ended:
+        lines[-1].append(more)
+    return '\n'.join(' '.join(filter(None, line)) for line in lines)
 
 
 def without(text: str, names: Iterable[str]) -> str:
     """Return ``text`` without the parameters ``names``."""
     gone = {name.replace('-', '_') for name in names}
-    return ' '.join(word for word in words(text) if key(word) not in gone)
+    return edited(text, lambda unit: key(unit[0]) in gone)

@@ -24,6 +24,7 @@ from kvm_tuning.host.settings import Argument, Item, Terms
 
 if TYPE_CHECKING:
     from kvm_tuning.core.site import Policy
+    from kvm_tuning.host.journal import Journal
 
 #: Arguments of the kernel of which no other value may linger.
 MANAGED = (*isolation.ARGUMENTS, 'intel_iommu', 'iommu')
@@ -32,9 +33,13 @@ _VFS = re.compile(r'([\w.:@-]{1,64})\s*=\s*(\d{1,4})')
 _DISK = re.compile(r'([\w.-]{1,64})\s*=\s*([a-z-]{1,32})')
 
 
-def items(conf: Any, host: Host) -> list[Item]:
+def items(
+    conf: Any, host: Host, record: 'Journal | None' = None
+) -> list[Item]:
     """Return all that the configuration wants of a host.
 
+    :param record: the journal, where it may be read: it tells which kernel
+        arguments are ours and no longer wanted.
     :raises ConfigInvalid: an option cannot be understood.
     :raises InventoryUnreadable: the host cannot be read.
     """
@@ -42,10 +47,8 @@ def items(conf: Any, host: Host) -> list[Item]:
     arguments = [item for item in found if isinstance(item, Argument)]
     keys = {argument.key for argument in arguments}
     managed = [key for key in MANAGED if key in keys]
-    if any(argument.key == 'hugepagesz' for argument in arguments):
-        managed += huge_pages.ARGUMENTS
     rest = [item for item in found if not isinstance(item, Argument)]
-    return rest + list(kernel_args.goals(host, arguments, managed))
+    return rest + list(kernel_args.goals(host, arguments, managed, record))
 
 
 def _items(conf: Any, host: Host) -> Iterator[Item]:

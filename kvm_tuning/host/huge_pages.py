@@ -21,7 +21,6 @@ from kvm_tuning.host.settings import (
 )
 
 CONCERN = 'huge_pages'
-ARGUMENTS = ('hugepagesz', 'hugepages')
 _NODES_SINCE = (5, 16)
 _GIB_KIB = 1 << 20
 

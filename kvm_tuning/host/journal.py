@@ -64,6 +64,11 @@ class Entry:
         """Whether its write was never finished."""
         return self.state is not State.DONE
 
+    @property
+    def untouched(self) -> bool:
+        """Whether it only says what was found: nothing was written."""
+        return not self.open and self.before == self.wanted == self.got
+
     def fell_short(self, found: Value) -> bool:
         """Tell whether its write came to an end, with something else."""
         return (

@@ -9,14 +9,17 @@ Where a boot loader takes them from:
   from which entries of kernels to come are made.
 
 In the latter, all arguments with our names are taken out and ours put at the
-end, so that no stale value lingers; what was there is in the journal.
+end, so that no stale value lingers; what was there is in the journal, and
+what we wrote earlier and is no longer wanted goes.
 """
 
 from collections.abc import Iterable, Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import command_line
+from kvm_tuning.host import boot_entries, boot_record, command_line
+from kvm_tuning.host.command_line import Unit
+from kvm_tuning.host.journal import Journal
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
     Argument,
@@ -31,12 +34,12 @@ from kvm_tuning.host.settings import (
 from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.system import System
 
-KIND = 'kernel-arguments'
-CONCERN = 'kernel_arguments'
+KIND = boot_record.KIND
+CONCERN = boot_record.CONCERN
 GRUB = 'etc/default/grub.d/kvm-tuning.cfg'
 GRUB_MENU = 'boot/grub/grub.cfg'
-ENTRIES = 'boot/loader/entries'
-CMDLINE = 'etc/kernel/cmdline'
+ENTRIES = boot_entries.ENTRIES
+CMDLINE = boot_entries.CMDLINE
 
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 # Of the two variables, this one comes last on the line, and is not used for
@@ -46,7 +49,6 @@ _STALE = ' (not in the menu yet)'
 # Our file while the menu is made without it: were it gone at once, nobody
 # could see that the menu is a former one.
 _LEAVING = '(leaving)'
-_OPTIONS = re.compile(r'^options[ \t]+', re.MULTILINE)
 _LINUX = re.compile(r'\s*linux(16|efi)?\s')
 # What grub-mkconfig(8) writes around the output of each of its scripts, and
 # the scripts whose entries are not made of /etc/default/grub.
@@ -61,18 +63,17 @@ class KernelArguments:
     revives = True
 
     def read(self, host: Host, name: str) -> Value:
-        return _read_grub(host.tree) if name == GRUB else _read(host, name)
+        if name == GRUB:
+            return _read_grub(host.tree)
+        return boot_entries.read(host.tree, name)
 
     def write(
         self, system: System, name: str, value: Value, timeout: float
     ) -> None:
         if name == GRUB:
             _write_grub(system, value)
-            return
-        if value is None:
-            raise FileNotFoundError(2, 'a boot entry is not ours', name)
-        text = _whole(system.tree(), name) or ''
-        system.replace(name, _with_options(name, text, value))
+        else:
+            boot_entries.write(system, name, value)
 
     def between(self, found: Value, target: Value) -> tuple[str, ...]:
         stale = (value + _STALE for value in (found, target) if value)
@@ -152,70 +153,33 @@ def _write_grub(system: System, value: Value) -> None:
     system.run(['update-grub'])
 
 
-def _read(host: Host, name: str) -> Value:
-    text = _whole(host.tree, name)
-    return None if text is None else _options(name, text)
-
-
-def _whole(tree: Tree, name: str) -> str | None:
-    """Return a file to the byte.
-
-    :raises InventoryUnreadable: it is not text.
-    """
-    raw = tree.raw(name)
-    try:
-        return None if raw is None else raw.decode()
-    except UnicodeDecodeError as error:
-        raise InventoryUnreadable(
-            f'{tree.root}: {name} is not text'
-        ) from error
-
-
-def _options(name: str, text: str) -> str:
-    """Return the arguments of a boot entry, its lines apart."""
-    if name == CMDLINE:
-        return text.rstrip('\n')
-    lines = [
-        _OPTIONS.sub('', line, count=1)
-        for line in text.splitlines()
-        if _OPTIONS.match(line)
-    ]
-    return '\n'.join(lines)
-
-
-def _with_options(name: str, text: str, value: str) -> str:
-    """Return ``text`` with other arguments, all else to the byte."""
-    if name == CMDLINE:
-        return value + text[len(text.rstrip('\n')) :]
-    wanted = iter(value.splitlines())
-    lines = []
-    for line in text.splitlines(keepends=True):
-        match = _OPTIONS.match(line)
-        if match:
-            ending = line[len(line.rstrip('\n')) :]
-            line = match[0] + next(wanted, '') + ending
-        lines.append(line)
-    return ''.join(lines)
-
-
 def goals(
-    host: Host, arguments: Iterable[Argument], managed: Iterable[str]
+    host: Host,
+    arguments: Iterable[Argument],
+    managed: Iterable[str],
+    record: Journal | None = None,
 ) -> Iterator[Item]:
     """Yield what it takes that the next boot has ``arguments``.
 
-    :param managed: names of which no other value may linger.
+    :param managed: names of which no other value may linger; of huge pages
+        it is the sizes of ``arguments``.
+    :param record: tells what is ours of what is there. Without it nothing
+        goes but other values of ``managed``.
     """
     arguments = list(arguments)
     if not arguments:
         return
     try:
-        yield from _goals(host, arguments, managed)
+        yield from _goals(host, arguments, managed, record or Journal())
     except InventoryUnreadable as error:
         yield Note(CONCERN, f'what the next boot gets cannot be seen: {error}')
 
 
 def _goals(
-    host: Host, arguments: list[Argument], managed: Iterable[str]
+    host: Host,
+    arguments: list[Argument],
+    managed: Iterable[str],
+    record: Journal,
 ) -> Iterator[Item]:
     value = ' '.join(map(str, arguments))
     reason = '; '.join(dict.fromkeys(a.reason for a in arguments))
@@ -231,14 +195,16 @@ def _goals(
     yield from _left_out(host.tree, places, value)
     for place in places:
         found = KernelArguments().read(host, place)
-        wanted = value
+        wanted, dropped = value, ''
         if place != GRUB:
-            wanted = _merged(found or '', value, managed)
+            text = boot_record.original(host.tree, record, place, found or '')
+            wanted = _merged(text, arguments, managed)
+            dropped = _dropped(found or '', wanted)
         yield Goal(
             setting(KIND, place, wanted),
             CONCERN,
             found,
-            reason,
+            reason + dropped,
             running=running,
             running_wanted='given',
             when=When.REBOOT,
@@ -250,22 +216,12 @@ def _goals(
 def _places(tree: Tree) -> Iterator[str]:
     if tree.text('etc/default/grub') is not None and tree.names('boot/grub'):
         yield GRUB
-    for name in _entries(tree):
-        if _OPTIONS.search(_whole(tree, name) or ''):
-            yield name
-    if tree.text(CMDLINE) is not None:
-        yield CMDLINE
-
-
-def _entries(tree: Tree) -> Iterator[str]:
-    for name in tree.names(ENTRIES):
-        if name.endswith('.conf') and 'rescue' not in name:
-            yield f'{ENTRIES}/{name}'
+    yield from boot_entries.places(tree)
 
 
 def _left_out(tree: Tree, places: list[str], value: str) -> Iterator[Note]:
     """Yield what of the menus is started without our arguments."""
-    for name in _entries(tree):
+    for name in boot_entries.names(tree):
         if name not in places:
             # A test of memory, a program of the firmware.
             yield Note(
@@ -283,12 +239,45 @@ def _left_out(tree: Tree, places: list[str], value: str) -> Iterator[Note]:
         )
 
 
-def _merged(found: str, value: str, managed: Iterable[str]) -> str:
+def _merged(
+    found: str, arguments: list[Argument], managed: Iterable[str]
+) -> str:
     """Return the arguments of an entry with ours in place of any others."""
-    managed = list(managed)
-    lines = [command_line.without(line, managed) for line in found.split('\n')]
-    lines[-1] = f'{lines[-1]} {value}'.strip()
-    return '\n'.join(lines)
+    names = {command_line.key(name) for name in managed}
+    sizes = _page_sizes(arguments)
+
+    def gone(unit: Unit) -> bool:
+        word, size = unit
+        return (
+            command_line.key(word) in names
+            if size is None
+            else (size in sizes)
+        )
+
+    return command_line.edited(found, gone, ' '.join(map(str, arguments)))
+
+
+def _page_sizes(arguments: Iterable[Argument]) -> frozenset[int]:
+    """Return the sizes of huge pages that ``arguments`` are about."""
+    return frozenset(
+        command_line.page_size(argument.value.split()[0])
+        for argument in arguments
+        if argument.key == 'hugepagesz'
+    )
+
+
+def _dropped(found: str, wanted: str) -> str:
+    """Say what goes and nothing of the same name comes for."""
+    kept = {
+        (command_line.key(word), size)
+        for word, size in command_line.units(wanted)
+    }
+    gone = [
+        word
+        for word, size in command_line.units(found)
+        if (command_line.key(word), size) not in kept
+    ]
+    return f'; no longer wanted: {" ".join(gone)}' if gone else ''
 
 
 def in_force(text: str, arguments: Iterable[Argument]) -> bool:
@@ -315,15 +304,17 @@ def _foreign(
 ) -> Iterator[Note | Refusal]:
     """Yield where else the same arguments are set."""
     names = {command_line.key(argument.key) for argument in arguments}
+    sizes = _page_sizes(arguments)
     ours = {str(argument) for argument in arguments}
     for path in ('etc/default/grub', *_grub_parts(host.tree)):
         for line in (host.tree.text(path) or '').splitlines():
             match = re.match(
                 r'\s*GRUB_CMDLINE_LINUX(?:_DEFAULT)?=["\']?(.*?)["\']?$', line
             )
-            words = command_line.words(match[1]) if match else []
-            for word in words:
+            for word, size in command_line.units(match[1] if match else ''):
                 key = command_line.key(word)
+                if size is not None and size not in sizes:
+                    continue
                 if key in _FIRST_COUNTS & names and word not in ours:
                     yield Refusal(
                         CONCERN,

@@ -12,7 +12,7 @@ from kvm_tuning.core.exceptions import (
     JournalFailed,
     SettingRejected,
 )
-from kvm_tuning.host import change, initramfs, routes
+from kvm_tuning.host import boot_record, change, initramfs, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import Kind
@@ -110,7 +110,11 @@ def plan(
         notes += route.notes
         changes.append(Change(goal, route, _overruled(record, host, goal)))
     wanted = {goal.address for goal in goals}
-    others = [entry for entry in record if entry.address not in wanted]
+    others = [
+        entry
+        for entry in (*record, *boot_record.copies(host, record))
+        if entry.address not in wanted
+    ]
     return Plan(
         goals=tuple(goals),
         changes=tuple(changes),
@@ -196,7 +200,7 @@ def _overruled(record: Journal, host: Host, goal: Goal) -> Value:
     entry = record.get(goal.address)
     if entry is None or entry.forgotten(host.boot_id, goal.found):
         return None
-    if entry.ours(goal.found) or goal.found == entry.before:
+    if entry.untouched or entry.ours(goal.found) or goal.found == entry.before:
         return None
     return entry.wanted
 
@@ -228,6 +232,7 @@ def _apply(
 ) -> None:
     for entry in plan.mends:
         _mend(hands, entry, outcome)
+    boot_record.enter(hands.look(), hands.journal, plan.goals)
     made: list[tuple[Goal, Value]] = []
     refused = {c.goal.address for c in plan.changes if c.route.refusals}
     for goal in plan.goals:
@@ -258,7 +263,11 @@ def _mend(hands: Hands, entry: Entry, outcome: Outcome) -> None:
     try:
         found = hands.read(entry.address)
         host = hands.look()
-        if entry.forgotten(host.boot_id, found) or not entry.ours(found):
+        if (
+            entry.forgotten(host.boot_id, found)
+            or not entry.ours(found)
+            or boot_record.missing(host, entry, found) == boot_record.GONE
+        ):
             hands.journal.drop(entry.address)
             hands.save()
             return

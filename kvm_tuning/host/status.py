@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kvm_tuning.host import initramfs, others, services
+from kvm_tuning.host import boot_record, initramfs, others, services
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import UNIT, Kind
 from kvm_tuning.host.observed import Host
@@ -81,7 +81,7 @@ def rows(
                     item.reason,
                 )
             )
-    for entry in journal:
+    for entry in (*journal, *boot_record.copies(host, journal)):
         if entry.address not in addresses:
             found += _entry(host, kinds, entry)
     return found
@@ -160,7 +160,11 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
         return AS_WANTED, ''
     if goal.reached:
         return LATER, f'in force {goal.when.value}'
-    if entry is None or entry.forgotten(host.boot_id, goal.found):
+    if (
+        entry is None
+        or entry.untouched
+        or entry.forgotten(host.boot_id, goal.found)
+    ):
         return DRIFT, NOT_APPLIED
     if entry.wanted != entry.got and goal.found == entry.got:
         return DRIFT, f'the kernel gave {_shown(entry.got)} only'
@@ -183,6 +187,9 @@ def _entry(
     if entry.forgotten(host.boot_id, found):
         return
     state, remark = DROPPED, f'it was {_shown(entry.before)} before'
+    missing = boot_record.missing(host, entry, found)
+    if missing is not None:
+        remark = missing
     if entry.fell_short(found):
         remark = f'the kernel gave {_shown(entry.got)} only; {remark}'
     elif entry.open:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import change, initramfs, routes
+from kvm_tuning.host import boot_record, change, initramfs, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry
 from kvm_tuning.host.prepare import FAILURES, Outcome, stop
@@ -29,7 +29,8 @@ def plan(
     hands: Hands, chosen: Callable[[Entry], bool] = lambda entry: True
 ) -> tuple[Step, ...]:
     """Return what undo would do, in its order. Nothing is written."""
-    entries = [entry for entry in hands.journal if chosen(entry)]
+    found = boot_record.copies(hands.look(), hands.journal)
+    entries = [entry for entry in (*hands.journal, *found) if chosen(entry)]
     return tuple(_seen(hands, entry) for entry in reversed(entries))
 
 
@@ -47,6 +48,13 @@ def _step(hands: Hands, entry: Entry) -> Step:
     found = kind.read(host, entry.name)
     if found == entry.before:
         return Step(entry, found, 'forget', 'it is as it was before')
+    missing = boot_record.missing(host, entry, found)
+    if missing is not None:
+        if missing == boot_record.GONE:
+            return Step(entry, found, 'forget', missing)
+        return Step(entry, found, 'refuse', f'{entry.title}: {missing}')
+    if entry.untouched:
+        return Step(entry, found, 'forget', 'we have changed nothing there')
     if entry.forgotten(host.boot_id, found):
         return Step(entry, found, 'forget', 'a reboot has undone it')
     if found is None and entry.volatile and not (kind.revives and entry.open):
@@ -78,6 +86,8 @@ def undo(
     """
     hands.tidy()
     outcome = Outcome()
+    for entry in tuple(boot_record.copies(hands.look(), hands.journal)):
+        hands.journal.put(entry)
     entries = [entry for entry in hands.journal if chosen(entry)]
     try:
         for entry in reversed(entries):

@@ -1,0 +1,94 @@
+"""Boot entries (UAPI.1, Boot Loader Specification) and what new ones are
+made of: the files that hold a kernel's arguments word for word.
+
+A setting's value is the ``options`` of an entry, its lines apart, and all of
+``/etc/kernel/cmdline``.
+"""
+
+from collections.abc import Iterator
+import re
+
+from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.host.settings import Value
+from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.system import System
+
+ENTRIES = 'boot/loader/entries'
+CMDLINE = 'etc/kernel/cmdline'
+
+_OPTIONS = re.compile(r'^options[ \t]+', re.MULTILINE)
+
+
+def names(tree: Tree) -> Iterator[str]:
+    """Yield the entries but those for a rescue."""
+    for name in tree.names(ENTRIES):
+        if name.endswith('.conf') and 'rescue' not in name:
+            yield f'{ENTRIES}/{name}'
+
+
+def places(tree: Tree) -> Iterator[str]:
+    """Yield the files that have arguments.
+
+    :raises InventoryUnreadable: one is not text.
+    """
+    for name in names(tree):
+        if _OPTIONS.search(_whole(tree, name) or ''):
+            yield name
+    if tree.text(CMDLINE) is not None:
+        yield CMDLINE
+
+
+def read(tree: Tree, name: str) -> Value:
+    """Return the arguments; None when there is no such file.
+
+    :raises InventoryUnreadable: it is not text.
+    """
+    text = _whole(tree, name)
+    if text is None or name == CMDLINE:
+        return text if text is None else text.rstrip('\n')
+    lines = [
+        _OPTIONS.sub('', line, count=1)
+        for line in text.splitlines()
+        if _OPTIONS.match(line)
+    ]
+    return '\n'.join(lines)
+
+
+def write(system: System, name: str, value: Value) -> None:
+    """Set the arguments, and leave all else as it is to the byte.
+
+    :raises OSError: it cannot be; a file that is gone is not made again.
+    """
+    text = _whole(system.tree(), name)
+    if value is None or text is None:
+        raise FileNotFoundError(2, 'a boot entry is not ours to make', name)
+    system.replace(name, _with_options(name, text, value))
+
+
+def _whole(tree: Tree, name: str) -> str | None:
+    """Return a file to the byte.
+
+    :raises InventoryUnreadable: it is not text.
+    """
+    raw = tree.raw(name)
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError as error:
+        raise InventoryUnreadable(
+            f'{tree.root}: {name} is not text'
+        ) from error
+
+
+def _with_options(name: str, text: str, value: str) -> str:
+    """Return ``text`` with other arguments, all else to the byte."""
+    if name == CMDLINE:
+        return value + text[len(text.rstrip('\n')) :]
+    wanted = iter(value.splitlines())
+    lines = []
+    for line in text.splitlines(keepends=True):
+        match = _OPTIONS.match(line)
+        if match:
+            ending = line[len(line.rstrip('\n')) :]
+            line = match[0] + next(wanted, '') + ending
+        lines.append(line)
+    return ''.join(lines)

@@ -1,0 +1,202 @@
+"""Whose the arguments of boot entries are, by the journal.
+
+What we wrote of a place less what was there before us is ours. A kernel that
+is installed later gets an entry made of ``/etc/kernel/cmdline`` or of the
+running kernel's arguments (kernel-install(8)), ours with them: such a copy
+has no record until it is taken on it here. So that it can be told from an
+entry whose arguments are the operator's own, all entries come on record with
+the first apply.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.host import boot_entries, command_line
+from kvm_tuning.host.command_line import Unit
+from kvm_tuning.host.journal import Entry, Journal, State
+from kvm_tuning.host.observed import Host
+from kvm_tuning.host.settings import Goal, Value
+from kvm_tuning.host.sysfs import Tree
+
+KIND = 'kernel-arguments'
+CONCERN = 'kernel_arguments'
+GONE = 'the file is gone, as with its kernel; it is not made again'
+NO_ENTRIES = 'no boot entry is there at all: mount /boot, then try again'
+_COPY = 'made by others with our arguments'
+_AS_FOUND = 'as found'
+
+
+def original(tree: Tree, record: Journal, name: str, found: str) -> str:
+    """Return the arguments of a place without ours."""
+    entry = record.get((KIND, name))
+    if entry is None:
+        return _copied(tree, record, found) or found
+    if entry.ours(found):
+        return entry.before or ''
+    return _less(found, _ours(entry))
+
+
+def copies(host: Host, record: Journal) -> Iterator[Entry]:
+    """Yield what the journal should say of places that are not in it and
+    hold our arguments.
+    """
+    for name, found in _readable(host.tree):
+        if record.get((KIND, name)) is None:
+            before = _copied(host.tree, record, found)
+            if before is not None:
+                yield _entry(host, name, before, found, _COPY)
+
+
+def enter(host: Host, record: Journal, goals: Iterable[Goal]) -> None:
+    """Put into the journal, before any of ``goals`` is made, whose the
+    arguments are that are there now.
+    """
+    goals = [goal for goal in goals if goal.setting.kind == KIND]
+    if all(goal.reached for goal in goals) and not any(
+        entry.kind == KIND for entry in record
+    ):
+        return
+    texts = dict(_readable(host.tree))
+    made = list(copies(host, record))
+    known = {entry.name for entry in made}
+    for goal in goals:
+        name = goal.setting.name
+        entry = record.get(goal.address)
+        if name not in texts or name in known:
+            continue
+        found = texts[name]
+        if entry is None and goal.reached:
+            made.append(_entry(host, name, found, found, _AS_FOUND))
+        elif entry is not None and not entry.ours(found):
+            made.append(_anew(host, entry, found))
+    for entry in made:
+        record.put(entry)
+
+
+def _anew(host: Host, entry: Entry, found: str) -> Entry:
+    """Return the record of what somebody else has changed since."""
+    before = _less(found, _ours(entry))
+    return replace(
+        entry,
+        before=before,
+        wanted=found,
+        got=found,
+        via=(),
+        state=State.DONE,
+        boot=host.boot_id,
+    )
+
+
+def missing(host: Host, entry: Entry, found: Value) -> str | None:
+    """Return :data:`GONE` when the entry's file is gone for good, and
+    :data:`NO_ENTRIES` when all are, as where /boot is not mounted.
+    """
+    if entry.kind != KIND or found is not None or not _is_place(entry.name):
+        return None
+    if entry.name == boot_entries.CMDLINE or any(
+        boot_entries.names(host.tree)
+    ):
+        return GONE
+    return NO_ENTRIES
+
+
+def _is_place(name: str) -> bool:
+    directory = f'{boot_entries.ENTRIES}/'
+    return name == boot_entries.CMDLINE or name.startswith(directory)
+
+
+def _readable(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield each place with its arguments."""
+    try:
+        for name in boot_entries.places(tree):
+            found = boot_entries.read(tree, name)
+            if found is not None:
+                yield name, found
+    except InventoryUnreadable:
+        # The goals' own look at it tells.
+        return
+
+
+def _entry(host: Host, name: str, before: str, found: str, what: str) -> Entry:
+    return Entry(
+        kind=KIND,
+        name=name,
+        concern=CONCERN,
+        title=f'kernel arguments in /{name} ({what})',
+        before=before,
+        wanted=found,
+        got=found,
+        via=(),
+        state=State.DONE,
+        volatile=False,
+        boot=host.boot_id,
+        place=f'/{name}',
+    )
+
+
+def _copied(tree: Tree, record: Journal, found: str) -> str | None:
+    """Return what a copy of ours was before us; None: it is no copy.
+
+    One is that holds all that we wrote elsewhere, in its order and once.
+    """
+    held = list(command_line.units(found))
+    for entry in record:
+        if not _stands(tree, entry):
+            continue
+        if held == list(command_line.units(entry.wanted or '')):
+            return entry.before if not entry.untouched else None
+        ours = list(_added(entry.wanted, entry.before))
+        if ours and ours == [unit for unit in held if unit in ours]:
+            return _less(found, Counter(ours))
+    return None
+
+
+def _stands(tree: Tree, entry: Entry) -> bool:
+    """Tell whether a place is as we left it, or gone: any other proves
+    nothing.
+    """
+    if entry.kind != KIND or entry.open or not _is_place(entry.name):
+        return False
+    try:
+        found = boot_entries.read(tree, entry.name)
+    except InventoryUnreadable:
+        return False
+    return found is None or entry.ours(found)
+
+
+def _added(wanted: Value, before: Value) -> Iterator[Unit]:
+    """Yield what is in ``wanted`` and was not before, in order."""
+    left = Counter(command_line.units(before or ''))
+    for unit in command_line.units(wanted or ''):
+        if left[unit]:
+            left[unit] -= 1
+        else:
+            yield unit
+
+
+def _ours(entry: Entry) -> Counter[Unit]:
+    """Return what we may have written at an entry's place."""
+    found: Counter[Unit] = Counter()
+    for value in (entry.wanted, entry.got, *entry.via):
+        found |= Counter(_added(value, entry.before))
+    return found
+
+
+def _less(text: str, ours: Counter[Unit]) -> str:
+    """Return ``text`` without ``ours``, each as often as we wrote it; of
+    equal ones the last go, as ours are the last.
+    """
+    left = Counter(command_line.units(text))
+    extra = {unit: left[unit] - ours[unit] for unit in left if ours[unit]}
+    if not extra:
+        return text
+
+    def gone(unit: Unit) -> bool:
+        if unit not in extra:
+            return False
+        extra[unit] -= 1
+        return extra[unit] < 0
+
+    return command_line.edited(text, gone)
