@@ -93,8 +93,13 @@ tier_cloud_init() {  # Debian's own cloud-init, on a node and in a guest
 }
 
 tier_cloud() {  # a real OpenStack on loopback, and what its servers take
-  local status=0
-  system_packages cloud
+  local status=0 packages
+  # Neither needs the other.
+  system_packages cloud &
+  packages=$!
+  python tools/cloud install || status=1
+  wait "$packages" || status=1
+  [ "$status" -eq 0 ] || return 1
   python tools/cloud up || return 1
   run_tests ./tests/cloud python tools/cloud run stestr run --serial ||
     status=1
