@@ -54,15 +54,15 @@ HOST = (
     Shown('apply', ('kvm-tuning host apply', 'kvm-tuning host status')),
 )
 FRAGMENT = Shown('fragment', ('kvm-tuning host fragment',))
-GUEST = (
-    Shown(
-        'traits',
-        (
-            'openstack --os-placement-api-version 1.6 '
-            'resource provider trait list "$(openstack resource provider '
-            'list -f value -c uuid)" -f value | grep KVM_TUNING',
-        ),
+TRAITS = Shown(
+    'traits',
+    (
+        'openstack --os-placement-api-version 1.6 '
+        'resource provider trait list "$(openstack resource provider '
+        'list -f value -c uuid)" -f value | grep KVM_TUNING',
     ),
+)
+GUEST = (
     Shown('check', ('kvm-tuning flavor check perf.yaml',)),
     Shown(
         'push',
@@ -144,9 +144,8 @@ def walk(place: Path, wheel: Path) -> dict[str, str]:
     fragment = run('kvm-tuning host fragment', place)[1]
     NOVA.write_text((PAGES / 'nova.conf').read_text() + fragment)
     restart(*OURS)
-    # Nova reports the traits with its resources
-    time.sleep(20)
-    show(*GUEST)
+    wait(TRAITS, place)
+    show(TRAITS, *GUEST)
     show(UNDO)
     return found
 
@@ -181,6 +180,23 @@ def output(shown: Shown, place: Path) -> str:
         if status:
             text += f'(exit status {status})\n'
     return text
+
+
+def wait(shown: Shown, place: Path) -> None:
+    """Wait until the cloud answers commands as it will.
+
+    :raises WrongEnd: it does not, in a minute.
+    """
+    end = time.monotonic() + 60
+    while True:
+        try:
+            output(shown, place)
+        except WrongEnd:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def _folded(command: str) -> str:
