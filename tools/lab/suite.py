@@ -133,12 +133,12 @@ def run(
             lost += [message] if message else []
         report.stdin.close()
         report.wait()
-    # load itself prints no totals.
-    subprocess.run([sys.executable, '-m', 'stestr', 'last'], cwd=TOP)
+    # load itself prints no totals, and succeeds whatever the tests have done.
+    last = subprocess.run([sys.executable, '-m', 'stestr', 'last'], cwd=TOP)
     for message in lost:
         say(message)
     say(f'{len(groups)} groups in {time.monotonic() - begun:.0f} s')
-    return report.returncode == 0 and not lost
+    return report.returncode == last.returncode == 0 and not lost
 
 
 def _group(
