@@ -26,6 +26,9 @@ SHARED = '0-1,4-5'
 #: Seconds until a guest on an emulated host is ready, where that host has one
 #: busy processor of ours: 20 to 150.
 _READY_DEADLINE = 240
+#: Seconds until one that has not said a word is taken to hang, as some boots
+#: under emulation do.
+_MUTE_DEADLINE = 160
 
 
 class LabTest(testtools.TestCase):
@@ -145,6 +148,15 @@ class GuestTest(LabTest):
         """Start a tuned guest, until it says that it is ready."""
         self.guest('start', guest.name)
         if wait:
+            self._until_ready(guest)
+
+    def _until_ready(self, guest):
+        try:
+            guest.wait_until_ready(_MUTE_DEADLINE)
+        except TimeoutError as error:
+            self.addDetail('mute', text_content(str(error)))
+            if not guest.console.read_text(errors='replace'):
+                guest.domain.reset()
             guest.wait_until_ready(_READY_DEADLINE)
 
     def audit(self, guest, status=0):
