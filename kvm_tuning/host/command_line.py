@@ -38,11 +38,13 @@ def value(text: str, name: str) -> str | None:
     """Return the value in force; empty for a word without one, None for a
     parameter that is not given.
     """
-    found = None
-    for word in words(text):
-        if key(word) == name.replace('-', '_'):
-            found = _value(word)
-    return found
+    return next(reversed(values(text, name)), None)
+
+
+def values(text: str, name: str) -> list[str]:
+    """Return all values that a parameter is given, in their order."""
+    wanted = name.replace('-', '_')
+    return [_value(word) for word in words(text) if key(word) == wanted]
 
 
 def _value(word: str) -> str:

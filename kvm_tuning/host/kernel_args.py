@@ -282,15 +282,19 @@ def _dropped(found: str, wanted: str) -> str:
 
 def in_force(text: str, arguments: Iterable[Argument]) -> bool:
     """Tell whether a command line has all arguments, none of them outdone by
-    a later one.
+    a later one, or by an earlier one where the first stands.
     """
     for argument in arguments:
         if ' ' in str(argument):
             # hugepagesz and hugepages, of which there may be several pairs.
             if f' {argument} ' not in f' {text} ':
                 return False
-        elif command_line.value(text, argument.key) != argument.value:
-            return False
+        else:
+            values = command_line.values(text, argument.key)
+            if argument.key not in _FIRST_COUNTS:
+                values = values[-1:]
+            if set(values) != {argument.value}:
+                return False
     return True
 
 

@@ -57,6 +57,8 @@ class State:
     merge_across_nodes: str | None
     #: :data:`SERVICES` that are there, and how.
     services: Mapping[str, str]
+    #: Pages that are merged.
+    shared: int = 0
 
 
 def read(host: Host) -> State:
@@ -69,6 +71,7 @@ def read(host: Host) -> State:
             for name in SERVICES
             if (value := services.Service().read(host, name)) is not None
         },
+        host.tree.number(f'{DIRECTORY}/pages_shared') or 0,
     )
 
 
@@ -116,12 +119,22 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             CONCERN,
             RUN,
             state.run,
-            str(int(wanted.run)),
+            _number(wanted.run, state),
             'equal pages of guests are merged'
             if wanted.run
             else 'no pages are merged, and merged ones are parted',
             title='KSM run',
         )
+
+
+def _number(run: bool, state: State) -> str:
+    # Documentation/admin-guide/mm/ksm.rst: 0 leaves pages merged, and 2 parts
+    # them and merges no more. Whoever has written 0 has left them; after 2
+    # there is nothing to do.
+    left = state.run == '0' and state.shared > 0
+    if not run and (left or state.run == '2'):
+        return '2'
+    return str(int(run))
 
 
 def route(

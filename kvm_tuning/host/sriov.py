@@ -99,7 +99,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             yield Refusal(CONCERN, pf.name, reason)
         else:
             able.append((pf, count))
-    if wanted.method == 'max_vfs':
+    if wanted.method == 'max_vfs' and able:
         ports = {pf.device.address: (pf.device, n) for pf, n in able}
         yield from max_vfs.plan(ports, state.igb, wanted.reload)
     for pf, count in able:

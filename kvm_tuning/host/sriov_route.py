@@ -92,6 +92,9 @@ def reload_route(
         labels.append(label)
         refusals += _held(host, device, label, domains, 0)
         refusals += _busy(host, device, label)
+        refusals += _built_upon(host, device, label)
+        if device.total_vfs:
+            refusals += _owned(host, device, label, int(target or 0))
         guests += _guests(host, device, domains)
     return Route(
         interrupts=(f'{driver} is unloaded: {", ".join(labels)} go away',),
@@ -166,8 +169,11 @@ def _held(
     for holder in found:
         number = index.get(holder.address)
         if number is None:
-            # The PF's own interfaces are judged by _busy.
-            if holder.guest is not None and 'macvtap' not in holder.text:
+            # The PF's own interfaces are judged by _busy, where it has any.
+            of_guest = holder.guest is not None
+            if not pf.interfaces or (
+                of_guest and 'macvtap' not in holder.text
+            ):
                 yield Refusal(CONCERN, label, holder.text)
             continue
         what = f'VF {number} ({holder.address}): {holder.text}'
@@ -188,6 +194,21 @@ def _busy(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
     stored = interfaces.storage(host, pf.address, list(pf.interfaces))
     if stored:
         yield Refusal(CONCERN, label, '; '.join(stored), 'storage')
+
+
+def _built_upon(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
+    # A new interface of the same name is not put below them again.
+    above = [
+        upper
+        for name in pf.interfaces
+        for upper in interfaces.uppers(host, name)
+    ]
+    if above:
+        yield Refusal(
+            CONCERN,
+            label,
+            f'{", ".join(dict.fromkeys(above))} is above it and would lose it',
+        )
 
 
 def _owned(

@@ -58,6 +58,10 @@ class TestInForce(testtools.TestCase):
             kernel_args.in_force('ro nohz_full=2-3', wanted), Is(True)
         )
         self.assertThat(
+            kernel_args.in_force('nohz_full=1 nohz_full=2-3', wanted),
+            Is(False),
+        )
+        self.assertThat(
             kernel_args.in_force('nohz_full=2-3 nohz_full=1', wanted),
             Is(False),
         )

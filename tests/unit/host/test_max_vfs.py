@@ -108,6 +108,44 @@ class TestInTree(MaxVfsTest):
             Contains('eth0, eth1 go away'),
         )
 
+    def test_a_reload_is_refused_where_others_build_on_a_port(self):
+        fake_cards.put_above(self.kernel, 'eth1', 'br0')
+        items = self.items({'driver:igb': 7}, reload=True)
+        refusals = str(prepared.plan(self.kernel, items).refusals)
+        self.assertThat(refusals, Contains('br0 is above it'))
+
+    def test_a_reload_is_refused_where_others_own_a_port(self):
+        self.kernel.put(
+            'etc/systemd/network/10-a.link',
+            '[Match]\nDriver=igb\n[Link]\nSR-IOVVirtualFunctions=4',
+        )
+        items = self.items({'driver:igb': 7}, reload=True)
+        plan = prepared.plan(self.kernel, items)
+        (reload,) = (
+            change
+            for change in plan.changes
+            if change.goal.setting.kind == 'running-parameter'
+        )
+        self.assertThat(str(reload.route.refusals), Contains('systemd-udevd'))
+
+
+class TestMixedCounts(MaxVfsTest):
+    ports = (FakePf('eth0', **I350, vfs=2), FakePf('eth1', **I350))
+
+    def test_each_port_by_sysfs(self):
+        items = self.items({'driver:igb': 7}, reload=True)
+        kinds = {i.setting.kind for i in items if isinstance(i, Goal)}
+        self.assertThat(kinds, Equals({'module-parameter', 'sysfs'}))
+
+
+class TestNoPort(MaxVfsTest):
+    ports = (FakePf('eth0', **{**I350, 'total_vfs': 0}),)
+
+    def test_none_that_is_able(self):
+        items = self.items({'eth0': 7}, reload=True)
+        self.assertThat(self.refusal(items), Contains('eth0'))
+        self.assertThat(self.option(items), Is(None))
+
 
 class TestOutOfTree(MaxVfsTest):
     ports = (*_TWO, FakePf('eth2', **I210))

@@ -109,6 +109,16 @@ class TestKsm(TreeTest):
             self.kernel.get(f'{ksm.DIRECTORY}/pages_shared'), Equals('0')
         )
 
+    def test_off_parts_what_another_has_left_merged(self):
+        add_memory_files(self.kernel, ksm='0', shared=500)
+        prepared.apply(self.kernel, self.ksm(run=False))
+        self.assertThat(
+            self.kernel.get(f'{ksm.DIRECTORY}/pages_shared'), Equals('0')
+        )
+        self.kernel.log.clear()
+        prepared.apply(self.kernel, self.ksm(run=False))
+        self.assertThat(self.kernel.log, Equals([]))
+
     def test_refused_without_memory_to_part_pages(self):
         add_memory_files(self.kernel, ksm='1', shared=500, available_kib=9599)
         # 2000 pages of 4 KiB and a fifth more.

@@ -294,6 +294,12 @@ class TestGuests(SriovTest):
         (text,) = self.refusals(vfs={'eth0': 0})
         self.assertThat(text, Contains('macvtap0 is above'))
 
+    def test_pf_in_another_namespace(self):
+        self.build()
+        os.unlink(f'{self.root}/sys/class/net/eth0')
+        (text,) = self.refusals(vfs={ADDRESS: 4})
+        self.assertThat(text, Contains('another network namespace'))
+
     def test_vf_in_another_namespace(self):
         self.build_used(vf_driver='igbvf')
         os.unlink(f'{self.root}/sys/class/net/eth0v2')
