@@ -94,7 +94,9 @@ class Editor:
         return Promise(effect.path, wanted, found, made, order)
 
     def remove(self, effect: Absent) -> Removal:
-        """Take out every element at the path."""
+        """Take out every element at the path, below the parent that
+        :meth:`apply` would reach: the first one.
+        """
         removed = []
         for element in self._all(effect.path):
             removed.append(
@@ -165,30 +167,36 @@ class Editor:
     def _put_back(self, removal: Removal) -> list[str]:
         if not removal.removed:
             return []
-        above = removal.path.rpartition('/')[0]
-        parents = paths.find(self.root, above) if above else [self.root]
-        present = paths.find(self.root, removal.path)
-        if not parents or (present and not _libvirts(removal.path)):
+        parent = self._above(removal.path)
+        present = self._all(removal.path)
+        if parent is None or (present and not _libvirts(removal.path)):
             return [removal.path]
         for element in present:
             cut(element)
         for removed in reversed(removal.removed):
-            _insert(parents[0], removed)
+            _insert(parent, removed)
         self._index.clear()
         self._known.clear()
         return []
 
     def _all(self, path: str) -> list[etree._Element]:
-        """Return every element at ``path``."""
-        above, step = paths.split(path)
-        parent = self._known.get(above)
-        if parent is None:
-            return paths.find(self.root, path)
+        """Return every element at ``path`` below its first parent."""
+        parent = self._above(path)
+        _above, step = paths.split(path)
         return [
             child
-            for child in parent.iterchildren(step.tag)
-            if paths.matches(child, step)
+            for child in (() if parent is None else parent)
+            if child.tag == step.tag and paths.matches(child, step)
         ]
+
+    def _above(self, path: str) -> etree._Element | None:
+        above, _step = paths.split(path)
+        if not above:
+            return self.root
+        known = self._known.get(above)
+        if known is not None:
+            return known
+        return next(iter(paths.find(self.root, above)), None)
 
     def _reach(self, path: str, make: bool) -> tuple[etree._Element, int]:
         """Return the element at ``path`` and how many steps were made.

@@ -121,6 +121,18 @@ class EditTest(testtools.TestCase):
         self.assertEqual([], edit.Editor(self.root).take_back([promise]))
         self.assertEqual(self.before, text(self.root))
 
+    def test_of_several_parents_the_first_one_is_meant(self):
+        root = etree.fromstring('<domain><a/><a k="1"><b/></a></domain>')
+        before = text(root)
+        editor = edit.Editor(root)
+        removal = editor.remove(Absent('a/b'))
+        self.assertEqual((), removal.removed)
+        etree.SubElement(root[0], 'b')
+        removal = edit.Editor(root).remove(Absent('a/b'))
+        self.assertEqual(before, text(root))
+        self.assertEqual([], edit.Editor(root).take_back([removal]))
+        self.assertEqual(1, len(root[0]))
+
     def test_what_somebody_else_put_there_stays(self):
         removal = self.editor.remove(Absent('odd'))
         etree.SubElement(self.root, 'odd', new='yes')
