@@ -17,6 +17,7 @@ from kvm_tuning.core.exceptions import (
     LibvirtFailed,
     Unsupported,
 )
+from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.moving import Pin
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
@@ -169,8 +170,19 @@ def _standing(found: Receipt) -> object:
 
 
 def _within(here: Site, found: Receipt, cpus: str | None) -> Site:
-    """Return the site with only the pCPUs to which the guest may go."""
+    """Return the site as it is for a guest that may go to some pCPUs only,
+    and keeps its devices: all others are as if somebody had them. The host
+    is as large as before, so that what is strict stays so.
+    """
     policy, inventory = here.policy, here.inventory
+    own = frozenset() if found.claim is None else found.claim.devices
+    others = frozenset(
+        d.address
+        for d in inventory.devices
+        # Of a PF that somebody has no VF is free.
+        if d.address not in own and d.kind != 'pf'
+    )
+    here = _held(here, Claim('repin', 'repin', devices=others))
     allowed = policy.dedicated_cpus
     if allowed is None:
         return here
@@ -193,9 +205,13 @@ def _within(here: Site, found: Receipt, cpus: str | None) -> Site:
     if shared is None:
         shared = inventory.online - allowed
     return replace(
-        here,
-        policy=replace(policy, dedicated_cpus=chosen, shared_cpus=shared),
+        _held(here, Claim('--cpus', '--cpus', pcpus=allowed - chosen)),
+        policy=replace(policy, shared_cpus=shared),
     )
+
+
+def _held(here: Site, claim: Claim) -> Site:
+    return replace(here, ledger=here.ledger.plus([claim]))
 
 
 def _moves(libvirt: Libvirt, record: Record, made: Plan) -> Iterator[Move]:

@@ -113,6 +113,10 @@ def site(
     others = Ledger(
         tuple(claim for claim in everything.claims if claim not in own)
     )
+    # What it was given by hand is not to be given to it again.
+    others = others.plus(
+        [Claim(guest.owner, guest.name, devices=frozenset(guest.host_devices))]
+    )
     if taken is not None:
         held = placement.cpus(TAKEN, taken, inventory) or frozenset()
         others = others.plus([Claim(TAKEN, TAKEN, pcpus=held)])

@@ -9,14 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from kvm_tuning.core import domain
+from kvm_tuning.core import domain, moving
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.ledger import Claim, Ledger
+from kvm_tuning.core.receipt import Receipt
 
 #: In the metadata of each guest that Nova has made.
 _NOVA = 'metadata/{http://openstack.org/xmlns/libvirt/nova/1.1}instance'
+
+#: An element that pins, and the number of what it pins.
+_Pin = tuple[str, int]
 
 _Key = TypeVar('_Key')
 _Pages = Mapping[tuple[int, int], int]
@@ -136,14 +140,16 @@ def _defined_claim(
 ) -> Claim:
     devices = _devices(defined.current)
     claim = promised(defined, record)
+    pins = _pins(defined, claimed=claim is not None)
+    held = _held(pins, defined.current.vcpus, online, within)
     if claim is not None:
-        return replace(claim, devices=claim.devices | devices)
-    pins = _pins(defined)
+        return replace(
+            claim,
+            pcpus=claim.pcpus | (held - claim.shared),
+            devices=claim.devices | devices,
+        )
     return Claim(
-        owner=record.uuid,
-        name=record.name,
-        pcpus=_held(pins, defined.current.vcpus, online, within),
-        devices=devices,
+        owner=record.uuid, name=record.name, pcpus=held, devices=devices
     )
 
 
@@ -157,8 +163,9 @@ def _live_claim(
     claim = promised(live, record)
     real = [*record.vcpus.values(), *record.iothreads.values()]
     if claim is not None:
-        # What helps such a guest holds what the receipt says, and no more
+        # What helps such a guest as promised holds what the receipt says.
         pins = [*guest.pins.values(), *record.vcpus.values()]
+        pins += _pins(live, claimed=True)
     else:
         pins = _pins(live, real)
     found = Claim(
@@ -205,18 +212,40 @@ def _devices(guest: Guest) -> frozenset[str]:
 
 
 def _pins(
-    found: Domain, real: Iterable[frozenset[int]] = ()
+    found: Domain,
+    real: Iterable[frozenset[int]] = (),
+    claimed: bool = False,
 ) -> list[frozenset[int]]:
     """Return every pin that the XML has, and what threads have in fact; of
     Nova's guests those that can be to a pCPU that is not shared.
+
+    :param claimed: without those that the receipt promises: what they hold
+        is in its claim.
     """
-    guest = found.current
-    pins = [*guest.pins.values(), *guest.iothread_pins.values(), *real]
-    if guest.emulator_pin is not None:
-        pins.append(guest.emulator_pin)
+    known = _promised(found.receipt) if claimed else frozenset[_Pin]()
+    pins = [c for pin, c in _written(found.current) if pin not in known]
+    pins += real
     if not _of_nova(found):
         return pins
     return [] if _shares(found) else [c for c in pins if len(c) == 1]
+
+
+def _written(guest: Guest) -> Iterator[tuple[_Pin, frozenset[int]]]:
+    """Yield every pin that the XML has."""
+    for vcpu, cpus in guest.pins.items():
+        yield ('vcpupin', vcpu), cpus
+    for number, cpus in guest.iothread_pins.items():
+        yield ('iothreadpin', number), cpus
+    if guest.emulator_pin is not None:
+        yield ('emulatorpin', 0), guest.emulator_pin
+    if guest.cpuset is not None and len(guest.pins) < guest.vcpus:
+        yield ('vcpu', 0), guest.cpuset
+
+
+def _promised(receipt: Receipt | None) -> frozenset[_Pin]:
+    if receipt is None:
+        return frozenset()
+    return frozenset(pin[:2] for pin in moving.promised(receipt))
 
 
 def _of_nova(found: Domain) -> bool:

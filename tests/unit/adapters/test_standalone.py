@@ -19,7 +19,7 @@ from kvm_tuning.core.exceptions import (
 )
 from tests.fixtures import memory_dir
 from tests.fixtures.domain_store import DomainStore
-from tests.fixtures.fake_host import FakeHost
+from tests.fixtures.fake_host import FakeHost, FakePf
 
 HOST = FakeHost(cells=2, l3_per_cell=1, cores=5, threads=1)
 SPECS = {'hw:cpu_policy': 'dedicated', 'kvm:emulator_cpus': 'housekeeping'}
@@ -175,6 +175,25 @@ class TuneTest(StoreTest):
         self.become(full)
         self.assertFalse(self.tune('g', big).changed)
 
+    def test_a_function_that_it_has_by_hand_is_not_given_again(self):
+        self.become(
+            FakeHost(cells=1, pfs=(FakePf('eth0', vfs=2, vf_driver='igbvf'),))
+        )
+        self.store.add('g')
+        path = self.store.folder / 'g.xml'
+        by_hand = (
+            "<hostdev mode='subsystem' type='pci'><source><address "
+            "domain='0x0000' bus='0x11' slot='0x10' function='0x0'/>"
+            '</source></hostdev></devices>'
+        )
+        path.write_text(path.read_text().replace('</devices>', by_hand))
+        vfs = ask(**{'kvm:vfs': '1'})
+        self.tune('g', vfs)
+        found = domain.read(self.store.record('g').defined).current
+        self.assertEqual(2, len(set(found.host_devices)))
+        # A second time, too, with the one that it got.
+        self.assertFalse(self.tune('g', vfs).changed)
+
 
 class StartTest(StoreTest):
     def test_starts_once(self):
@@ -253,6 +272,21 @@ class RepinTest(StoreTest):
             f'<domain><metadata>{self.store.metadata}</metadata></domain>'
         )
         self.assertEqual({2, 3}, live.receipt.claim.pcpus)
+
+    def test_a_strict_locality_stays_strict(self):
+        self.become(FakeHost(cells=1, l3_per_cell=2, cores=5, threads=1))
+        self.store.add('s')
+        strict = {
+            'kvm:cpu_locality': 'l3',
+            'kvm:cpu_locality_policy': 'strict',
+        }
+        self.tune('s', ask(**SPECS, **strict))
+        self.start('s')
+        self.store.calls.clear()
+        # One in each L3 domain.
+        error = self.assertRaises(Exhausted, self.repin, 's', '3,6')
+        self.assertIn('L3', str(error))
+        self.assertEqual([], self.store.calls)
 
     def test_leaves_strict_memory_only_by_a_restart(self):
         error = self.assertRaises(Unsupported, self.repin, 'g', '6-7')

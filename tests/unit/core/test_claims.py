@@ -28,6 +28,21 @@ def tuned(name='g', vcpus=2, **extra_specs):
     return domain.tune(found, made), made.claim
 
 
+def other_tuning(xml):
+    """Return a domain tuned in something else than its place."""
+    hooks = loader.load()
+    asked = request.read(
+        Flavor('f', '1', 2, 256, 0, {'kvm:page_sharing': 'false'}),
+        None,
+        loader.knobs(hooks),
+    )
+    found = domain.read(xml)
+    host = FakeHost(cells=1, l3_per_cell=1, cores=8, threads=1).inventory()
+    site = Site(host, policy=Policy(dedicated_cpus=DEDICATED))
+    made = plan.make(hooks, asked, found.guest, site)
+    return domain.tune(found, made), made.claim
+
+
 def pinned(pins, name='h', vcpus=2):
     """Return a domain without a receipt, its vCPUs pinned."""
     elements = ''.join(
@@ -88,6 +103,22 @@ class ReceiptTest(testtools.TestCase):
         )
         self.assertEqual(claim.pcpus, found.pcpus)
 
+    def test_pins_made_by_hand_are_held_beside_it(self):
+        by_hand = pinned({0: '4', 1: '5'}).replace(
+            '</cputune>',
+            "<emulatorpin cpuset='6'/>"
+            "<iothreadpin iothread='1' cpuset='7'/></cputune>",
+        )
+        by_hand = by_hand.replace('<os>', '<iothreads>1</iothreads><os>')
+        xml, claim = other_tuning(by_hand)
+        self.assertEqual(frozenset(), claim.pcpus)
+        vcpus = {0: frozenset({4}), 1: frozenset({5})}
+        for record in (
+            Record('h', 'u', xml, None),
+            Record('h', 'u', xml, xml, vcpus, {1: frozenset({7})}),
+        ):
+            self.assertEqual({4, 5, 6, 7}, ledger(record).pcpus)
+
     def test_an_unreadable_receipt_leaves_the_pins(self):
         xml, claim = tuned()
         broken = xml.replace("source='flavor'", "source='nobody'")
@@ -142,6 +173,17 @@ class NoReceiptTest(testtools.TestCase):
         self.assertEqual(frozenset(), found.pcpus)
         self.assertEqual({0, 1}, found.claims[0].shared)
         self.assertEqual(2, found.claims[0].shared_vcpus)
+
+    def test_a_set_for_all_vcpus_is_a_pin(self):
+        xml = domain_store.xml('h', 2).replace(
+            "<vcpu placement='static'>", "<vcpu cpuset='4-5'>"
+        )
+        self.assertEqual({4, 5}, ledger(Record('h', 'u', xml, None)).pcpus)
+        # Each has a pin of its own.
+        xml = pinned({0: '2', 1: '3'}).replace(
+            "<vcpu placement='static'>", "<vcpu cpuset='4-5'>"
+        )
+        self.assertEqual({2, 3}, ledger(Record('h', 'u', xml, None)).pcpus)
 
     def test_a_range_is_a_pin(self):
         xml = pinned({0: '2-4', 1: '2-4'})
