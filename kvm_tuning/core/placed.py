@@ -55,6 +55,9 @@ class Placement:
     unkept: tuple[Unkept, ...] = ()
     #: Whether somebody else, such as Nova, has given the guest its devices.
     given: bool = False
+    #: Small pages in KiB by host cell; None: those of each guest cell are
+    #: on its own host cell.
+    memory_kib: Mapping[int, int] | None = None
 
     @property
     def pins(self) -> dict[int, int]:

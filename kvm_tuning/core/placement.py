@@ -240,8 +240,9 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
             )
         )
     host_cells = frozenset(grid.domain_of[cpu].cell for cpu in found.cpus)
-    if wants.memory_is_bound:
-        _check_memory(cell, host_cells, site)
+    memory = (
+        _bound_memory(cell, host_cells, site) if wants.memory_is_bound else {}
+    )
     offered = devices.offers(wants.devices, site)
     chosen = devices.choose(offered, None, site.inventory)
     if chosen is None:
@@ -271,33 +272,46 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
                 memory_kib=cell.memory_kib,
             ),
         ),
-        frozenset(),
-        pools,
-        host_cells if wants.memory is not None else frozenset(),
-        chosen.devices,
-        tuple(cost),
-        (
+        pools=pools,
+        memory_cells=host_cells if wants.memory is not None else frozenset(),
+        memory_kib=memory,
+        devices=chosen.devices,
+        cost=tuple(cost),
+        reasons=(
             f'the guest floats over shared pCPUs '
             f'{cpuset.format(found.cpus)}, the least loaded',
         ),
-        (*unkept, *more),
+        unkept=(*unkept, *more),
     )
 
 
-def _check_memory(
+def _bound_memory(
     cell: CellDemand, host_cells: frozenset[int], site: Site
-) -> None:
-    """Raise when a guest's memory does not fit the cells it is bound to."""
-    free = sum(
-        max(0, pages.small_free_kib(site, site.inventory.cell[host_cell]))
-        for host_cell in host_cells
-    )
-    if cell.memory_kib > free:
+) -> dict[int, int]:
+    """Return how many KiB each of the cells counts for, by what is free
+    there: the kernel takes from any of them.
+
+    :raises Exhausted: the memory does not fit them together.
+    """
+    free = {
+        host_cell: max(
+            0, pages.small_free_kib(site, site.inventory.cell[host_cell])
+        )
+        for host_cell in sorted(host_cells)
+    }
+    total = sum(free.values())
+    if cell.memory_kib > total:
         names = cpuset.format(host_cells)
         raise Exhausted(
             f'the guest needs {cell.memory_kib // 1024} MiB of memory on '
-            f'host cells {names}, and {free // 1024} MiB are free there'
+            f'host cells {names}, and {total // 1024} MiB are free there'
         )
+    # Rounded up: no less than the whole.
+    return {
+        host_cell: -(-cell.memory_kib * kib // total)
+        for host_cell, kib in free.items()
+        if kib
+    }
 
 
 def _without_cells(wants: Wants, site: Site, grid: Grid) -> Placement:

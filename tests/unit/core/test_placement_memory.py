@@ -153,7 +153,19 @@ class MemoryTest(testtools.TestCase):
             one,
         )
         self.assertIn('4096 MiB are free', str(error))
-        solve([floating(2, whole=True, memory_kib=99 * GIB)], one)
+        placement = solve([floating(2, whole=True, memory_kib=99 * GIB)], one)
+        self.assertEqual({}, placement.memory_kib)
+
+    def test_memory_of_several_cells_counts_where_it_is_free(self):
+        claim = Claim('b', 'b', memory_kib={0: 3 * GIB})
+        one = site(FakeHost(memory_gib=4), shared=(0, 8), claims=(claim,))
+        wants = [floating(2, whole=True, memory_kib=4 * GIB), STRICT]
+        placement = solve(wants, one)
+        self.assertEqual({0, 1}, placement.memory_cells)
+        free = placement.memory_kib
+        self.assertEqual({0, 1}, set(free))
+        self.assertLess(free[0] * 3.9, free[1])
+        self.assertIn(sum(free.values()) - 4 * GIB, (0, 1))
 
 
 class DevicesTest(testtools.TestCase):
