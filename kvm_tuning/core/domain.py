@@ -103,7 +103,7 @@ def tune(domain: Domain, plan: Plan) -> str:
     What an earlier plan has changed and this one does not want is restored.
     The same bytes come back when nothing has to change.
     """
-    if not plan.effects:
+    if not (plan.effects or plan.unkept):
         return undo(domain)
     root = copy.deepcopy(domain.untuned.root)
     tune_tree(root, plan)
@@ -112,9 +112,10 @@ def tune(domain: Domain, plan: Plan) -> str:
 
 def tune_tree(root: etree._Element, plan: Plan) -> None:
     """Make every effect of ``plan`` hold in a document that nobody has tuned
-    yet, and add the receipt; without effects nothing changes.
+    yet, and add the receipt; without effects, and without a preference that
+    could not be kept, nothing changes.
     """
-    if plan.effects:
+    if plan.effects or plan.unkept:
         add_receipt(root, plan, apply(root, plan))
 
 

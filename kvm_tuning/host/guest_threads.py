@@ -17,8 +17,10 @@ Monitor = Callable[[dict[str, Any]], dict[str, Any]]
 _VCPU = re.compile(r'\A(?:CPU ([0-9]{1,9})|ALL CPUs)/\w+')
 _IOTHREAD = re.compile(r'\AIO iothread([0-9]{1,9})\Z')
 #: Neither libvirt's emulatorpin nor anybody else moves these: KVM's own
-#: threads, and QEMU's thread contexts, which preallocate memory.
-_OTHER = ('kvm-nx-lpage', 'kvm-pit', 'TC ')
+#: threads, io_uring's workers and pollers (the kernel refuses it,
+#: PF_NO_SETAFFINITY in io_uring/io-wq.c and sqpoll.c), and QEMU's thread
+#: contexts, which preallocate memory.
+_OTHER = ('kvm-nx-lpage', 'kvm-pit', 'iou-wrk-', 'iou-sqp-', 'TC ')
 # libvirt's cgroups of a guest's threads, where it has the cpuset controller.
 _GROUP = re.compile(
     r'/(?:(vcpu|iothread)([0-9]{1,9})|emulator)$', re.MULTILINE

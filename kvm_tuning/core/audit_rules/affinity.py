@@ -46,9 +46,20 @@ def _numbered(case: Case, kind: Kind, index: int | None) -> Verdict:
     mine = [t for t in found if t.index == index]
     if not mine and any(t.index is None for t in found):
         return Verdict(False, 'one thread runs all vCPUs (TCG)')
+    if not mine and kind is Kind.VCPU and len(found) == _plugged(case):
+        return Verdict(True, 'not plugged')
     if not mine:
         return Verdict(False, f'no thread of {kind.value} {index}')
     return _same(case, mine)
+
+
+def _plugged(case: Case) -> int | None:
+    """Return how many vCPUs the running guest has, where that is not all
+    of them (formatdomain, ``<vcpu current>``).
+    """
+    vcpu = case.domain.root.find('vcpu')
+    text = None if vcpu is None else vcpu.get('current')
+    return int(text) if text and text.isdigit() else None
 
 
 def _all_vcpus(case: Case) -> Verdict:

@@ -340,6 +340,20 @@ class RulesTest(AuditTest):
         self.assertEqual(Severity.ERROR, severity)
         self.assertIn('TCG', found)
 
+    def test_a_vcpu_that_is_not_plugged(self):
+        observed = replace(OBSERVED, threads=OBSERVED.threads[:2])
+        wanted = promise("cputune/vcpupin[@vcpu='1']", cpuset='0')
+        severity, found = self.one(wanted, observed=observed)
+        self.assertEqual(Severity.ERROR, severity)
+        self.assertIn('no thread of vCPU 1', found)
+        xml = XML.replace('<vcpu ', "<vcpu current='1' ").replace(
+            '<emulatorpin', "<vcpupin vcpu='1' cpuset='0'/><emulatorpin"
+        )
+        self.assertEqual(
+            (Severity.OK, 'not plugged'),
+            self.one(wanted, observed=observed, xml=xml),
+        )
+
     def test_number_of_vcpus(self):
         self.assertEqual((Severity.OK, '2'), self.one(promise('vcpu', '2')))
         xml = XML.replace("<vcpu cpuset='0'>2", "<vcpu cpuset='0'>3")

@@ -46,7 +46,10 @@ SETTING = Setting(
 GUEST = Guest('one', None, 'kvm', None, None, 2, 1024)
 
 
-def plan_of(effects):
+UNKEPT = (Unkept('kvm:profile', 'l3', 'two L3 domains', 'no room'),)
+
+
+def plan_of(effects, unkept=UNKEPT):
     return Plan(
         request=Request('tiny', 2, 256, {ASKED.key: ASKED}),
         guest=GUEST,
@@ -55,7 +58,7 @@ def plan_of(effects):
         effects=tuple(effects),
         claim=CLAIM,
         consequences=(),
-        unkept=(Unkept('kvm:profile', 'l3', 'two L3 domains', 'no room'),),
+        unkept=unkept,
     )
 
 
@@ -75,7 +78,7 @@ EFFECTS = (
 class TuneTest(testtools.TestCase):
     def test_nothing_to_do_gives_the_same_bytes(self):
         which = domain.read(BASE)
-        self.assertIs(BASE, domain.tune(which, plan_of(())))
+        self.assertIs(BASE, domain.tune(which, plan_of((), ())))
         self.assertIs(BASE, domain.undo(which))
 
     def test_every_effect_holds_and_the_rest_survives(self):
@@ -144,7 +147,7 @@ class TuneTest(testtools.TestCase):
 
     def test_a_tree_of_which_nothing_is_asked_stays(self):
         root = etree.fromstring(BASE)
-        domain.tune_tree(root, plan_of(()))
+        domain.tune_tree(root, plan_of((), ()))
         self.assertEqual(
             etree.tostring(etree.fromstring(BASE)), etree.tostring(root)
         )
@@ -162,7 +165,12 @@ class TuneTest(testtools.TestCase):
     def test_a_plan_without_effects_takes_the_tuning_back(self):
         which = domain.read(BASE)
         tuned = domain.read(domain.tune(which, plan_of(EFFECTS)))
-        self.assertEqual(BASE, domain.tune(tuned, plan_of(())))
+        self.assertEqual(BASE, domain.tune(tuned, plan_of((), ())))
+
+    def test_a_preference_alone_that_was_not_kept_is_written_down(self):
+        found = domain.read(domain.tune(domain.read(BASE), plan_of(())))
+        self.assertEqual(UNKEPT, found.receipt.unkept)
+        self.assertEqual(BASE, domain.undo(found))
 
     def test_other_metadata_stays(self):
         xml = BASE.replace(

@@ -65,8 +65,10 @@ class ThreadsTest(ObserveTest):
         self.assertEqual(frozenset({2, 3}), vhost[0].cpus)
 
     def test_threads_of_the_kernel_in_the_process(self):
-        self.guest.thread(111, 'kvm-nx-lpage-re', '0-7')
-        self.assertEqual((Kind.OTHER, None), self.kinds(self.observe())[111])
+        for name in ('kvm-nx-lpage-re', 'iou-wrk-109', 'iou-sqp-110'):
+            self.guest.thread(111, name, '0-7')
+            found = self.kinds(self.observe())
+            self.assertEqual((Kind.OTHER, None), found[111])
 
     def test_one_thread_for_all_vcpus(self):
         self.guest.thread(99, 'ALL CPUs/TCG', '0')
