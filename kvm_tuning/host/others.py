@@ -29,6 +29,14 @@ _TUNED_LINES = {
     'kvm_modules': r'halt_poll_ns|experimental_zcopytx',
     'iommu': r'iommu=',
 }
+#: Arguments of the kernel that set the same as a file in /sys, by concern.
+_KERNEL_ARGUMENTS = {
+    'transparent_huge_pages': ('transparent_hugepage',),
+    'huge_pages': ('hugepages',),
+    'block_scheduler': ('elevator',),
+}
+#: Kinds of setting whose name is a module's parameter.
+_PARAMETERS = ('module-parameter', 'running-parameter')
 #: Daemons that write below a path.
 _DAEMONS = {'sys/kernel/mm/ksm/': 'ksmtuned', 'proc/irq/': 'irqbalance'}
 _MOST_PROFILES = 16
@@ -63,14 +71,17 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
 
 
 def _kernel(host: Host, goal: Goal) -> Iterator[str]:
-    names = {
-        'transparent_huge_pages': ('transparent_hugepage',),
-        'huge_pages': ('hugepages',),
-        'block_scheduler': ('elevator',),
-    }
-    for name in names.get(goal.concern, ()):
+    if goal.setting.kind in _PARAMETERS:
+        # modprobe hands these on, and a built-in module reads them (the
+        # kernel's admin-guide/kernel-parameters.rst).
+        names: tuple[str, ...] = (goal.setting.name,)
+    elif goal.setting.kind == 'sysfs':
+        names = _KERNEL_ARGUMENTS.get(goal.concern, ())
+    else:
+        names = ()
+    for name in names:
         value = command_line.value(host.command_line, name)
-        if value is not None and goal.setting.kind == 'sysfs':
+        if value is not None:
             yield f'kernel command line ({name}={value})'
 
 

@@ -7,7 +7,7 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
-from kvm_tuning.host import iommu, kvm_modules, modprobe
+from kvm_tuning.host import iommu, kvm_modules, modprobe, others
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from kvm_tuning.host.sysfs import Tree
@@ -40,6 +40,18 @@ class TestNestedPaging(ModulesTest):
         done = prepared.apply(self.kernel, items)
         self.assertThat(done.failed, Equals([]))
         self.assertThat(self.kernel.get(_EPT), Equals('1'))
+
+    def test_the_kernels_command_line_says_it_too(self):
+        host = Host(Tree(self.root))
+        first, second = self.items(nested_paging=True)
+        self.assertThat(others.find(host, first), Equals([]))
+        before = self.kernel.get('proc/cmdline')
+        self.kernel.put('proc/cmdline', f'{before} kvm-intel.ept=0')
+        told = ['kernel command line (kvm_intel.ept=0)']
+        for goal in (first, second):
+            self.assertThat(
+                others.find(Host(Tree(self.root)), goal), Equals(told)
+            )
 
     def test_not_while_a_guest_runs(self):
         fake_cards.add_guest(self.kernel, 'web')
