@@ -70,6 +70,24 @@ def share(request: Request, guest: Guest, site: Site) -> Budget:
     return Budget(*cost(queues), wanted=most)
 
 
+def in_use(guest: Guest) -> int:
+    """Return the routes that the devices of a guest take as they are."""
+    nics = sum(
+        2 * int(nic.driver.get('queues', 1)) + 2 for nic in guest.virtio_nics
+    )
+    disks = sum(
+        int(disk.driver.get('queues', guest.vcpus)) + 1
+        for disk in guest.data_disks
+        if disk.bus == 'virtio'
+    )
+    controllers = sum(
+        guest.vcpus + 1
+        for each in guest.scsi_controllers
+        if each.model == 'virtio-scsi'
+    )
+    return nics + disks + controllers
+
+
 def most_queues(request: Request, tap: int) -> int:
     """Return what ``auto`` is for one NIC."""
     windows = request.value('os_type') == 'windows'

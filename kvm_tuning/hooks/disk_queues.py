@@ -11,6 +11,7 @@ from kvm_tuning.core.queue_budget import DISK as QUEUES
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.vif_queues import over_budget
 
 
 class DiskQueues(Hook):
@@ -33,7 +34,12 @@ class DiskQueues(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        count = queue_budget.share(request, guest, site).disk
+        asked = request.get(QUEUES)
+        budget = queue_budget.share(request, guest, site)
+        if asked is not None and budget.routes > queue_budget.ROUTES:
+            yield over_budget(asked, budget)
+            return
+        count = budget.disk
         if count > request.vcpus:
             yield Consequence(
                 'idle-queues',

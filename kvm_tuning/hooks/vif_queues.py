@@ -7,7 +7,7 @@ from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Flag, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placed import Placement, Unkept
 from kvm_tuning.core.queue_budget import (
     MULTIQUEUE,
     ROUTES,
@@ -16,7 +16,7 @@ from kvm_tuning.core.queue_budget import (
     Budget,
 )
 from kvm_tuning.core.queue_budget import VIF as QUEUES
-from kvm_tuning.core.request import Request
+from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
@@ -92,16 +92,30 @@ class VifQueues(Hook):
             )
             return
         budget = queue_budget.share(request, guest, site)
-        if budget.routes > ROUTES:
-            raise ConflictingKnobs(
-                f'{asked or request.get(MULTIQUEUE)}: with it the devices of '
-                f'the guest take {budget.routes} interrupts, of {ROUTES} '
-                f'that KVM can route; ask for fewer queues, or auto'
-            )
+        any_asked = asked or request.get(MULTIQUEUE)
+        if any_asked is not None and budget.routes > ROUTES:
+            yield over_budget(any_asked, budget)
+            return
         count = min(budget.nic, queue_budget.most_queues(request, limit))
         for nic in guest.virtio_nics:
             yield Element(f'{nic.path}/driver', {'queues': str(count)})
         yield from _notes(budget, count, len(guest.virtio_nics))
+
+
+def over_budget(asked: Asked, budget: Budget) -> Unkept:
+    """Return the note that the devices would take too many interrupts.
+
+    :raises ConflictingKnobs: a promise takes them.
+    """
+    why = (
+        f'with it the devices of the guest take {budget.routes} interrupts, '
+        f'of {ROUTES} that KVM can route'
+    )
+    if asked.promise:
+        raise ConflictingKnobs(
+            f'{asked}: {why}; ask for fewer queues, or auto'
+        )
+    return unkept(asked, 'not set', why)
 
 
 def queues_of(request: Request, guest: Guest, site: Site) -> int:
