@@ -19,11 +19,17 @@ from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import grid, sharing
 
 
-def read(guest: Guest, demands: Iterable[Demand], site: Site) -> Placement:
+def read(
+    guest: Guest,
+    demands: Iterable[Demand],
+    site: Site,
+    isolated: bool = False,
+) -> Placement:
     """Return where ``guest`` is, and where its helper threads may run.
 
     A vCPU that is pinned to one pCPU has it for itself; the others float.
 
+    :param isolated: the emulator has its pCPU for itself, too.
     :raises Unsupported: a promised pool has no pCPU on this site.
     """
     asked = list(demands)
@@ -45,6 +51,7 @@ def read(guest: Guest, demands: Iterable[Demand], site: Site) -> Placement:
     bound = any(isinstance(demand, MemoryDemand) for demand in asked)
     return Placement(
         cells=cells,
+        emulator=(guest.emulator_pin if isolated else None) or frozenset(),
         pools=pools,
         memory_cells=host_cells if bound else frozenset(),
         devices={

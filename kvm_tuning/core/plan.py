@@ -146,7 +146,18 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
     demands: list[Demand] = []
     for hook in active:
         demands += _call(hook, hook.demands, request, seen(hook))
-    placement = _placement(demands, guest, site, placed)
+    if placed:
+        cells = request.topology
+        placement = given.read(
+            guest,
+            demands,
+            site,
+            cells is not None and cells.emulator_threads_policy == 'isolate',
+        )
+    elif demands:
+        placement = placement_.solve(demands, site)
+    else:
+        placement = Placement()
     effects: list[Effect] = []
     unkept = list(placement.unkept)
     held = {a for each in placement.devices.values() for a in each}
@@ -176,14 +187,6 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
         consequences=tuple(dict.fromkeys(consequences)),
         unkept=tuple(unkept),
     )
-
-
-def _placement(
-    demands: Sequence[Demand], guest: Guest, site: Site, placed: bool
-) -> Placement:
-    if placed:
-        return given.read(guest, demands, site)
-    return placement_.solve(demands, site) if demands else Placement()
 
 
 def ours(hooks: Iterable[Hook], request: Request) -> list[Hook]:
@@ -356,6 +359,8 @@ def _claim(
                 if demand is None
                 else len(demand.vcpus) - len(demand.dedicated)
             )
+    if placement.memory_kib is not None:
+        memory = dict(placement.memory_kib)
     return Claim(
         owner=guest.owner,
         name=guest.name,

@@ -107,8 +107,11 @@ def metadata(domain: etree._Element) -> str | None:
     goes in with another one.
     """
     found = find(domain)
-    if found is None:
-        return None
+    return None if found is None else as_metadata(found)
+
+
+def as_metadata(found: etree._Element) -> str:
+    """Return a receipt's element as :func:`metadata` does."""
     element = etree.Element(
         found.tag,
         {str(key): str(value) for key, value in found.attrib.items()},

@@ -11,7 +11,7 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placed import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 CPUS = 'kvm:emulator_cpus'
 POLICY = 'hw:emulator_threads_policy'
@@ -71,6 +71,10 @@ class EmulatorThreads(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
+        asked, policy = request.get(CPUS), request.get(POLICY)
+        if asked is not None and policy is not None:
+            # check() has refused a promise.
+            yield unkept(asked, str(policy), f'{policy} goes before it')
         cpus = emulator_cpus(request, placement, site)
         if cpus:
             yield Element(

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import Demand, MemoryDemand, MemoryMode
 from kvm_tuning.core.effects import Element
-from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placed import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 MODE = 'kvm:memory_locality'
 
@@ -53,12 +52,17 @@ class MemoryPlacement(Hook):
             return
         if mode == 'preferred' and len(cells) > 1:
             if request.topology is None:
+                asked = request.get(MODE)
+                assert asked is not None  # Else the mode is strict.
                 # libvirt: "'preferred' mode only supports single node".
-                raise Unsupported(
-                    f'{request.get(MODE)} takes one host cell, the vCPUs '
-                    f'float over cells {cpuset.format(cells)}: add '
-                    f'kvm:cpu_locality=numa, or use strict or interleave'
+                yield unkept(
+                    asked,
+                    'not bound',
+                    f'it takes one host cell, the vCPUs float over cells '
+                    f'{cpuset.format(cells)}: add kvm:cpu_locality=numa, or '
+                    f'use strict or interleave',
                 )
+                return
         else:
             yield Element(
                 'numatune/memory',

@@ -151,13 +151,12 @@ def _given(
     devices = [site.inventory.device[address] for address in addresses]
     # A PCI class of 02: network controllers; accelerators have VFs, too.
     devices = [d for d in devices if d.pci_class.startswith('02')]
-    asked = [a for a in map(request.get, (VLAN, *_ATTRIBUTES)) if a]
-    count = request.value(VFS)
-    if asked and len(devices) != count:
+    asked = request.get(VFS)
+    if asked is not None and len(devices) != asked.value:
         raise Unsupported(
-            f'{asked[0]}: the guest was given {len(devices)} VFs of NICs, '
-            f'and {VFS} is {count}: `kvm-tuning flavor compile` writes an '
-            f'alias that fits; the VFs of network ports are not meant'
+            f'{asked}: the guest was given {len(devices)} VFs of NICs: '
+            f'`kvm-tuning flavor compile` writes an alias that fits; the VFs '
+            f'of network ports are not meant'
         )
     for device in devices:
         vlan = request.value(VLAN)

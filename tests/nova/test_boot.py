@@ -4,6 +4,7 @@ import os
 
 import nova.conf
 from nova.tests import fixtures as nova_fixtures
+from nova.tests.functional.api import client
 from nova.virt.libvirt import driver as stock
 from testtools import matchers
 
@@ -98,6 +99,31 @@ class BootTest(base.ServersTest):
         for _number in range(2):
             pins = self.pins(self.boot(kvm__cpu_locality='l3', **PINNED))
             self.assertTrue(any(pins <= l3 for l3 in base.L3), pins)
+
+    def test_what_needs_the_cpu_mode_of_the_host(self):
+        self.flags(cpu_mode='host-passthrough', group='libvirt')
+        server = self.boot(kvm__cache_topology='passthrough', **PINNED)
+        cache = self.domain(server).root.find('cpu/cache')
+        self.assertEqual('passthrough', cache.get('mode'))
+
+    def test_a_pcpu_of_the_emulators_own(self):
+        server = self.boot(
+            hw__emulator_threads_policy='isolate',
+            kvm__profile='latency',
+            kvm__iothreads='2',
+            **PINNED,
+        )
+        found = self.domain(server)
+        pins = self.pins(server)
+        (alone,) = found.current.emulator_pin
+        self.assertNotIn(alone, pins)
+        self.assertIn(
+            'kvm:emulator_cpus', [u.knob for u in found.receipt.unkept]
+        )
+
+    def test_a_preference_refuses_no_guest(self):
+        server = self.boot(vcpus=2, kvm__profile='throughput')
+        self.assertEqual('ACTIVE', server['status'])
 
     def test_strict_locality_that_is_taken_is_no_host(self):
         specs = {
@@ -216,6 +242,25 @@ class FaultTest(EventsTest):
         self.assertEqual('ACTIVE', server['status'])
         self.assertEqual(before, self.settled(server))
         _, (told,) = self.refusals(server, 'reboot')
+        self.assertIn('/dev/vhost-net is missing', told['details'])
+
+    def test_a_rebuild_that_is_refused_leaves_the_guest(self):
+        server = self.boot(vcpus=2, kvm__vif_backend='vhost')
+        before = self.settled(server)
+        self.lose_vhost()
+        # In one process what is cast answers.
+        self.assertRaises(
+            client.OpenStackApiException,
+            self.api.post_server_action,
+            server['id'],
+            {'rebuild': {'imageRef': server['image']['id']}},
+        )
+        server = self._wait_for_server_parameter(
+            server, {'OS-EXT-STS:task_state': None}
+        )
+        self.assertEqual('ACTIVE', server['status'])
+        self.assertEqual(before, self.settled(server))
+        _, (told,) = self.refusals(server, 'rebuild')
         self.assertIn('/dev/vhost-net is missing', told['details'])
 
     def test_what_the_host_cannot_do_lets_nova_look_elsewhere(self):

@@ -63,6 +63,40 @@ class HotPlugTest(base.ServersTest):
         # Nothing else was asked.
         self.assertIsNone(found.receipt)
 
+    def test_the_others_keep_what_they_were_made_with(self):
+        reader = self.computes['compute1'].driver._kvm_tuning.reader
+        defaults = {'kvm:vif_queues': '2'}
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'kvm_tuning.adapters.nova.request.Reader.asks',
+                lambda *args: True,
+            )
+        )
+        object.__setattr__(reader, 'defaults', defaults)
+        reader.known.clear()
+        server = self.boot(**PINNED)
+        self._attach_interface(server, self.port())
+        (nic,) = self.domain(server).current.interfaces
+        object.__setattr__(reader, 'defaults', {'kvm:vif_queues': '4'})
+        reader.known.clear()
+        self.attach_volume(server, self.cinder.IMAGE_BACKED_VOL)
+        found = self.domain(server)
+        self.assertEqual('2', found.current.interfaces[0].driver['queues'])
+        wanted = {p.path: p.wanted for p in found.receipt.promises}
+        self.assertEqual({'queues': '2'}, wanted[f'{nic.path}/driver'])
+
+    def test_a_disk_names_no_iothread_that_is_not_there(self):
+        server = self.boot(kvm__disk_iothread_map='dedicated', **PINNED)
+        has = self.domain(server).current
+        self.assertEqual(len(has.data_disks), has.iothreads)
+        self.assertRaises(
+            client.OpenStackApiException,
+            self.attach_volume,
+            server,
+            self.cinder.IMAGE_BACKED_VOL,
+        )
+        self.assertEqual([], self.domains.attached)
+
     def test_nothing_asked_nothing_changed(self):
         server = self.boot(**PINNED)
         self._attach_interface(server, self.port())

@@ -64,6 +64,17 @@ class ThreadsTest(base.ServersTest):
         server = self.boot(**SPECS)
         self.assertEqual('0,1', self.vhost)
 
+        # A soft reboot starts the same definition again.
+        threads.HANDS.set_affinity(PID + 1, {5})
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova.virt.libvirt.driver.LibvirtDriver._soft_reboot',
+                lambda *args: True,
+            )
+        )
+        self._reboot_server(server)
+        self.assertEqual('0,1', self.vhost)
+
         threads.HANDS.set_affinity(PID + 1, {5})
         definition = self.xml(server)
         drifted = definition.replace(

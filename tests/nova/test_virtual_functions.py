@@ -105,6 +105,11 @@ class VirtualFunctionsTest(VfTest):
         journal = f'{nova.conf.CONF.state_path}/kvm-tuning'
         self.assertEqual([], os.listdir(journal))
 
+        # Fewer than are asked for are no VFs that were promised.
+        few = {**SPECS, 'kvm:vfs': '2'}
+        server = self.boot(vcpus=2, expected_state='ERROR', **few)
+        self.assertIn('asks for fewer', server['fault']['message'])
+
         # What a PF does not take fails the guest, and all is as it was.
         self.hands.refused.add('vlan')
         server = self.boot(vcpus=2, expected_state='ERROR', **SPECS)

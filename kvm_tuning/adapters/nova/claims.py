@@ -10,7 +10,6 @@ import logging
 from typing import Any
 
 from nova.compute import claims
-import nova.conf
 
 from kvm_tuning.adapters.nova import (
     asked,
@@ -24,7 +23,6 @@ from kvm_tuning.adapters.nova.asked import Asking
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
-CONF = nova.conf.CONF
 
 _NAME = '_test_numa_topology'
 
@@ -87,12 +85,7 @@ def _test(
         return ': '.join([str(refused), *why[:1]])
     try:
         with timing.told('checked', claim.instance.uuid):
-            tuning.check(
-                flavor,
-                image,
-                claim.claimed_numa_topology,
-                CONF.libvirt.virt_type,
-            )
+            tuning.check(flavor, image, claim.claimed_numa_topology)
     except KvmTuningError as error:
         fault = faults.of(error)
         if isinstance(fault, faults.ELSEWHERE):

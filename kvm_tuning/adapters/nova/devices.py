@@ -15,6 +15,7 @@ from typing import Any
 
 from lxml import etree
 
+from kvm_tuning.adapters.nova import room
 from kvm_tuning.adapters.nova import tuning as tuning_
 from kvm_tuning.adapters.nova.tuning import Tuning
 from kvm_tuning.core import domain, edit
@@ -38,6 +39,8 @@ class Plug:
     image_meta: Any
     #: Its XML, as it runs.
     xml: str
+    #: Nova makes the devices of one that does not run anew when it starts.
+    running: bool = True
 
 
 _plug: ContextVar[Plug | None] = ContextVar('plug', default=None)
@@ -95,8 +98,8 @@ def write(
 def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
     # The receipt holds promises of the guest as it was: the facts are those
     # of the running guest, and the device as Nova made it.
-    root = domain.read(plug.xml).untuned.root
-    root = copy.deepcopy(root)
+    live = domain.read(plug.xml)
+    root = copy.deepcopy(live.untuned.root)
     devices = root.find('devices')
     if devices is None:
         devices = etree.SubElement(root, 'devices')
@@ -104,7 +107,10 @@ def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
     guest = guests.read(root)
     path = _path(guest, element)
     made = plug.tuning.plan(plug.instance, plug.image_meta, guest)
-    return tuning_.effects_below(made, path)
+    effects = tuning_.effects_below(made, path)
+    if not plug.running:
+        return effects
+    return list(room.left(effects, element.tag, made.request, live.current))
 
 
 def _add(devices: etree._Element, element: etree._Element) -> None:

@@ -125,6 +125,75 @@ class KvmTuningDriver(driver.LibvirtDriver):
             rehearsal.hard_reboot(self, context, instance, *args, **kwargs)
         super()._hard_reboot(context, instance, *args, **kwargs)
 
+    def _soft_reboot(self, instance: Any) -> Any:
+        """As Nova's; it is another process then."""
+        done = super()._soft_reboot(instance)
+        if done:
+            receipts.replaced(self._host, instance)
+        return done
+
+    def _resume_guest_after_snapshot(
+        self, context: Any, live_snapshot: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """As Nova's; a cold snapshot has ended the process before."""
+        super()._resume_guest_after_snapshot(
+            context, live_snapshot, *args, **kwargs
+        )
+        if not live_snapshot:
+            given = dict(zip(('state', 'instance'), args, strict=False))
+            receipts.replaced(self._host, (given | kwargs)['instance'])
+
+    def rebuild(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: Any,
+        allocations: Any,
+        bdms: Any,
+        detach_block_devices: Any,
+        attach_block_devices: Any,
+        network_info: Any = None,
+        evacuate: bool = False,
+        block_device_info: Any = None,
+        preserve_ephemeral: bool = False,
+        accel_uuids: Any = None,
+        reimage_boot_volume: bool = False,
+    ) -> Any:
+        """As Nova's; what would be refused is refused while the guest is
+        there. An evacuation has been checked by its claim.
+        """
+        if not evacuate:
+            try:
+                self._kvm_tuning.check(
+                    instance.flavor, image_meta, instance.numa_topology
+                )
+            except KvmTuningError as error:
+                told = faults.told(error)
+                LOG.error('instance %s: %s', instance.uuid, told)
+                events.refused(context, instance, told)
+                raise exception.InstanceFaultRollback(
+                    inner_exception=faults.abort(error)
+                ) from error
+        return super().rebuild(
+            context,
+            instance,
+            image_meta,
+            injected_files,
+            admin_password,
+            allocations,
+            bdms,
+            detach_block_devices,
+            attach_block_devices,
+            network_info=network_info,
+            evacuate=evacuate,
+            block_device_info=block_device_info,
+            preserve_ephemeral=preserve_ephemeral,
+            accel_uuids=accel_uuids,
+            reimage_boot_volume=reimage_boot_volume,
+        )
+
     def _destroy(self, instance: Any, *args: Any, **kwargs: Any) -> None:
         super()._destroy(instance, *args, **kwargs)
         virtual_functions.ended(instance.uuid)
@@ -260,6 +329,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
             instance,
             image_meta or instance.image_meta,
             guest.get_xml_desc(),
+            bool(guest._domain.isActive()),
         )
         try:
             with devices.into(where):

@@ -16,7 +16,7 @@ from lxml import etree
 from nova import exception
 
 from kvm_tuning.adapters.nova import faults, virtual_functions
-from kvm_tuning.core import domain, edit
+from kvm_tuning.core import domain, edit, paths
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Absent, Element
@@ -51,7 +51,8 @@ class Source:
         """Migrate the guest, with our part of the destination's XML."""
         xml = kwargs.get('destination_xml')
         if xml:
-            kwargs['destination_xml'] = destination(xml)
+            live = self._kvm_tuning_guest.get_xml_desc()
+            kwargs['destination_xml'] = destination(xml, live)
         return self._kvm_tuning_guest.migrate(*args, **kwargs)
 
 
@@ -78,21 +79,25 @@ def check(guest: Any) -> None:
         )
 
 
-def destination(xml: str) -> str:
+def destination(xml: str, live: str) -> str:
     """Return the XML for the destination; as it is where nothing of ours is
     in it.
+
+    :param live: the guest's own, as it runs: what its devices have is what
+        they must have there, whatever was promised since.
     """
     try:
         found = domain.read(xml)
+        running = domain.read(live).root
     except KvmTuningError as error:
         LOG.warning('the guest migrates as Nova wrote it: %s', error)
         return xml
     if found.receipt is None:
         return xml
-    return _written(found)
+    return _written(found, running)
 
 
-def _written(found: Domain) -> str:
+def _written(found: Domain, running: etree._Element) -> str:
     root = found.root
     editor = edit.Editor(root)
     promises = found.receipt.promises if found.receipt else ()
@@ -102,7 +107,7 @@ def _written(found: Domain) -> str:
         if not isinstance(promise, Promise):
             continue
         if promise.path.startswith(_MADE_ANEW):
-            _keep(editor, promise)
+            _keep(editor, promise, running)
         elif floats and promise.path.startswith(_PLACE):
             editor.remove(Absent(promise.path))
     emulator = root.find('cputune/emulatorpin')
@@ -113,14 +118,19 @@ def _written(found: Domain) -> str:
     return etree.tostring(root, encoding='unicode')
 
 
-def _keep(editor: edit.Editor, promise: Promise) -> None:
-    """Write a promise again, where its device is still there."""
+def _keep(
+    editor: edit.Editor, promise: Promise, running: etree._Element
+) -> None:
+    """Write again what was promised, with the values that it runs with."""
+    elements = paths.find(running, promise.path)
+    if not elements:
+        return
     attributes = {
-        name: value
-        for name, value in promise.wanted.items()
+        name: elements[0].get(name)
+        for name in promise.wanted
         if name != edit.TEXT
     }
-    text = promise.wanted.get(edit.TEXT)
+    text = elements[0].text if edit.TEXT in promise.wanted else None
     try:
         editor.apply(Element(promise.path, attributes, text))
     except KvmTuningError as error:

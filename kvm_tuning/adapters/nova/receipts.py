@@ -1,14 +1,19 @@
 """Keeps a guest's receipt true while Nova changes the guest."""
 
+from dataclasses import replace
 import logging
+import re
 from typing import Any
 
 from nova import exception
 
 from kvm_tuning.adapters.nova import threads, virtual_functions
 from kvm_tuning.adapters.nova.tuning import Tuning
-from kvm_tuning.core import cpuset, domain, receipt
+from kvm_tuning.core import cpuset, domain, paths, receipt
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.edit import Promise, Removal
 from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.core.receipt import Receipt
 
 LOG = logging.getLogger(__name__)
 
@@ -16,20 +21,27 @@ LOG = logging.getLogger(__name__)
 _METADATA_ELEMENT = 2
 _AFFECT_LIVE, _AFFECT_CONFIG = 1, 2
 
+# The part of a promise's path that names a device.
+_DEVICE = re.compile(r'devices/[^/\[]+(\[[^\]]*\])*')
+
 
 def record(tuning: Tuning, host: Any, instance: Any) -> None:
     """Write the receipt of a guest whose devices have changed, if it is still
-    there.
+    there, and place the threads of new ones.
 
-    A failure is logged: the devices are what was asked, and the audit reads
-    the flavor again.
+    What was promised of the others stays: they are as they were made, though
+    the host may prefer something else by now. A failure is logged: the
+    devices are what was asked, and the audit reads the flavor again.
     """
     try:
         guest = host.get_guest(instance)
-        xml = _definition(guest)
-        made = tuning.xml(instance, instance.image_meta, xml)
-        if made != xml:
-            _set(guest, made, _AFFECT_CONFIG | _live(guest))
+        found = domain.read(_definition(guest))
+        made = tuning.xml(instance, instance.image_meta, found.xml)
+        now = _standing(found, domain.read(made).receipt)
+        if now != found.receipt:
+            _set(guest, now, _AFFECT_CONFIG | _live(guest))
+        if now is not None and _live(guest):
+            threads.place(guest, replace(found, receipt=now))
     except exception.InstanceNotFound:
         return
     except Exception as error:
@@ -48,9 +60,23 @@ def moved(tuning: Tuning, host: Any, instance: Any) -> None:
         guest = host.get_guest(instance)
         made = tuning.xml(instance, instance.image_meta, _definition(guest))
         host.write_instance_config(made)
-        _set(guest, made, _AFFECT_LIVE)
+        found = domain.read(made)
+        _set(guest, found.receipt, _AFFECT_LIVE)
         _pin(guest, made)
-        threads.place(guest, domain.read(made))
+        threads.place(guest, found)
+    except Exception as error:
+        _told(instance, error)
+
+
+def replaced(host: Any, instance: Any) -> None:
+    """Place the threads of a guest that Nova has ended and started again
+    without making its XML anew.
+
+    A failure is logged and left to the audit: the guest runs.
+    """
+    try:
+        guest = host.get_guest(instance)
+        threads.started(guest, _definition(guest))
     except Exception as error:
         _told(instance, error)
 
@@ -63,11 +89,47 @@ def _live(guest: Any) -> int:
     return _AFFECT_LIVE if guest._domain.isActive() else 0
 
 
-def _set(guest: Any, xml: str, flags: int) -> None:
-    """Give the guest the receipt that is in ``xml``, or take it away."""
+def _standing(found: Domain, made: Receipt | None) -> Receipt | None:
+    """Return the receipt of a guest as it is: what was promised of all that
+    is still there, and what the plan of it promises and already has.
+
+    :param made: the plan's.
+    """
+    like = found.receipt or made
+    if like is None:
+        return None
+    before = found.receipt.promises if found.receipt else ()
+    has = {p.path: p for p in (made.promises if made else ()) if _has(p)}
+    kept = [
+        # A disk that was swapped has what is asked now.
+        has.pop(promise.path, promise)
+        for promise in before
+        if _is_there(found, promise.path)
+    ]
+    kept += has.values()
+    settings = made.settings if made else ()
+    if not (kept or settings or like.unkept):
+        return None
+    return replace(like, promises=tuple(kept), settings=settings)
+
+
+def _is_there(found: Domain, path: str) -> bool:
+    device = _DEVICE.match(path)
+    return device is None or bool(paths.find(found.root, device[0]))
+
+
+def _has(promise: Promise | Removal) -> bool:
+    """Return whether nothing had to be changed for it."""
+    if isinstance(promise, Removal):
+        return not promise.removed
+    return not promise.made and promise.found == promise.wanted
+
+
+def _set(guest: Any, which: Receipt | None, flags: int) -> None:
+    """Give the guest a receipt, or take it away."""
     guest._domain.setMetadata(
         _METADATA_ELEMENT,
-        receipt.metadata(domain.read(xml).root),
+        None if which is None else receipt.as_metadata(receipt.write(which)),
         receipt.PREFIX,
         receipt.NAMESPACE,
         flags,

@@ -101,6 +101,15 @@ def _check_vfs(found: Request) -> None:
                 f'not have; `kvm-tuning flavor compile` adds it'
             )
         )
+    elif vfs is not None and isinstance(vfs.value, int):
+        alias = found.extra_specs[ALIAS] if vfs.value else ''
+        if vfs.value and _devices(alias) < vfs.value:
+            errors.append(
+                ConflictingKnobs(
+                    f'{vfs}: {ALIAS}={alias} asks for fewer devices; '
+                    f'`kvm-tuning flavor compile` writes one that fits'
+                )
+            )
     attachment = found.get(ATTACHMENT)
     if attachment is not None and attachment.value != 'hostdev':
         errors.append(
@@ -119,6 +128,12 @@ def _check_vfs(found: Request) -> None:
             if key in ON_THE_PF
         ]
     raise_all(errors)
+
+
+def _devices(alias: str) -> int:
+    """Return for how many devices an alias asks (Nova's pci/request.py)."""
+    counts = (each.rpartition(':')[2].strip() for each in alias.split(','))
+    return sum(int(count) for count in counts if count.isdigit())
 
 
 def reader(profiles: Mapping[str, Texts], defaults: Texts) -> Reader:

@@ -30,6 +30,18 @@ RELIED: dict[str, Sequence[str]] = {
         'self', 'context', 'instance', 'network_info', 'share_info',
         'block_device_info', 'accel_info',
     ),
+    f'{_DRIVER}._soft_reboot': ('self', 'instance'),
+    f'{_DRIVER}._resume_guest_after_snapshot': (
+        'self', 'context', 'live_snapshot', 'original_power_state',
+        'instance', 'guest',
+    ),
+    f'{_DRIVER}.rebuild': (
+        'self', 'context', 'instance', 'image_meta', 'injected_files',
+        'admin_password', 'allocations', 'bdms', 'detach_block_devices',
+        'attach_block_devices', 'network_info', 'evacuate',
+        'block_device_info', 'preserve_ephemeral', 'accel_uuids',
+        'reimage_boot_volume',
+    ),
     f'{_DRIVER}._destroy': ('self', 'instance'),
     'nova.virt.libvirt.config:LibvirtConfigGuest.format_dom': ('self',),
     # Some releases have the instance before the rest.

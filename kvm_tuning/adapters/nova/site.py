@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova.request import ON_THE_PF
+from kvm_tuning.adapters.nova.request import ON_THE_PF, VFS
 from kvm_tuning.adapters.nova.topology import Domains
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory, PciDevice
@@ -23,6 +23,8 @@ from kvm_tuning.host.sysfs import Tree
 
 #: The knobs for which a guest's disks are tried.
 DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})
+
+_VF_KNOBS = ON_THE_PF | {VFS}
 
 _Version = tuple[int, int, int]
 
@@ -109,7 +111,7 @@ class Host:
                 storage={path: storage.probe(path) for path in paths},
             )
         inventory = seen.inventory
-        if guest.passed_through and not ON_THE_PF.isdisjoint(request.names):
+        if guest.passed_through and not _VF_KNOBS.isdisjoint(request.names):
             # VFs come and go.
             inventory = replace(inventory, devices=self._readers.functions())
         return Site(inventory, capabilities=capabilities, policy=seen.policy)

@@ -100,9 +100,7 @@ class Tuning:
             asked, guest, site or self.host.site(asked.request, guest)
         )
 
-    def check(
-        self, flavor: Any, image_meta: Any, numa: Any, virt_type: str
-    ) -> None:
+    def check(self, flavor: Any, image_meta: Any, numa: Any) -> None:
         """See, before anything is made, whether this host can keep what a
         flavor asks of it.
 
@@ -120,7 +118,7 @@ class Tuning:
                 if not key.startswith(OF_DEVICES)
             },
         )
-        guest = stand_in.guest(flavor, numa, virt_type)
+        guest = stand_in.guest(flavor, numa)
         plan.make(
             self.reader.hooks,
             asked,

@@ -106,6 +106,11 @@ class GivenTest(testtools.TestCase):
             site,
         )
 
+    def test_an_emulator_with_a_pcpu_of_its_own(self):
+        placement = given.read(read(), [], SITE, isolated=True)
+        self.assertEqual({2, 6, 14}, placement.emulator)
+        self.assertEqual(frozenset(), given.read(read(), [], SITE).emulator)
+
     def test_memory_is_bound_where_the_domain_says(self):
         placement = given.read(read(), [MemoryDemand(MemoryMode.STRICT)], SITE)
         self.assertEqual(frozenset({0, 1}), placement.memory_cells)
