@@ -100,6 +100,9 @@ def _read_yaml(text: str) -> Tree:
         return _tree(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as exc:
         said = ' '.join(str(exc).split())
+        if 'exceeded maximum nesting depth' in said:
+            # libyaml's scanner is ahead of us (PyYAML 6.0.4).
+            raise _too_deep() from None
         raise ValueError(f'not YAML: {said}') from None
     except UnicodeEncodeError as exc:
         raise ValueError(f'not text: {exc.reason}') from None
