@@ -129,7 +129,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         """As Nova's; it is another process then."""
         done = super()._soft_reboot(instance)
         if done:
-            receipts.replaced(self._host, instance)
+            self._kvm_tuning_replaced(instance)
         return done
 
     def _resume_guest_after_snapshot(
@@ -141,7 +141,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         )
         if not live_snapshot:
             given = dict(zip(('state', 'instance'), args, strict=False))
-            receipts.replaced(self._host, (given | kwargs)['instance'])
+            self._kvm_tuning_replaced((given | kwargs)['instance'])
 
     def rebuild(
         self,
@@ -342,6 +342,10 @@ class KvmTuningDriver(driver.LibvirtDriver):
             raise failed(why) from error
         self._kvm_tuning_record(instance)
         return done
+
+    def _kvm_tuning_replaced(self, instance: Any) -> None:
+        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+            receipts.replaced(self._host, instance)
 
     def _kvm_tuning_record(self, instance: Any) -> None:
         if self._kvm_tuning.asked(instance, OF_CLAIMS):

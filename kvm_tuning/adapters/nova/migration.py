@@ -9,6 +9,7 @@ pins and memory binding of ours, so that libvirt keeps all of its threads in
 once the guest is there.
 """
 
+from collections.abc import Callable
 import logging
 from typing import Any
 
@@ -51,8 +52,9 @@ class Source:
         """Migrate the guest, with our part of the destination's XML."""
         xml = kwargs.get('destination_xml')
         if xml:
-            live = self._kvm_tuning_guest.get_xml_desc()
-            kwargs['destination_xml'] = destination(xml, live)
+            kwargs['destination_xml'] = destination(
+                xml, self._kvm_tuning_guest.get_xml_desc
+            )
         return self._kvm_tuning_guest.migrate(*args, **kwargs)
 
 
@@ -79,20 +81,20 @@ def check(guest: Any) -> None:
         )
 
 
-def destination(xml: str, live: str) -> str:
+def destination(xml: str, live: Callable[[], str]) -> str:
     """Return the XML for the destination; as it is where nothing of ours is
     in it.
 
-    :param live: the guest's own, as it runs: what its devices have is what
-        they must have there, whatever was promised since.
+    :param live: returns the guest's own, as it runs: what its devices have
+        is what they must have there, whatever was promised since.
     """
     try:
         found = domain.read(xml)
-        running = domain.read(live).root
+        if found.receipt is None:
+            return xml
+        running = domain.read(live()).root
     except KvmTuningError as error:
         LOG.warning('the guest migrates as Nova wrote it: %s', error)
-        return xml
-    if found.receipt is None:
         return xml
     return _written(found, running)
 
