@@ -46,7 +46,7 @@ class HostHooksInstall(_Hooks):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], list[tuple[str]]]:
         from kvm_tuning.host import libvirt_hooks
-        from kvm_tuning.host.system import System
+        from kvm_tuning.host.access.system import System
 
         program = parsed_args.program or _this_program()
         if not os.path.isabs(program) or not program.isprintable():
@@ -77,7 +77,7 @@ class HostHooksRemove(_Hooks):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], list[tuple[str]]]:
         from kvm_tuning.host import libvirt_hooks
-        from kvm_tuning.host.system import System
+        from kvm_tuning.host.access.system import System
 
         system = System(arguments.root(parsed_args))
         booted = libvirt_hooks.runs_systemd(system)

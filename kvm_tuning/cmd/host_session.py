@@ -13,11 +13,11 @@ from kvm_tuning.core.exceptions import JournalFailed
 
 if TYPE_CHECKING:
     from kvm_tuning.host import prepare
+    from kvm_tuning.host.access.system import System
     from kvm_tuning.host.change import Hands
     from kvm_tuning.host.journal import Journal
     from kvm_tuning.host.observed import Host
     from kvm_tuning.host.settings import Item, Terms
-    from kvm_tuning.host.system import System
 
 #: The host that is changed. Only what reads takes ``--root``.
 ROOT = '/'
@@ -67,7 +67,7 @@ class Session:
 
 def system(root: str) -> 'System':
     """Return what writes to the host."""
-    from kvm_tuning.host.system import System
+    from kvm_tuning.host.access.system import System
 
     return System(root)
 
@@ -81,8 +81,8 @@ def open_session(
     :param private: whether the journal is needed, which only root may read.
     """
     from kvm_tuning.host import journal
+    from kvm_tuning.host.access.sysfs import Tree
     from kvm_tuning.host.observed import Host
-    from kvm_tuning.host.sysfs import Tree
 
     tree = Tree(root)
     record = journal.load(tree) if private else journal.Journal()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
 
 ENTRIES = 'boot/loader/entries'
 CMDLINE = 'etc/kernel/cmdline'

@@ -7,7 +7,7 @@ import struct
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import Cell, PagePool
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 _NODE = 'sys/devices/system/node'
 _NODE_NAME = re.compile(r'\Anode(\d{1,6})\Z')

@@ -7,10 +7,10 @@ it anew, so in full after a reboot. libvirt's guests are placed by libvirt.
 import re
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
 
 PATH = 'etc/systemd/system.conf.d/kvm-tuning.conf'
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'

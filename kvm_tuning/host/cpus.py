@@ -10,7 +10,7 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import Cpu
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 _CPU = 'sys/devices/system/cpu'
 _CPU_NAME = re.compile(r'\Acpu(\d{1,5})\Z')

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import re
 
 from kvm_tuning.core.inventory import BlockDevice, Nic, PciDevice
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 _PCI = 'sys/bus/pci/devices'
 _NET = 'sys/class/net'

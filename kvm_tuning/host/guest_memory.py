@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import re
 
 from kvm_tuning.core.observed import Arguments, Ksm, Memory, Ram, Unknown
-from kvm_tuning.host.proc import Process
+from kvm_tuning.host.access.proc import Process
 from kvm_tuning.host.qemu_args import number
 
 _HEAD = re.compile(r'([0-9a-f]{1,16})-([0-9a-f]{1,16}) \S+ \S+ \S+ \d+ *(.*)')

@@ -16,7 +16,7 @@ from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 from kvm_tuning.host import threads, vf_journal, virtual_functions
-from kvm_tuning.host.system import System
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.vf_journal import Entry, VfJournal
 
 VF_ATTRIBUTE = 'vf-attribute'

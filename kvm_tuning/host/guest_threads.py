@@ -7,7 +7,7 @@ from typing import Any
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Kind, Thread, Unknown
-from kvm_tuning.host.proc import Process, processes
+from kvm_tuning.host.access.proc import Process, processes
 
 #: A call of QEMU's monitor: a QMP command to its answer.
 Monitor = Callable[[dict[str, Any]], dict[str, Any]]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.host import modprobe
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.journal import Entry
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Note
-from kvm_tuning.host.sysfs import Tree
 
 _KIND = 'module-parameter'
 _COMMANDS = (

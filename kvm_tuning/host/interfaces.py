@@ -12,8 +12,8 @@ import re
 import socket
 import struct
 
+from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import LARGE_BYTES
 
 _NET = 'sys/class/net'
 _OVS = 'ovs-system'

@@ -3,7 +3,7 @@
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host import cells, cpus
 from kvm_tuning.host import devices as host_devices
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 
 def read(root: str = '/', devices: bool = True) -> Inventory:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvm_tuning.host import command_line
+from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Argument, Item, Note, Refusal
-from kvm_tuning.host.sysfs import LARGE_BYTES
 
 CONCERN = 'iommu'
 _REASON = 'devices are given to guests'

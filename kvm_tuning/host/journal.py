@@ -14,9 +14,9 @@ import os
 from typing import Any
 
 from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.settings import Address, Value
-from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
-from kvm_tuning.host.system import System
 
 #: Below the root.
 PATH = 'var/lib/kvm-tuning/journal.json'

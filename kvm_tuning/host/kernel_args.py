@@ -18,6 +18,8 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host import boot_entries, boot_record, command_line
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.command_line import Unit
 from kvm_tuning.host.journal import Journal
 from kvm_tuning.host.observed import Host
@@ -31,8 +33,6 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
-from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
-from kvm_tuning.host.system import System
 
 KIND = boot_record.KIND
 CONCERN = boot_record.CONCERN

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.host import vf_count
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.system import System
 
 #: The unit that makes the volatile settings again at each boot.
 UNIT = 'kvm-tuning-host-prep.service'

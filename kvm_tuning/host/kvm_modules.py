@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.host import holders, modprobe
+from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
     Address,
@@ -23,7 +24,6 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
-from kvm_tuning.host.sysfs import LARGE_BYTES
 
 CONCERN = 'kvm_modules'
 HALT_POLL = 'kvm.halt_poll_ns'

@@ -12,7 +12,7 @@ import os
 import shlex
 
 from kvm_tuning.core.exceptions import SettingRejected
-from kvm_tuning.host.system import System
+from kvm_tuning.host.access.system import System
 
 #: Where events wait.
 QUEUE = '/run/kvm-tuning/queue'

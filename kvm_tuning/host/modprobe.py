@@ -10,11 +10,11 @@ import errno
 import os
 import re
 
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.kinds import plain
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'

@@ -18,10 +18,10 @@ from kvm_tuning.host import (
     probes,
     qemu_args,
 )
+from kvm_tuning.host.access.proc import Process, processes
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guest_devices import Guest
 from kvm_tuning.host.guest_threads import Monitor
-from kvm_tuning.host.proc import Process, processes
-from kvm_tuning.host.sysfs import Tree
 
 __all__ = ['Monitor', 'find', 'observe']
 

@@ -6,7 +6,7 @@ import re
 
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host import inventory
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 
 class Host:

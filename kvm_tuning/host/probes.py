@@ -14,8 +14,8 @@ import struct
 
 from kvm_tuning.core.site import Capabilities, Probe
 from kvm_tuning.host import interfaces, kinds, storage
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import Tree
 
 _Version = tuple[int, int, int]
 

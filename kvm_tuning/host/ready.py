@@ -10,9 +10,9 @@ from typing import Any
 
 from kvm_tuning import conf as configuration
 from kvm_tuning.host import concerns, provision
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Item, Refusal
-from kvm_tuning.host.sysfs import Tree
 
 
 def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:

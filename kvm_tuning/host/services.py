@@ -7,10 +7,10 @@ no daemon, and works below another root.
 
 import errno
 
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
 
 _SYSTEM = 'etc/systemd/system'
 _UNITS = (

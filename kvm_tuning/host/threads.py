@@ -11,7 +11,7 @@ import os
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Kind, Thread, Unknown
 from kvm_tuning.host import guest_threads
-from kvm_tuning.host.proc import Process
+from kvm_tuning.host.access.proc import Process
 
 _NAME = 'vhost-'
 

@@ -7,10 +7,10 @@ last one counts (udev(7)): those for one device come after those for a class.
 
 import re
 
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Value
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
 
 PATH = 'etc/udev/rules.d/61-kvm-tuning.rules'
 # A pattern of names (udev(7): *, ?, [, |) is a class of devices.

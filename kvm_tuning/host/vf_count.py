@@ -9,7 +9,7 @@ them waits for nobody.
 
 import re
 
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 #: The names of all such files; the group is the PF's address.
 PATTERN = r'sys/bus/pci/devices/([0-9a-f:.]+)/sriov_numvfs'

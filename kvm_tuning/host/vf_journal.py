@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 import json
 
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
-from kvm_tuning.host.system import System
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
+from kvm_tuning.host.access.system import System
 
 #: Below the root.
 PATH = 'var/lib/kvm-tuning/vf-attributes.json'

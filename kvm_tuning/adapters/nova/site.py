@@ -19,7 +19,7 @@ from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Policy, Site
 from kvm_tuning.host import devices, probes, storage
 from kvm_tuning.host import inventory as inventory_
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 #: The knobs for which a guest's disks are tried.
 DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})

@@ -16,6 +16,7 @@ from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Phase
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.host import observe
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guest_settings import (
     Engine,
     Hands,
@@ -23,7 +24,6 @@ from kvm_tuning.host.guest_settings import (
     Privileged,
     Result,
 )
-from kvm_tuning.host.system import System
 
 LOG = logging.getLogger(__name__)
 

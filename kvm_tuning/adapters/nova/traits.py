@@ -4,7 +4,7 @@ from typing import Any
 
 from kvm_tuning.core.compiled import TRAIT, TRAITS
 from kvm_tuning.core.site import Capabilities
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 PREFIX = TRAIT
 

@@ -15,6 +15,7 @@ import nova.conf
 from kvm_tuning.core import domain, receipt
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import KvmTuningError, SettingRejected
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guest_settings import (
     VF_ATTRIBUTE,
     Engine,
@@ -24,7 +25,6 @@ from kvm_tuning.host.guest_settings import (
     Result,
     Step,
 )
-from kvm_tuning.host.system import System
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF

@@ -7,7 +7,7 @@ import time
 import testtools
 from testtools.matchers import Equals, LessThan
 
-from kvm_tuning.host import blocking
+from kvm_tuning.host.access import blocking
 
 
 class TestCall(testtools.TestCase):

@@ -7,7 +7,7 @@ import testtools
 from testtools.matchers import Equals, HasLength, Is
 
 from kvm_tuning.host import devices
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 from tests.fixtures.fake_host import FakeDisk, FakeHost, FakeNic, FakePf
 from tests.fixtures.host_dumps import HostDump, available
 

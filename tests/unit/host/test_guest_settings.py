@@ -10,13 +10,13 @@ import testtools
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import vf_journal
+from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guest_settings import (
     Engine,
     Owner,
     Privileged,
     Result,
 )
-from kvm_tuning.host.system import System
 from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
 
 PRIVSEP = 'kvm_tuning.host.privsep'

@@ -5,8 +5,8 @@ import os
 from testtools.matchers import Contains, Equals
 
 from kvm_tuning.host import catalogue, initramfs, journal, status
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import prepared
 from tests.fixtures.fake_cards import PATH
 from tests.unit.host import test_max_vfs

@@ -17,9 +17,9 @@ from kvm_tuning.host import (
     status,
     undo,
 )
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import sysfs
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

@@ -7,9 +7,9 @@ import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host import kernel_args
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared, whole_host
 
 _VALUE = 'nohz_full=2-3'

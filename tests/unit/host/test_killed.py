@@ -16,8 +16,8 @@ from kvm_tuning.host import (
     schedulers,
     transparent_huge_pages,
 )
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

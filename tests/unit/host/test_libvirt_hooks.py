@@ -8,7 +8,7 @@ import testtools
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, SettingRejected
 from kvm_tuning.host import libvirt_hooks, start_queue
-from kvm_tuning.host.system import System
+from kvm_tuning.host.access.system import System
 from tests.fixtures.prepared import snapshot
 
 PROGRAM = '/opt/50%/bin/kvm-tuning'

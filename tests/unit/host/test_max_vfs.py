@@ -5,9 +5,9 @@ import testtools
 from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.host import max_vfs, modprobe, ready, sriov
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Note, Refusal
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import I210, I350, PATH
 from tests.fixtures.fake_host import FakePf

@@ -26,9 +26,9 @@ from kvm_tuning.host import (
     status,
     transparent_huge_pages,
 )
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Note, Refusal
-from kvm_tuning.host.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

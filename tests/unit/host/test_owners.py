@@ -5,8 +5,8 @@ import os
 from testtools.matchers import Contains, Equals
 
 from kvm_tuning.host import compaction, modprobe, others
+from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
 from kvm_tuning.host.observed import Host
-from kvm_tuning.host.sysfs import MAX_BYTES, Tree
 from tests.unit.host import test_sriov
 
 

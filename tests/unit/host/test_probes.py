@@ -12,7 +12,7 @@ from testtools.matchers import Contains, Equals, Is, MatchesRegex
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.site import Probe
 from kvm_tuning.host import probes
-from kvm_tuning.host.sysfs import Tree
+from kvm_tuning.host.access.sysfs import Tree
 
 
 class ProbesTest(testtools.TestCase):

@@ -6,10 +6,11 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, LessThan, Not
 
-from kvm_tuning.host import journal, kernel_args, system
-from kvm_tuning.host.programs import ProgramMissing
-from kvm_tuning.host.sysfs import Tree
-from kvm_tuning.host.system import System
+from kvm_tuning.host import journal, kernel_args
+from kvm_tuning.host.access import system
+from kvm_tuning.host.access.programs import ProgramMissing
+from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.system import System
 from tests.fixtures import killed, prepared, whole_host
 
 

@@ -7,9 +7,9 @@ import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
 from kvm_tuning.host import schedulers, udev
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Note, Refusal
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

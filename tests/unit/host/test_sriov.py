@@ -20,9 +20,9 @@ from kvm_tuning.host import (
     sriov,
     status,
 )
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Refusal, Terms
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
 from tests.fixtures.fake_host import FakePf

@@ -9,7 +9,7 @@ import testtools
 from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import sysfs
+from kvm_tuning.host.access import sysfs
 
 
 class TreeTest(testtools.TestCase):

@@ -6,14 +6,14 @@ import fixtures
 from testtools.matchers import Contains, Equals, LessThan
 
 from kvm_tuning.host import journal, status, vf_count
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.settings import Terms
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import fake_cards, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, PATH
 from tests.fixtures.fake_host import FakePf
 from tests.unit.host import test_sriov
 
-_TREE = 'kvm_tuning.host.sysfs.Tree'
+_TREE = 'kvm_tuning.host.access.sysfs.Tree'
 _SECOND = 'sys/bus/pci/devices/0000:12:00.0/sriov_numvfs'
 
 

@@ -7,8 +7,8 @@ import testtools
 from testtools.matchers import Contains, Equals, Not
 
 from kvm_tuning.host import cpu_affinity, journal, kernel_args, modprobe
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.settings import Goal
-from kvm_tuning.host.sysfs import Tree
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
 from tests.unit.host import test_killed

@@ -14,9 +14,9 @@ import shutil
 import stat
 import subprocess
 
-from kvm_tuning.host import blocking
-from kvm_tuning.host.programs import ProgramMissing
-from kvm_tuning.host.sysfs import LARGE_BYTES, Tree
+from kvm_tuning.host.access import blocking
+from kvm_tuning.host.access.programs import ProgramMissing
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 
 #: Ends the name of a file that is not complete. modprobe, udev, GRUB and
 #: systemd read only names that end in their own suffix.

@@ -1,0 +1,1 @@
+"""Read and write /sys, /proc and /etc, safely and below any root."""
