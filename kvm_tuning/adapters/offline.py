@@ -11,8 +11,8 @@ from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
-from kvm_tuning.host import inventory as inventory_
 from kvm_tuning.host import probes
+from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
     from oslo_config import cfg

@@ -22,9 +22,9 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host import guest_settings, observe, start_queue
-from kvm_tuning.host import inventory as inventory_
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guest_settings import Engine, Hands, Owner, Result, Step
+from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
     from oslo_config import cfg

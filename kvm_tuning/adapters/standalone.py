@@ -26,8 +26,8 @@ from kvm_tuning.core.request import Request
 from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host import inventory as inventory_
 from kvm_tuning.host import probes
+from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
     from oslo_config import cfg

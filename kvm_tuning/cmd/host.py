@@ -24,9 +24,9 @@ class HostTopology(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.core import cpuset, host_topology
-        from kvm_tuning.host import inventory
+        from kvm_tuning.host.inventory import reader
 
-        host = inventory.read(arguments.root(parsed_args), devices=False)
+        host = reader.read(arguments.root(parsed_args), devices=False)
         return Output(
             document=host_topology.summary(host),
             sections=(
@@ -79,9 +79,9 @@ class HostDevices(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.core import device_tree
-        from kvm_tuning.host import inventory
+        from kvm_tuning.host.inventory import reader
 
-        host = inventory.read(arguments.root(parsed_args))
+        host = reader.read(arguments.root(parsed_args))
         pci = Section(
             'PCI functions', device_tree.COLUMNS, device_tree.rows(host)
         )

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from kvm_tuning.host import prepare
     from kvm_tuning.host.access.system import System
     from kvm_tuning.host.change import Hands
+    from kvm_tuning.host.inventory.host import Host
     from kvm_tuning.host.journal import Journal
-    from kvm_tuning.host.observed import Host
     from kvm_tuning.host.settings import Item, Terms
 
 #: The host that is changed. Only what reads takes ``--root``.
@@ -82,7 +82,7 @@ def open_session(
     """
     from kvm_tuning.host import journal
     from kvm_tuning.host.access.sysfs import Tree
-    from kvm_tuning.host.observed import Host
+    from kvm_tuning.host.inventory.host import Host
 
     tree = Tree(root)
     record = journal.load(tree) if private else journal.Journal()

@@ -16,8 +16,8 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host import boot_entries, command_line
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.command_line import Unit
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Entry, Journal, State
-from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import Goal, Value
 
 KIND = 'kernel-arguments'

@@ -7,7 +7,7 @@ The kernel's Documentation/admin-guide/sysctl/vm.rst,
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Item, Note, Value, sysfs
 
 CONCERN = 'compaction'

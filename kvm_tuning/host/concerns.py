@@ -19,7 +19,7 @@ from kvm_tuning.host import (
     sriov,
     transparent_huge_pages,
 )
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Argument, Item, Terms
 
 if TYPE_CHECKING:

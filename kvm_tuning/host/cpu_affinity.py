@@ -9,7 +9,7 @@ import re
 from kvm_tuning.core import cpuset
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Value
 
 PATH = 'etc/systemd/system.conf.d/kvm-tuning.conf'

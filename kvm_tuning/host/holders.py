@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import interfaces
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory import interfaces
+from kvm_tuning.host.inventory.host import Host
 
 if TYPE_CHECKING:
     from lxml import etree

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.host import command_line
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import (
     Argument,
     Item,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kvm_tuning.host import command_line
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Argument, Item, Note, Refusal
 
 CONCERN = 'iommu'

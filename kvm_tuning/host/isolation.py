@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.host import cpu_affinity
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.kinds import Sysfs
-from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
     Argument,
     Goal,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import errno
 
 from kvm_tuning.host import services
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import (
     DIRECT,
     Address,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.host import holders, modprobe
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import (
     Address,
     Goal,

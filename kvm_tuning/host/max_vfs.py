@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host import modprobe
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import (
     Goal,
     Item,

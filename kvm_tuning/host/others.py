@@ -9,7 +9,7 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host import command_line, owners, services, sriov, vf_count
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Goal
 
 _TUNED_DIRECTORIES = (

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.udev import PATH as OUR_RULES
 
 # What stands for bytes that are not UTF-8 (Tree.foreign).

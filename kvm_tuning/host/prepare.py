@@ -14,9 +14,9 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.host import boot_record, change, initramfs, routes
 from kvm_tuning.host.change import Hands
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Entry, Journal
 from kvm_tuning.host.kinds import Kind
-from kvm_tuning.host.observed import Host
 from kvm_tuning.host.settings import (
     Address,
     Goal,

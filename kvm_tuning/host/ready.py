@@ -11,7 +11,7 @@ from typing import Any
 from kvm_tuning import conf as configuration
 from kvm_tuning.host import concerns, provision
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Goal, Item, Refusal
 
 

@@ -13,7 +13,7 @@ import re
 
 from kvm_tuning.core.inventory import BlockDevice
 from kvm_tuning.host import udev
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import (
     Goal,
     Item,

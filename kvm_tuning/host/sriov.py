@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host import max_vfs, owners, sriov_models, vf_count
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
 from kvm_tuning.host.sriov_models import Model
 

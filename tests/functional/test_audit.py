@@ -14,7 +14,8 @@ from kvm_tuning.core.effects import Element
 from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.observed import Kind
-from kvm_tuning.host import inventory, observe
+from kvm_tuning.host import observe
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 from tests.fixtures.huge_pages import HugePages
 from tests.fixtures.promises import DISK, NIC, promise, receipt
@@ -69,7 +70,7 @@ class AuditTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.libvirt = self.useFixture(tiny_guest.Libvirt())
-        self.inventory = inventory.read()
+        self.inventory = reader.read()
         if len(self.inventory.cpus) < 2:
             self.skipTest('pinning to two pCPUs needs two')
 

@@ -9,7 +9,7 @@ import fixtures
 import testtools
 
 from kvm_tuning.core import cpuset, domain
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 from tests.fixtures.command import Command
 
@@ -22,7 +22,7 @@ class GuestTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.libvirt = self.useFixture(tiny_guest.Libvirt())
-        online = inventory.read(devices=False).online
+        online = reader.read(devices=False).online
         if len(online) < 2:
             self.skipTest('a dedicated pCPU beside a shared one needs two')
         self.pcpu, self.shared = max(online), min(online)

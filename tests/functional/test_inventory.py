@@ -9,7 +9,7 @@ from testtools.matchers import Equals
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 
 _TRIES = 10
@@ -22,9 +22,9 @@ class TestAgainstLibvirt(testtools.TestCase):
         # Others may take pages and CPUs meanwhile: an answer counts when it
         # was the same to us before and after.
         for _try in range(_TRIES):
-            self.ours = inventory.read(devices=False)
+            self.ours = reader.read(devices=False)
             document = connection.getCapabilities()
-            if _still(inventory.read(devices=False)) == _still(self.ours):
+            if _still(reader.read(devices=False)) == _still(self.ours):
                 break
         else:
             self.skipTest('this host does not stay the same')

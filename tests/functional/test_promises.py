@@ -7,7 +7,7 @@ import fixtures
 import testtools
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 from tests.fixtures.command import Command
 from tests.fixtures.huge_pages import HugePages
@@ -31,7 +31,7 @@ class PromisesTest(testtools.TestCase):
         super().setUp()
         self.libvirt = self.useFixture(tiny_guest.Libvirt())
         self.folder = self.useFixture(fixtures.TempDir()).path
-        self.online = inventory.read(devices=False).online
+        self.online = reader.read(devices=False).online
         self.config = self.write(
             'c.conf',
             f'[placement]\nshared_cpus = {cpuset.format(self.online)}\n'
@@ -131,7 +131,7 @@ class RefusedTest(PromisesTest):
         self.refused({'kvm:vif_backend': 'vhost'}, 'Unsupported: ', 'vhost')
 
     def test_more_cells_than_this_host_has(self):
-        if len(inventory.read(devices=False).cells) > 1:
+        if len(reader.read(devices=False).cells) > 1:
             self.skipTest('this host has two cells')
         self.refused({'hw:numa_nodes': '2'}, 'Unsupported: ', '2 NUMA cells')
 

@@ -3,7 +3,7 @@
 import libvirt
 from lxml import etree
 
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 from tests.functional.test_inventory import TestAgainstLibvirt
 from tests.lab import ports
@@ -25,7 +25,7 @@ class DevicesTest(LabTest):
     def setUp(self):
         super().setUp()
         self.useFixture(ports.Vfs(7))
-        self.ours = inventory.read()
+        self.ours = reader.read()
         connection = self.useFixture(tiny_guest.Libvirt()).connection
         flag = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV
         # udev tells libvirt of new devices by and by.
@@ -102,7 +102,7 @@ class NodeTest(LabTest):
     """What tools/lab/machine.py has built."""
 
     def test_hardware(self):
-        host = inventory.read()
+        host = reader.read()
         self.assertEqual(
             [({0, 1, 2, 3}, {0: 10, 1: 21}), ({4, 5, 6, 7}, {0: 21, 1: 10})],
             [(set(c.cpus), dict(c.distances)) for c in host.cells],

@@ -7,7 +7,7 @@ from lxml import etree
 from testtools.matchers import AfterPreprocessing, Equals
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.lab import ports
 from tests.lab.base import GuestTest, huge_pages
 
@@ -69,7 +69,7 @@ class VfTest(GuestTest):
 
     def assert_near(self, guest, addresses):
         """Assert that functions are in the cell of the guest's vCPUs."""
-        host = inventory.read()
+        host = reader.read()
         root = etree.fromstring(guest.domain.XMLDesc(2))
         cells = {
             host.cpu[cpu].cell

@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
 
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 
 DUMP = '256ppc-8n8s4t'
 ROUNDS = 15
@@ -47,10 +47,8 @@ def compare(root: str) -> float:
     """Print the medians; return the ratio of all of ours to lstopo's."""
     runs = {
         'lstopo, its process': lambda: lstopo(root),
-        'inventory': lambda: inventory.read(root),
-        'inventory, CPUs and cells': lambda: inventory.read(
-            root, devices=False
-        ),
+        'inventory': lambda: reader.read(root),
+        'inventory, CPUs and cells': lambda: reader.read(root, devices=False),
     }
     for run in runs.values():
         run()

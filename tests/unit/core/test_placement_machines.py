@@ -13,7 +13,7 @@ from kvm_tuning.core.exceptions import Exhausted, Unsupported
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.placement import solve
 from kvm_tuning.core.site import Policy, Site
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import host_dumps
 from tests.unit.core.sites import dedicated
 
@@ -26,7 +26,7 @@ class MachinesTest(testtools.TestCase):
         if not host_dumps.available():
             self.skipTest('KVM_TUNING_HOST_DUMPS is not set')
         root = self.useFixture(host_dumps.HostDump(name)).root
-        found = inventory.read(root)
+        found = reader.read(root)
         return Site(
             found,
             Ledger((Claim('b', 'b', frozenset(taken)),)),

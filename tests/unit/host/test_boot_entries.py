@@ -9,7 +9,7 @@ from testtools.matchers import Contains, Equals, HasLength, Not
 
 from kvm_tuning.host import catalogue, journal, kernel_args, status, undo
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
 from tests.unit.host import test_killed

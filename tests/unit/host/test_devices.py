@@ -6,8 +6,8 @@ import fixtures
 import testtools
 from testtools.matchers import Equals, HasLength, Is
 
-from kvm_tuning.host import devices
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.inventory import devices
 from tests.fixtures.fake_host import FakeDisk, FakeHost, FakeNic, FakePf
 from tests.fixtures.host_dumps import HostDump, available
 

@@ -6,7 +6,7 @@ from testtools.matchers import Contains, Equals
 
 from kvm_tuning.host import catalogue, initramfs, journal, status
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from tests.fixtures import prepared
 from tests.fixtures.fake_cards import PATH
 from tests.unit.host import test_max_vfs

@@ -18,7 +18,7 @@ from kvm_tuning.host import (
     undo,
 )
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import sysfs
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost

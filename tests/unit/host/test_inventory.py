@@ -12,7 +12,7 @@ from testtools.matchers import Contains, Equals, Is
 from kvm_tuning.core import host_topology
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import Inventory, PagePool
-from kvm_tuning.host import inventory
+from kvm_tuning.host.inventory import reader
 from tests.fixtures import fake_tree, memory_dir
 from tests.fixtures.fake_host import FakeDisk, FakeHost, FakeNic, FakePf
 from tests.fixtures.host_dumps import NAMES, HostDump, available
@@ -92,7 +92,7 @@ class TestFakeHosts(testtools.TestCase):
     def test_what_was_written_is_read(self, host, old_kernel):
         with tempfile.TemporaryDirectory(dir=memory_dir.place()) as root:
             host.write(root, old_kernel=old_kernel)
-            self.assertThat(inventory.read(root), Equals(host.inventory()))
+            self.assertThat(reader.read(root), Equals(host.inventory()))
 
     @settings(max_examples=150, deadline=None)
     @given(st.data())
@@ -132,7 +132,7 @@ class TestFakeHosts(testtools.TestCase):
                     with open(path, 'wb') as stream:
                         stream.write(data.draw(content))
             try:
-                found = inventory.read(root)
+                found = reader.read(root)
             except InventoryUnreadable:
                 return
             self.assertThat(found, IsConsistent())
@@ -170,7 +170,7 @@ class TreeTest(testtools.TestCase):
 
     def refused(self) -> str:
         return str(
-            self.assertRaises(InventoryUnreadable, inventory.read, self.root)
+            self.assertRaises(InventoryUnreadable, reader.read, self.root)
         )
 
 
@@ -188,7 +188,7 @@ class TestCpus(TreeTest):
             for name in os.listdir(f'{self.root}/{self.cpu}/cpu{cpu}'):
                 if name == 'topology':
                     self.drop(f'{self.cpu}/cpu{cpu}/topology')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(
             found.cores, Equals(tuple(frozenset((c,)) for c in range(4)))
         )
@@ -204,7 +204,7 @@ class TestCpus(TreeTest):
         for cpu in range(1, 8):
             self.unlink(f'{self.cpu}/cpu{cpu}/online')
         self.drop(f'{self.cpu}/cpu3/topology')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.online, Equals(frozenset((0, 1, 2, 4, 5, 6, 7))))
 
     def test_packages_by_id_where_no_sets_are(self):
@@ -212,7 +212,7 @@ class TestCpus(TreeTest):
         for cpu in range(4):
             for name in ('core_siblings', 'core_siblings_list'):
                 self.unlink(f'{self.cpu}/cpu{cpu}/topology/{name}')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(
             found.packages, Equals((frozenset((0, 2)), frozenset((1, 3))))
         )
@@ -224,7 +224,7 @@ class TestCpus(TreeTest):
             for name in ('core_siblings', 'core_siblings_list'):
                 self.unlink(f'{base}/{name}')
             self.put(f'{base}/package_cpus_list', '0-1' if cpu < 2 else '2-3')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(
             found.packages, Equals((frozenset((0, 1)), frozenset((2, 3))))
         )
@@ -242,9 +242,7 @@ class TestCpus(TreeTest):
             path = f'{root}/{self.cpu}/cpu0/topology/thread_siblings'
             with open(path, 'w') as stream:
                 stream.write(text)
-            error = self.assertRaises(
-                InventoryUnreadable, inventory.read, root
-            )
+            error = self.assertRaises(InventoryUnreadable, reader.read, root)
             self.assertThat(str(error), Contains(path))
 
     def test_siblings_without_itself(self):
@@ -258,7 +256,7 @@ class TestCpus(TreeTest):
             base = f'{self.cpu}/cpu{cpu}/topology'
             self.put(f'{base}/physical_package_id', '-1')
             self.put(f'{base}/die_id', '-1')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.cpus[0].package_id, Is(None))
         self.assertThat(found.cpus[0].die_id, Is(None))
 
@@ -269,7 +267,7 @@ class TestCapacity(TreeTest):
         FakeHost(cells=1, l3_per_cell=1, threads=1).write(self.root)
 
     def capacities(self) -> list[int | None]:
-        return [cpu.capacity for cpu in inventory.read(self.root).cpus]
+        return [cpu.capacity for cpu in reader.read(self.root).cpus]
 
     def test_favoured_cores_are_no_kind_of_their_own(self):
         for cpu, khz in enumerate((5000000, 5200000, 3900000, 3800000)):
@@ -311,7 +309,7 @@ class TestCells(TreeTest):
         for cell, mask in enumerate(('3', '00000000,0000000c')):
             self.unlink(f'{self.node}/node{cell}/cpulist')
             self.put(f'{self.node}/node{cell}/cpumap', mask)
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.cell[1].cpus, Equals(frozenset((2, 3))))
 
     def test_no_memory_told(self):
@@ -322,7 +320,7 @@ class TestCells(TreeTest):
     def test_memory_of_a_cell_not_told(self):
         FakeHost(cells=2).write(self.root)
         self.unlink(f'{self.node}/node1/meminfo')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.cell[1].memory_bytes, Equals(0))
 
     def test_meminfo_of_another_shape(self):
@@ -337,7 +335,7 @@ class TestCells(TreeTest):
         base = 'sys/kernel/mm/hugepages/hugepages-2048kB'
         self.put(f'{base}/nr_hugepages', '7')
         self.put(f'{base}/free_hugepages', '5')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.cells[0].pages, Equals((PagePool(2048, 7, 5),)))
 
     def test_pools_of_the_host_are_not_shared_out(self):
@@ -345,27 +343,25 @@ class TestCells(TreeTest):
         base = 'sys/kernel/mm/hugepages/hugepages-2048kB'
         self.put(f'{base}/nr_hugepages', '7')
         self.put(f'{base}/free_hugepages', '5')
-        found = inventory.read(self.root)
+        found = reader.read(self.root)
         self.assertThat(found.cells[0].pages, Equals(()))
 
     def test_distances_of_another_number(self):
         FakeHost(cells=2).write(self.root)
         self.put(f'{self.node}/node0/distance', '10 20 30')
-        self.assertThat(
-            inventory.read(self.root).cell[0].distances, Equals({})
-        )
+        self.assertThat(reader.read(self.root).cell[0].distances, Equals({}))
 
     def test_page_size_that_was_written_down(self):
         FakeHost(cells=1).write(self.root)
         self.unlink('proc/self/auxv')
-        self.assertThat(inventory.read(self.root).page_size_kib, Equals(4))
+        self.assertThat(reader.read(self.root).page_size_kib, Equals(4))
         self.put('proc/hwloc-nofile-info', 'OSName: Linux\nPageSize: 65536')
-        self.assertThat(inventory.read(self.root).page_size_kib, Equals(64))
+        self.assertThat(reader.read(self.root).page_size_kib, Equals(64))
 
 
 class TestThisHost(testtools.TestCase):
     def test_page_size(self):
-        found = inventory.read('/', devices=False)
+        found = reader.read('/', devices=False)
         self.assertThat(
             found.page_size_kib * 1024, Equals(os.sysconf('SC_PAGE_SIZE'))
         )
@@ -381,7 +377,7 @@ class TestThisHost(testtools.TestCase):
             status = 1
             try:
                 os.setresuid(65534, 65534, 65534)
-                status = 0 if inventory.read().page_size_kib else 1
+                status = 0 if reader.read().page_size_kib else 1
             finally:
                 os._exit(status)
         self.assertThat(os.waitpid(child, 0)[1], Equals(0))
@@ -390,7 +386,7 @@ class TestThisHost(testtools.TestCase):
         root = self.useFixture(fixtures.TempDir()).path
         host = FakeHost(pfs=(FakePf('pf0'),), disks=(FakeDisk('sda'),))
         fake_tree.write(host.inventory(), root)
-        found = inventory.read(root, devices=False)
+        found = reader.read(root, devices=False)
         self.assertThat(
             (found.devices, found.nics, found.disks), Equals(((), (), ()))
         )
@@ -404,7 +400,7 @@ class TestHostDumps(testtools.TestCase):
         if not available():
             self.skipTest('KVM_TUNING_HOST_DUMPS is not set')
         dump = self.useFixture(HostDump(name))
-        found = host_topology.summary(inventory.read(dump.root))
+        found = host_topology.summary(reader.read(dump.root))
         self.assertThat(
             {key: found[key] for key in dump.expected}, Equals(dump.expected)
         )

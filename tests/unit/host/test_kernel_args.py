@@ -8,7 +8,7 @@ from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host import kernel_args
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from tests.fixtures import killed, prepared, whole_host
 

@@ -17,7 +17,7 @@ from kvm_tuning.host import (
     transparent_huge_pages,
 )
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

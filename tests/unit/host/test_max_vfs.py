@@ -6,7 +6,7 @@ from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.host import max_vfs, modprobe, ready, sriov
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import I210, I350, PATH

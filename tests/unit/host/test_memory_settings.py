@@ -27,7 +27,7 @@ from kvm_tuning.host import (
     transparent_huge_pages,
 )
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, MAX_BYTES, Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Note, Refusal
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost

@@ -6,7 +6,7 @@ from testtools.matchers import Contains, Equals
 
 from kvm_tuning.host import compaction, modprobe, others
 from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from tests.unit.host import test_sriov
 
 

@@ -21,7 +21,7 @@ from kvm_tuning.host import (
     status,
 )
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.settings import Goal, Refusal, Terms
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH

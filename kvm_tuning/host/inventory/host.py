@@ -5,8 +5,8 @@ import os
 import re
 
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.host import inventory
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.inventory import reader
 
 
 class Host:
@@ -24,7 +24,7 @@ class Host:
 
     @cached_property
     def inventory(self) -> Inventory:
-        return inventory.read(self.tree.root)
+        return reader.read(self.tree.root)
 
     @cached_property
     def boot_id(self) -> str:

@@ -13,7 +13,7 @@ import socket
 import struct
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
-from kvm_tuning.host.observed import Host
+from kvm_tuning.host.inventory.host import Host
 
 _NET = 'sys/class/net'
 _OVS = 'ovs-system'

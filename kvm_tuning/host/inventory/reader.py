@@ -1,9 +1,9 @@
 """Reads what a host has, below any root."""
 
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.host import cells, cpus
-from kvm_tuning.host import devices as host_devices
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.inventory import cells, cpus
+from kvm_tuning.host.inventory import devices as host_devices
 
 
 def read(root: str = '/', devices: bool = True) -> Inventory:

@@ -1,0 +1,1 @@
+"""What a host has: CPUs, cells, devices, interfaces."""
