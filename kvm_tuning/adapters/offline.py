@@ -11,8 +11,8 @@ from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
-from kvm_tuning.host import probes
 from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.probes import prober
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -49,7 +49,7 @@ def site(
     if taken is not None:
         held = placement.cpus('--taken', taken, inventory) or frozenset()
         ledger = Ledger((Claim(TAKEN, TAKEN, pcpus=held),))
-    capabilities = probes.probe(disks, root)
+    capabilities = prober.probe(disks, root)
     return Site(inventory, ledger, capabilities, chosen), tuple(notes)
 
 

@@ -26,8 +26,8 @@ from kvm_tuning.core.request import Request
 from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host import probes
 from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.probes import prober
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -270,4 +270,4 @@ def _credit(inventory: Inventory, own: Sequence[Claim]) -> Inventory:
 def _capabilities(libvirt: Libvirt, guest: Guest, root: str) -> Capabilities:
     libvirt_version, qemu_version = libvirt.versions()
     paths = [disk.source for disk in guest.disks if disk.source is not None]
-    return probes.probe(paths, root, libvirt_version, qemu_version)
+    return prober.probe(paths, root, libvirt_version, qemu_version)

@@ -15,13 +15,13 @@ from kvm_tuning.host import (
     guest_memory,
     guest_nics,
     guest_threads,
-    probes,
     qemu_args,
 )
 from kvm_tuning.host.access.proc import Process, processes
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guest_devices import Guest
 from kvm_tuning.host.guest_threads import Monitor
+from kvm_tuning.host.probes import prober
 
 __all__ = ['Monitor', 'find', 'observe']
 
@@ -64,7 +64,7 @@ def observe(
 
 
 def _huge_pages(root: str) -> str | Unknown:
-    mode = probes.read_transparent_huge_pages(Tree(root))
+    mode = prober.read_transparent_huge_pages(Tree(root))
     return mode or Unknown('this kernel shows no transparent huge pages')
 
 

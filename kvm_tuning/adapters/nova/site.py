@@ -17,10 +17,10 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Policy, Site
-from kvm_tuning.host import probes, storage
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import devices
 from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.probes import prober, storage
 
 #: The knobs for which a guest's disks are tried.
 DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})
@@ -57,7 +57,7 @@ class ThisHost:
         self, libvirt: _Version | None, qemu: _Version | None
     ) -> Capabilities:
         """Return what works on it."""
-        return probes.probe((), '/', libvirt, qemu)
+        return prober.probe((), '/', libvirt, qemu)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from testtools.matchers import Contains, Equals, Is, MatchesRegex
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.site import Probe
-from kvm_tuning.host import probes
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.probes import prober
 
 
 class ProbesTest(testtools.TestCase):
@@ -30,7 +30,7 @@ class ProbesTest(testtools.TestCase):
 class TestAnotherHost(ProbesTest):
     def test_what_needs_a_syscall_is_unknown(self):
         self.put('proc/sys/kernel/osrelease', '5.14.0-427.el9.x86_64\n')
-        found = probes.probe(
+        found = prober.probe(
             ['/dev/vg/disk', '/images/a.qcow2', 'pool/image'],
             root=self.root,
             libvirt_version=(11, 3, 0),
@@ -57,20 +57,20 @@ class TestAnotherHost(ProbesTest):
             self.assertThat(disk.allocated, Equals(Probe(None, why)))
 
     def test_nothing_known(self):
-        found = probes.probe(root=self.root)
+        found = prober.probe(root=self.root)
         self.assertThat(found.kernel, Is(None))
         self.assertThat(found.tap_queues, Is(None))
         self.assertThat(found.storage, Equals({}))
 
     def test_no_such_root(self):
         self.assertRaises(
-            InventoryUnreadable, probes.probe, root=f'{self.root}/none'
+            InventoryUnreadable, prober.probe, root=f'{self.root}/none'
         )
 
 
 class TestKernel(ProbesTest):
     def read(self) -> tuple[int, int, int] | None:
-        return probes.read_kernel(Tree(self.root))
+        return prober.read_kernel(Tree(self.root))
 
     def test_version(self):
         for text, wanted in (
@@ -99,7 +99,7 @@ class TestTransparentHugePages(ProbesTest):
         self.assertThat(self.mode(), Equals('madvise'))
 
     def mode(self) -> str | None:
-        return probes.probe(root=self.root).transparent_huge_pages
+        return prober.probe(root=self.root).transparent_huge_pages
 
 
 class TestManagementNics(ProbesTest):
@@ -121,7 +121,7 @@ class TestManagementNics(ProbesTest):
             os.symlink(f'../{upper}', f'{base}/{lower}/upper_{upper}')
 
     def nics(self) -> set[str] | None:
-        found = probes.probe(root=self.root).management_nics
+        found = prober.probe(root=self.root).management_nics
         return None if found is None else set(found)
 
     def routes(self, *lines: str) -> None:
@@ -155,14 +155,14 @@ class TestManagementNics(ProbesTest):
 class TestDevices(ProbesTest):
     def test_none_there(self):
         path = f'{self.root}/none'
-        for probe in (probes.probe_kvm(path), probes.probe_vhost_net(path)):
+        for probe in (prober.probe_kvm(path), prober.probe_vhost_net(path)):
             self.assertThat(probe.works, Is(False))
             self.assertThat(probe.reason, Contains('No such file'))
             self.assertThat(probe.reason, Contains('loaded?'))
 
     def test_something_else_there(self):
         path = self.put('dev/thing', '')
-        for probe in (probes.probe_kvm(path), probes.probe_vhost_net(path)):
+        for probe in (prober.probe_kvm(path), prober.probe_vhost_net(path)):
             self.assertThat(probe.works, Is(False))
             self.assertThat(probe.reason, Contains('Inappropriate ioctl'))
 
@@ -172,12 +172,12 @@ class TestDevices(ProbesTest):
             self.skipTest('runs as root')
         path = self.put('dev/thing', '')
         os.chmod(path, 0)
-        for probe in (probes.probe_kvm(path), probes.probe_vhost_net(path)):
+        for probe in (prober.probe_kvm(path), prober.probe_vhost_net(path)):
             self.assertThat(probe.works, Is(None))
             self.assertThat(probe.reason, Contains('Permission denied'))
 
     def test_kvm_of_this_machine(self):
-        probe = probes.probe_kvm('/dev/kvm')
+        probe = prober.probe_kvm('/dev/kvm')
         if not os.path.exists('/dev/kvm'):
             self.assertThat(probe.works, Is(False))
         elif probe.works:
@@ -187,7 +187,7 @@ class TestDevices(ProbesTest):
 
     def test_no_handle_is_left_open(self):
         before = os.listdir('/proc/self/fd')
-        probes.probe([self.put('image', 'x' * 4096), '/dev/null', '/none'])
+        prober.probe([self.put('image', 'x' * 4096), '/dev/null', '/none'])
         self.assertThat(os.listdir('/proc/self/fd'), Equals(before))
 
 
@@ -200,20 +200,20 @@ class TestTapQueues(ProbesTest):
             ((4, 0, 0), 256),
             ((6, 12, 0), 256),
         ):
-            self.assertThat(probes.most_tap_queues(kernel), Equals(most))
+            self.assertThat(prober.most_tap_queues(kernel), Equals(most))
 
     def test_driver_that_does_not_answer(self):
         for path in (self.put('tun', ''), f'{self.root}/none'):
             self.assertThat(
-                probes.probe_tap_queues(path, (3, 10, 0)), Equals(8)
+                prober.probe_tap_queues(path, (3, 10, 0)), Equals(8)
             )
-            self.assertThat(probes.probe_tap_queues(path, None), Is(None))
+            self.assertThat(prober.probe_tap_queues(path, None), Is(None))
 
     def test_driver_of_this_machine(self):
         if not os.access('/dev/net/tun', os.R_OK | os.W_OK):
             self.skipTest('/dev/net/tun cannot be opened')
         self.assertThat(
-            probes.probe_tap_queues('/dev/net/tun', (4, 0, 0)), Equals(256)
+            prober.probe_tap_queues('/dev/net/tun', (4, 0, 0)), Equals(256)
         )
 
 
@@ -227,7 +227,7 @@ class TestIoUring(ProbesTest):
             (errno.EPERM, None, 'seccomp filter or a security module'),
             (errno.ENOMEM, 0, 'Cannot allocate memory'),
         ):
-            probe = probes.explain_io_uring(number, disabled)
+            probe = prober.explain_io_uring(number, disabled)
             self.assertThat(probe.works, Is(False))
             self.assertThat(probe.reason, Contains(why))
 
@@ -243,14 +243,14 @@ class TestIoUring(ProbesTest):
         self.ring()
         self.put('proc/sys/kernel/io_uring_disabled', '0')
         self.assertThat(
-            probes.probe_io_uring(Tree(self.root)),
+            prober.probe_io_uring(Tree(self.root)),
             Equals(Probe(True, 'io_uring_setup worked')),
         )
 
     def test_ring_for_us_is_none_for_qemu(self):
         self.ring()
         self.put('proc/sys/kernel/io_uring_disabled', '1')
-        probe = probes.probe_io_uring(Tree(self.root))
+        probe = prober.probe_io_uring(Tree(self.root))
         self.assertThat(probe.works, Is(None))
         self.assertThat(probe.reason, Contains('kernel.io_uring_group'))
 
@@ -260,7 +260,7 @@ class TestIoUring(ProbesTest):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            probe = probes.probe_io_uring(tree)
+            probe = prober.probe_io_uring(tree)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         self.assertThat(probe.works, Is(False))
@@ -270,7 +270,7 @@ class TestIoUring(ProbesTest):
 class TestThisHost(ProbesTest):
     def test_all_is_asked(self):
         image = self.put('image', 'x' * 8192)
-        found = probes.probe([image, image])
+        found = prober.probe([image, image])
         for probe in (found.kvm, found.vhost_net, found.io_uring):
             self.assertThat(probe.reason, MatchesRegex('.+'))
             self.assertThat(

@@ -9,7 +9,7 @@ import testtools
 from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.core.site import Probe
-from kvm_tuning.host import storage
+from kvm_tuning.host.probes import storage
 
 _MIB = 1 << 20
 

@@ -5,7 +5,7 @@ import os
 import stat
 
 from kvm_tuning.core.site import Probe, Storage
-from kvm_tuning.host import qcow2
+from kvm_tuning.host.probes import qcow2
 
 # O_DIRECT needs memory, offset and length aligned to the logical block size
 # (open(2)): a page is, on every device whose blocks are no larger.

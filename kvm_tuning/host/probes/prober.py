@@ -13,10 +13,11 @@ import re
 import struct
 
 from kvm_tuning.core.site import Capabilities, Probe
-from kvm_tuning.host import kinds, storage
+from kvm_tuning.host import kinds
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.probes import storage
 
 _Version = tuple[int, int, int]
 

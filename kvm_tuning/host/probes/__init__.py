@@ -1,0 +1,1 @@
+"""What works on a host, found by trying it."""
