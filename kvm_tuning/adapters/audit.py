@@ -13,7 +13,7 @@ from kvm_tuning.core.exceptions import InvalidDocument, InventoryUnreadable
 from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
-from kvm_tuning.host import observe
+from kvm_tuning.host.guests import observe
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim
-from kvm_tuning.host.guest_settings import THREADS
+from kvm_tuning.host.guests.settings import THREADS
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from kvm_tuning.core.exceptions import (
     LibvirtFailed,
 )
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.host import guest_settings, observe, start_queue
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.guest_settings import Engine, Hands, Owner, Result, Step
+from kvm_tuning.host.guests import observe, start_queue
+from kvm_tuning.host.guests import settings as guest_settings
+from kvm_tuning.host.guests.settings import Engine, Hands, Owner, Result, Step
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:

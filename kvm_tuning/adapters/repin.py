@@ -24,7 +24,7 @@ from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host.guest_settings import Hands, Result, Step
+from kvm_tuning.host.guests.settings import Hands, Result, Step
 
 if TYPE_CHECKING:
     from oslo_config import cfg

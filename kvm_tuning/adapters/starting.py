@@ -14,8 +14,8 @@ from kvm_tuning.core.exceptions import (
     SettingRejected,
 )
 from kvm_tuning.core.ledger import Ledger
-from kvm_tuning.host import observe
-from kvm_tuning.host.guest_settings import Engine, Hands, Result, Step
+from kvm_tuning.host.guests import observe
+from kvm_tuning.host.guests.settings import Engine, Hands, Result, Step
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:

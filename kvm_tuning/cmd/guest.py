@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kvm_tuning.adapters.standalone import Change
     from kvm_tuning.core.restart import Pending
-    from kvm_tuning.host.guest_settings import Step
+    from kvm_tuning.host.guests.settings import Step
 
 _PENDING = ('address', 'running', 'defined')
 

@@ -9,7 +9,7 @@ from kvm_tuning.cmd.command import INCOMPLETE, Output, Report, Section
 from kvm_tuning.core.exceptions import WrongUsage
 
 if TYPE_CHECKING:
-    from kvm_tuning.host.guest_settings import Step
+    from kvm_tuning.host.guests.settings import Step
 
 COLUMNS = ('guest', 'kind', 'name', 'value', 'result', 'detail')
 
@@ -51,7 +51,7 @@ class GuestReconcile(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.adapters import connection, reconcile
-        from kvm_tuning.host.guest_settings import Result
+        from kvm_tuning.host.guests.settings import Result
 
         if parsed_args.names and parsed_args.queue is not None:
             raise WrongUsage('give names or --queue, not both')

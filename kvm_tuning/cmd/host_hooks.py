@@ -45,8 +45,8 @@ class HostHooksInstall(_Hooks):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], list[tuple[str]]]:
-        from kvm_tuning.host import libvirt_hooks
         from kvm_tuning.host.access.system import System
+        from kvm_tuning.host.guests import libvirt_hooks
 
         program = parsed_args.program or _this_program()
         if not os.path.isabs(program) or not program.isprintable():
@@ -76,8 +76,8 @@ class HostHooksRemove(_Hooks):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], list[tuple[str]]]:
-        from kvm_tuning.host import libvirt_hooks
         from kvm_tuning.host.access.system import System
+        from kvm_tuning.host.guests import libvirt_hooks
 
         system = System(arguments.root(parsed_args))
         booted = libvirt_hooks.runs_systemd(system)

@@ -14,7 +14,7 @@ from kvm_tuning.core.effects import Element
 from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.observed import Kind
-from kvm_tuning.host import observe
+from kvm_tuning.host.guests import observe
 from kvm_tuning.host.inventory import reader
 from tests.fixtures import tiny_guest
 from tests.fixtures.huge_pages import HugePages

@@ -8,7 +8,7 @@ from kvm_tuning.core import audit, domain
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
-from kvm_tuning.host import observe
+from kvm_tuning.host.guests import observe
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.promises import DISK, NIC, absent, promise, receipt
 from tests.fixtures.recorded_guest import PID, RecordedGuest

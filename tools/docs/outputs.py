@@ -207,7 +207,7 @@ def audited(stack: contextlib.ExitStack) -> Iterator[str]:
     from kvm_tuning.adapters.audit import Audited
     from kvm_tuning.core import audit, domain
     from kvm_tuning.core.ledger import Ledger
-    from kvm_tuning.host import observe
+    from kvm_tuning.host.guests import observe
     from tests.fixtures.fake_host import FakeHost
     from tests.fixtures.promises import receipt
     from tests.fixtures.recorded_guest import PID, RecordedGuest

@@ -15,9 +15,9 @@ from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Phase
 from kvm_tuning.core.guest import Guest
-from kvm_tuning.host import observe
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.guest_settings import (
+from kvm_tuning.host.guests import observe
+from kvm_tuning.host.guests.settings import (
     Engine,
     Hands,
     Owner,

@@ -16,7 +16,7 @@ from kvm_tuning.core import domain, receipt
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import KvmTuningError, SettingRejected
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.guest_settings import (
+from kvm_tuning.host.guests.settings import (
     VF_ATTRIBUTE,
     Engine,
     Hands,

@@ -10,7 +10,7 @@ import fixtures
 from kvm_tuning import loader
 from kvm_tuning.adapters import holders, reconcile, repin, starting
 from kvm_tuning.core.exceptions import LibvirtFailed, SettingRejected
-from kvm_tuning.host.guest_settings import Result
+from kvm_tuning.host.guests.settings import Result
 from tests.fixtures.fake_host import FakeHost, FakePf
 from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
 from tests.unit.adapters.test_standalone import StoreTest, ask

@@ -4,7 +4,7 @@ import os
 
 import fixtures
 
-from kvm_tuning.host import libvirt_hooks
+from kvm_tuning.host.guests import libvirt_hooks
 from tests.fixtures.prepared import snapshot
 from tests.unit.cmd.base import CommandTest
 

@@ -5,7 +5,7 @@ import testtools
 
 from kvm_tuning.core import domain
 from kvm_tuning.core.observed import Unknown
-from kvm_tuning.host import guest_functions
+from kvm_tuning.host.guests import functions
 from tests.fixtures import domain_store
 from tests.fixtures.fake_host import FakeHost, FakePf
 
@@ -22,7 +22,7 @@ class FunctionsTest(testtools.TestCase):
             cells=1, pfs=(FakePf('eth0', vfs=3, vf_driver=driver),)
         ).write(self.root)
         xml = domain_store.xml('g').replace('<devices>', f'<devices>{devices}')
-        return guest_functions.read(domain.read(xml).current, self.root)
+        return functions.read(domain.read(xml).current, self.root)
 
     def test_one_by_vfio(self):
         (found,) = self.read(

@@ -9,17 +9,12 @@ import testtools
 
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host import vf_journal
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.guest_settings import (
-    Engine,
-    Owner,
-    Privileged,
-    Result,
-)
+from kvm_tuning.host.guests import vf_journal
+from kvm_tuning.host.guests.settings import Engine, Owner, Privileged, Result
 from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
 
-PRIVSEP = 'kvm_tuning.host.privsep'
+PRIVSEP = 'kvm_tuning.host.guests.privsep'
 PF = '0000:41:00.0'
 VF = (PF, 3)
 

@@ -7,8 +7,8 @@ import fixtures
 import testtools
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, SettingRejected
-from kvm_tuning.host import libvirt_hooks, start_queue
 from kvm_tuning.host.access.system import System
+from kvm_tuning.host.guests import libvirt_hooks, start_queue
 from tests.fixtures.prepared import snapshot
 
 PROGRAM = '/opt/50%/bin/kvm-tuning'

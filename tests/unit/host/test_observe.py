@@ -6,7 +6,7 @@ import testtools
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Kind, Unknown
-from kvm_tuning.host import observe
+from kvm_tuning.host.guests import observe
 from tests.fixtures import recorded_guest
 from tests.fixtures.recorded_guest import PID, UUID, RecordedGuest
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import testtools
 
-from kvm_tuning.host import qemu_args
+from kvm_tuning.host.guests import qemu_args
 
 
 def parse(*words):

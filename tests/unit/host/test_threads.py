@@ -6,7 +6,7 @@ import sys
 
 import testtools
 
-from kvm_tuning.host import privsep, threads
+from kvm_tuning.host.guests import privsep, vhost
 
 _GUEST = """
 import os, threading, time
@@ -34,21 +34,21 @@ class RealThreadsTest(testtools.TestCase):
         self.tid = int(self.process.stdout.readline())
 
     def test_found_and_placed(self):
-        (thread,) = threads.vhost(self.process.pid)
+        (thread,) = vhost.vhost(self.process.pid)
         self.assertEqual(self.tid, thread.tid)
         self.assertEqual(set(self.cpus), thread.cpus)
         before = privsep.ctx.client_mode
         self.addCleanup(privsep.ctx.set_client_mode, before)
         privsep.ctx.set_client_mode(False)
         privsep.set_affinity(self.tid, self.cpus[:1])
-        (thread,) = threads.vhost(self.process.pid)
+        (thread,) = vhost.vhost(self.process.pid)
         self.assertEqual({self.cpus[0]}, thread.cpus)
-        self.assertEqual(set(self.cpus), threads.emulator(self.process.pid))
+        self.assertEqual(set(self.cpus), vhost.emulator(self.process.pid))
 
     def test_no_other_thread_is_placed(self):
         for tid in (self.process.pid, os.getpid()):
             error = self.assertRaises(
-                PermissionError, threads.set_affinity, tid, self.cpus[:1]
+                PermissionError, vhost.set_affinity, tid, self.cpus[:1]
             )
             self.assertIn('no vhost one', str(error))
         self.assertEqual(
@@ -56,4 +56,4 @@ class RealThreadsTest(testtools.TestCase):
         )
 
     def test_a_thread_that_has_ended(self):
-        self.assertRaises(OSError, threads.set_affinity, 1 << 22, [0])
+        self.assertRaises(OSError, vhost.set_affinity, 1 << 22, [0])

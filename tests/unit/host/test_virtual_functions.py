@@ -8,7 +8,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.requests.link import LinkIPRouteFilter
 import testtools
 
-from kvm_tuning.host import virtual_functions
+from kvm_tuning.host.guests import virtual_functions
 
 
 def message(*infos):

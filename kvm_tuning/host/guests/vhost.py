@@ -10,8 +10,8 @@ import os
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Kind, Thread, Unknown
-from kvm_tuning.host import guest_threads
 from kvm_tuning.host.access.proc import Process
+from kvm_tuning.host.guests import threads
 
 _NAME = 'vhost-'
 
@@ -36,7 +36,7 @@ def emulator(pid: int, root: str = '/') -> frozenset[int]:
 
 
 def _of(pid: int, root: str, kind: Kind) -> Iterator[Thread]:
-    found = guest_threads.read(Process(pid, root), Unknown('not needed'))
+    found = threads.read(Process(pid, root), Unknown('not needed'))
     if isinstance(found, Unknown):
         raise InventoryUnreadable(f'the threads of process {pid}: {found}')
     return (thread for thread in found if thread.kind is kind)

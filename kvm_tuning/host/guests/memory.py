@@ -6,7 +6,7 @@ import re
 
 from kvm_tuning.core.observed import Arguments, Ksm, Memory, Ram, Unknown
 from kvm_tuning.host.access.proc import Process
-from kvm_tuning.host.qemu_args import number
+from kvm_tuning.host.guests.qemu_args import number
 
 _HEAD = re.compile(r'([0-9a-f]{1,16})-([0-9a-f]{1,16}) \S+ \S+ \S+ \d+ *(.*)')
 _KIB = re.compile(r' *([0-9]{1,18}) kB\Z')

@@ -10,7 +10,7 @@ import os
 
 from oslo_privsep import capabilities, priv_context
 
-from kvm_tuning.host import threads, virtual_functions
+from kvm_tuning.host.guests import vhost, virtual_functions
 
 ctx = priv_context.PrivContext(
     'kvm_tuning',
@@ -33,7 +33,7 @@ def set_affinity(tid: int, cpus: Sequence[int]) -> None:
 
     :raises OSError: it is none, has ended, or may not run there.
     """
-    threads.set_affinity(tid, cpus)
+    vhost.set_affinity(tid, cpus)
 
 
 @ctx.entrypoint

@@ -7,9 +7,9 @@ from typing import Any
 from lxml import etree
 
 from kvm_tuning.core.observed import Arguments, Unknown
-from kvm_tuning.host import qemu_args
 from kvm_tuning.host.access.proc import Process
-from kvm_tuning.host.guest_threads import Monitor
+from kvm_tuning.host.guests import qemu_args
+from kvm_tuning.host.guests.threads import Monitor
 
 _PLUGGED = Unknown(
     'it was plugged while the guest ran, and is not in the arguments of QEMU',

@@ -6,8 +6,8 @@ import os
 from lxml import etree
 
 from kvm_tuning.core.observed import Nic, Unknown
-from kvm_tuning.host import qemu_args, virtual_functions
-from kvm_tuning.host.guest_devices import Guest, alias
+from kvm_tuning.host.guests import qemu_args, virtual_functions
+from kvm_tuning.host.guests.process import Guest, alias
 
 _TUN = '/dev/net/tun'
 _VHOST = '/dev/vhost-net'

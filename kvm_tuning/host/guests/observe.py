@@ -9,18 +9,18 @@ import os
 from kvm_tuning.core import domain as domain_
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Observed, Unknown
-from kvm_tuning.host import (
-    guest_disks,
-    guest_functions,
-    guest_memory,
-    guest_nics,
-    guest_threads,
-    qemu_args,
-)
 from kvm_tuning.host.access.proc import Process, processes
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.guest_devices import Guest
-from kvm_tuning.host.guest_threads import Monitor
+from kvm_tuning.host.guests import (
+    disks,
+    functions,
+    memory,
+    nics,
+    qemu_args,
+    threads,
+)
+from kvm_tuning.host.guests.process import Guest
+from kvm_tuning.host.guests.threads import Monitor
 from kvm_tuning.host.probes import prober
 
 __all__ = ['Monitor', 'find', 'observe']
@@ -52,13 +52,13 @@ def observe(
     guest = Guest(process, arguments, process.links(), monitor)
     return Observed(
         pid=pid,
-        threads=guest_threads.read(process, arguments, monitor),
-        memory=guest_memory.read(process, arguments),
-        nics=guest_nics.nics(guest, document.root),
-        disks=guest_disks.disks(guest, document.root),
-        controllers=guest_disks.controllers(guest, document.root),
+        threads=threads.read(process, arguments, monitor),
+        memory=memory.read(process, arguments),
+        nics=nics.nics(guest, document.root),
+        disks=disks.disks(guest, document.root),
+        controllers=disks.controllers(guest, document.root),
         arguments=arguments,
-        functions=guest_functions.read(document.current, root),
+        functions=functions.read(document.current, root),
         transparent_huge_pages=_huge_pages(root),
     )
 

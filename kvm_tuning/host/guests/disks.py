@@ -8,8 +8,8 @@ import re
 from lxml import etree
 
 from kvm_tuning.core.observed import Controller, Disk, Unknown
-from kvm_tuning.host import qemu_args
-from kvm_tuning.host.guest_devices import Guest, alias
+from kvm_tuning.host.guests import qemu_args
+from kvm_tuning.host.guests.process import Guest, alias
 
 _IOTHREAD = re.compile(r'(?:\A|/)iothread([0-9]{1,9})\Z')
 #: What the kernel calls the ring of io_setup(2) among the mappings, and an

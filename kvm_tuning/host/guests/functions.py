@@ -6,8 +6,8 @@ import re
 
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.observed import Function, Unknown
-from kvm_tuning.host import virtual_functions
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.guests import virtual_functions
 
 _DEVICES = 'sys/bus/pci/devices'
 _VIRTFN = re.compile(r'virtfn(\d{1,5})\Z')

@@ -15,9 +15,9 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
-from kvm_tuning.host import threads, vf_journal, virtual_functions
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.vf_journal import Entry, VfJournal
+from kvm_tuning.host.guests import vf_journal, vhost, virtual_functions
+from kvm_tuning.host.guests.vf_journal import Entry, VfJournal
 
 VF_ATTRIBUTE = 'vf-attribute'
 THREADS = 'thread-affinity'
@@ -82,7 +82,7 @@ class Privileged:
         from oslo_privsep.comm import PrivsepTimeout
         from oslo_privsep.daemon import FailedToDropPrivileges, ProtocolError
 
-        from kvm_tuning.host import privsep
+        from kvm_tuning.host.guests import privsep
 
         privsep.use_own_rights()
         try:
@@ -246,8 +246,8 @@ class Engine:
         except ValueError as error:
             return step(Result.FAILED, f'the receipt was edited: {error}')
         try:
-            found = threads.vhost(pid, root)
-            within = threads.emulator(pid, root)
+            found = vhost.vhost(pid, root)
+            within = vhost.emulator(pid, root)
         except InventoryUnreadable as error:
             return step(Result.FAILED, str(error))
         if not found:

@@ -1,0 +1,1 @@
+"""What running guests have, and the settings that libvirt has no element for."""
