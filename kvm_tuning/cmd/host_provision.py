@@ -85,8 +85,9 @@ class HostProvision(Report):
 
     def _make(self, section: Mapping[str, Any], before: 'State') -> Output:
         from kvm_tuning.conf import document
-        from kvm_tuning.host import provision, ready, services
-        from kvm_tuning.host.kinds import UNIT
+        from kvm_tuning.host import provision, ready
+        from kvm_tuning.host.prep.kinds import services
+        from kvm_tuning.host.prep.kinds.kind import UNIT
         from kvm_tuning.host.provision import State, Step
 
         system = host_session.system(host_session.ROOT)
@@ -207,7 +208,7 @@ def _check(options: str) -> None:
 
 def _waiting(session: host_session.Session) -> list[str]:
     """Return the labels of what a reboot brings into force."""
-    from kvm_tuning.host.modprobe import NOT_LOADED
+    from kvm_tuning.host.prep.kinds.modprobe import NOT_LOADED
     from kvm_tuning.host.settings import Goal, When
 
     # A reboot loads a module anew, too; one that is not loaded takes its

@@ -46,22 +46,23 @@ class Session:
         return concerns.terms(self.conf, self.host)
 
     def plan(self) -> 'prepare.Plan':
-        from kvm_tuning.host import catalogue, prepare
+        from kvm_tuning.host import prepare
+        from kvm_tuning.host.prep.kinds import table
 
         return prepare.plan(
             self.host,
-            catalogue.KINDS,
+            table.KINDS,
             self.journal,
             self.items(),
             self.terms(),
         )
 
     def hands(self) -> 'Hands':
-        from kvm_tuning.host import catalogue
         from kvm_tuning.host.change import Hands
+        from kvm_tuning.host.prep.kinds import table
 
         return Hands(
-            system(self.root), catalogue.KINDS, self.journal, self.terms()
+            system(self.root), table.KINDS, self.journal, self.terms()
         )
 
 

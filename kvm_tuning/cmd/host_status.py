@@ -24,12 +24,13 @@ class HostStatus(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host import catalogue, status
+        from kvm_tuning.host import status
+        from kvm_tuning.host.prep.kinds import table
 
         root = arguments.root(parsed_args)
         session = host_session.open_session(self.app.options, root)
         rows = status.rows(
-            session.host, catalogue.KINDS, session.journal, session.items()
+            session.host, table.KINDS, session.journal, session.items()
         )
         if any(row.drifted for row in rows):
             self.status = command.FOUND

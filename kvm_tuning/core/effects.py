@@ -56,7 +56,7 @@ class Setting:
     """What must hold outside the domain XML.
 
     ``kind`` is one of thread-affinity, vf-attribute, host-mode or guest, or
-    one of the host's (:data:`kvm_tuning.host.catalogue.KINDS`): sysfs,
+    one of the host's (:data:`kvm_tuning.host.prep.kinds.table.KINDS`): sysfs,
     module-parameter, running-parameter, module, module-load,
     kernel-arguments, udev-rule, service or cpu-affinity. ``name`` addresses
     the thing within the kind.

@@ -12,7 +12,6 @@ from kvm_tuning.host import (
     huge_pages,
     iommu,
     isolation,
-    kernel_args,
     ksm,
     kvm_modules,
     schedulers,
@@ -20,6 +19,7 @@ from kvm_tuning.host import (
     transparent_huge_pages,
 )
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import kernel_arguments
 from kvm_tuning.host.settings import Argument, Item, Terms
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def items(
     keys = {argument.key for argument in arguments}
     managed = [key for key in MANAGED if key in keys]
     rest = [item for item in found if not isinstance(item, Argument)]
-    return rest + list(kernel_args.goals(host, arguments, managed, record))
+    return rest + list(
+        kernel_arguments.goals(host, arguments, managed, record)
+    )
 
 
 def _items(conf: Any, host: Host) -> Iterator[Item]:
@@ -121,7 +123,7 @@ def site(conf: Any, host: Host, policy: 'Policy') -> fragment.Site:
         policy.dedicated_cpus or frozenset(),
         policy.reserved_pages,
         fragment.wanted_pfs(host.inventory, chosen),
-        kernel_args.in_force(host.command_line, arguments),
+        kernel_arguments.in_force(host.command_line, arguments),
     )
 
 

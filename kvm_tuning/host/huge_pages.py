@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import Cell, PagePool
-from kvm_tuning.host import command_line
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import command_line
 from kvm_tuning.host.settings import (
     Argument,
     Item,

@@ -7,9 +7,9 @@ Intel's it may take ``intel_iommu=on``; AMD's is on by itself.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvm_tuning.host import command_line
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import command_line
 from kvm_tuning.host.settings import Argument, Item, Note, Refusal
 
 CONCERN = 'iommu'

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.host import cpu_affinity
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.kinds import Sysfs
+from kvm_tuning.host.prep.kinds import cpu_affinity
+from kvm_tuning.host.prep.kinds.kind import Sysfs
 from kvm_tuning.host.settings import (
     Argument,
     Goal,

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import errno
 
-from kvm_tuning.host import services
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import services
 from kvm_tuning.host.settings import (
     DIRECT,
     Address,

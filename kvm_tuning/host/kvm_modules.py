@@ -9,9 +9,10 @@ others (drivers/vhost/net.c, experimental_zcopytx).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kvm_tuning.host import holders, modprobe
+from kvm_tuning.host import holders
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import (
     Address,
     Goal,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import modprobe
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import (
     Goal,
     Item,

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import command_line, owners, services, sriov, vf_count
+from kvm_tuning.host import owners, sriov
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import command_line, services, vf_count
 from kvm_tuning.host.settings import Goal
 
 _TUNED_DIRECTORIES = (

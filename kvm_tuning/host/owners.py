@@ -14,7 +14,7 @@ from typing import Any
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.udev import PATH as OUR_RULES
+from kvm_tuning.host.prep.kinds.udev import PATH as OUR_RULES
 
 # What stands for bytes that are not UTF-8 (Tree.foreign).
 _REPLACED = '\N{REPLACEMENT CHARACTER}'

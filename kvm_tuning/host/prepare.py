@@ -12,11 +12,12 @@ from kvm_tuning.core.exceptions import (
     JournalFailed,
     SettingRejected,
 )
-from kvm_tuning.host import boot_record, change, initramfs, routes
+from kvm_tuning.host import change, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Entry, Journal
-from kvm_tuning.host.kinds import Kind
+from kvm_tuning.host.prep.kinds import boot_record, initramfs
+from kvm_tuning.host.prep.kinds.kind import Kind
 from kvm_tuning.host.settings import (
     Address,
     Goal,

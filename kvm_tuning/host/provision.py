@@ -18,7 +18,7 @@ from typing import Any
 from kvm_tuning.core.exceptions import HostError, SettingRejected
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.kinds import UNIT
+from kvm_tuning.host.prep.kinds.kind import UNIT
 
 #: Below the root. The shim of cloud-init writes it, too.
 STATE = 'var/lib/kvm-tuning/provision.json'

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import re
 
 from kvm_tuning.core.inventory import BlockDevice
-from kvm_tuning.host import udev
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import udev
 from kvm_tuning.host.settings import (
     Goal,
     Item,

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import max_vfs, owners, sriov_models, vf_count
+from kvm_tuning.host import max_vfs, owners, sriov_models
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
 from kvm_tuning.host.sriov_models import Model
 

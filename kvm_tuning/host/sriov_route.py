@@ -12,10 +12,11 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import holders, owners, sriov, sriov_models, vf_count
+from kvm_tuning.host import holders, owners, sriov, sriov_models
 from kvm_tuning.host.holders import Domain
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.settings import (
     Address,
     Companion,

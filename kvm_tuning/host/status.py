@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kvm_tuning.host import boot_record, initramfs, others, services
+from kvm_tuning.host import others
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Entry, Journal
-from kvm_tuning.host.kinds import UNIT, Kind
+from kvm_tuning.host.prep.kinds import boot_record, initramfs, services
+from kvm_tuning.host.prep.kinds.kind import UNIT, Kind
 from kvm_tuning.host.settings import Goal, Item, Refusal, Value
 
 #: Words of :attr:`Row.state`; all but the first two are a drift.

@@ -7,8 +7,8 @@ that is touched from then on: guests that run keep the pages they have.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from kvm_tuning.host import command_line
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import command_line
 from kvm_tuning.host.settings import (
     Goal,
     Item,

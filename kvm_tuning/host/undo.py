@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import boot_record, change, initramfs, routes
+from kvm_tuning.host import change, routes
 from kvm_tuning.host.change import Hands
 from kvm_tuning.host.journal import Entry
+from kvm_tuning.host.prep.kinds import boot_record, initramfs
 from kvm_tuning.host.prepare import FAILURES, Outcome, stop
 from kvm_tuning.host.settings import Value
 

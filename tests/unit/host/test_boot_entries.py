@@ -7,16 +7,17 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
-from kvm_tuning.host import catalogue, journal, kernel_args, status, undo
+from kvm_tuning.host import journal, status, undo
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import kernel_arguments, table
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
 from tests.unit.host import test_killed
 
 _ENTRY = whole_host.ENTRY
-_NEW = f'{kernel_args.ENTRIES}/abc-6.13.0.conf'
-_OTHER = f'{kernel_args.ENTRIES}/abc-6.11.0.conf'
+_NEW = f'{kernel_arguments.ENTRIES}/abc-6.13.0.conf'
+_OTHER = f'{kernel_arguments.ENTRIES}/abc-6.11.0.conf'
 _PLAIN = 'root=/dev/vda ro isolcpus=1 rhgb'
 _ISOLATION = """
 [cpu_isolation]
@@ -75,7 +76,7 @@ class EntriesTest(testtools.TestCase):
     def row(self, path=_ENTRY):
         host = Host(Tree(self.root))
         record = journal.load(host.tree)
-        rows = status.rows(host, catalogue.KINDS, record, self.items())
+        rows = status.rows(host, table.KINDS, record, self.items())
         (row,) = [row for row in rows if f'/{path}' in row.setting]
         return row
 
@@ -92,7 +93,7 @@ class TestNoLongerWanted(EntriesTest):
         self.apply(_ONE)
         self.assertThat(self.options(), Equals(f'{_PLAIN} nohz_full=1,3'))
         self.assertThat(
-            self.kernel.get(kernel_args.CMDLINE),
+            self.kernel.get(kernel_arguments.CMDLINE),
             Equals('root=/dev/vda ro nohz_full=1,3'),
         )
         self.assertThat(self.apply().changed, Equals([]))
@@ -198,7 +199,7 @@ class TestGone(EntriesTest):
         self.add('ro', _OTHER)
         self.apply()
         hands = prepared.hands(self.kernel)
-        entry = hands.journal.get((kernel_args.KIND, _ENTRY))
+        entry = hands.journal.get((kernel_arguments.KIND, _ENTRY))
         hands.journal.put(replace(entry, state=journal.State.WRITING))
         hands.save()
         os.unlink(f'{self.root}/{_ENTRY}')
@@ -211,9 +212,9 @@ class TestGone(EntriesTest):
         self.add('ro', _OTHER)
         self.apply()
         record = journal.load(Tree(self.root))
-        entry = record.get((kernel_args.KIND, _ENTRY))
+        entry = record.get((kernel_arguments.KIND, _ENTRY))
         os.unlink(f'{self.root}/{_ENTRY}')
-        kind = catalogue.KINDS[kernel_args.KIND]
+        kind = table.KINDS[kernel_arguments.KIND]
         self.assertRaises(
             FileNotFoundError, kind.write, self.kernel, _ENTRY, entry.wanted, 1
         )
@@ -252,7 +253,7 @@ class TestInit(EntriesTest):
 class TestNewKernel(EntriesTest):
     def test_a_copy_of_cmdline_is_undone(self):
         self.apply()
-        text = self.kernel.get(kernel_args.CMDLINE)
+        text = self.kernel.get(kernel_arguments.CMDLINE)
         self.add(f'{text} systemd.machine_id=1')
         step = self.steps()[_NEW]
         self.assertThat(step.action, Equals('restore'))
@@ -276,7 +277,9 @@ class TestNewKernel(EntriesTest):
         self.apply()
         self.add(self.options())
         self.apply()
-        entry = journal.load(Tree(self.root)).get((kernel_args.KIND, _NEW))
+        entry = journal.load(Tree(self.root)).get(
+            (kernel_arguments.KIND, _NEW)
+        )
         self.assertThat(entry.before, Equals(_PLAIN))
         self.apply(_ONE)
         self.assertThat(self.options(_NEW), Equals(f'{_PLAIN} nohz_full=1,3'))
@@ -333,7 +336,7 @@ class TestKilled(test_killed.KilledTest):
 
     def test_undo_of_a_copy(self):
         made = FakeKernel(self.made)
-        text = made.get(kernel_args.CMDLINE)
+        text = made.get(kernel_arguments.CMDLINE)
         made.put(_NEW, f'title New\noptions {text} new')
         wanted = 'title New\noptions root=/dev/vda ro new'
         for point, root in killed.each_point(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Equals, Is
 
-from kvm_tuning.host import command_line, kernel_args
+from kvm_tuning.host.prep.kinds import command_line, kernel_arguments
 from kvm_tuning.host.settings import Argument
 
 _WORD = st.text('abc_=.,0123456789', min_size=1, max_size=12).filter(
@@ -55,20 +55,20 @@ class TestInForce(testtools.TestCase):
     def test_outdone_by_a_later_one(self):
         wanted = [Argument('nohz_full', '2-3', 'cpu_isolation', '')]
         self.assertThat(
-            kernel_args.in_force('ro nohz_full=2-3', wanted), Is(True)
+            kernel_arguments.in_force('ro nohz_full=2-3', wanted), Is(True)
         )
         self.assertThat(
-            kernel_args.in_force('nohz_full=1 nohz_full=2-3', wanted),
+            kernel_arguments.in_force('nohz_full=1 nohz_full=2-3', wanted),
             Is(False),
         )
         self.assertThat(
-            kernel_args.in_force('nohz_full=2-3 nohz_full=1', wanted),
+            kernel_arguments.in_force('nohz_full=2-3 nohz_full=1', wanted),
             Is(False),
         )
 
     def test_pairs_belong_together(self):
         wanted = [Argument('hugepagesz', '1G hugepages=2', 'huge_pages', '')]
         line = 'hugepagesz=2M hugepages=2 hugepagesz=1G'
-        self.assertThat(kernel_args.in_force(line, wanted), Is(False))
+        self.assertThat(kernel_arguments.in_force(line, wanted), Is(False))
         line = 'hugepagesz=1G hugepages=2 hugepagesz=2M hugepages=9'
-        self.assertThat(kernel_args.in_force(line, wanted), Is(True))
+        self.assertThat(kernel_arguments.in_force(line, wanted), Is(True))

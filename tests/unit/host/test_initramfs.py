@@ -4,9 +4,10 @@ import os
 
 from testtools.matchers import Contains, Equals
 
-from kvm_tuning.host import catalogue, initramfs, journal, status
+from kvm_tuning.host import journal, status
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import initramfs, table
 from tests.fixtures import prepared
 from tests.fixtures.fake_cards import PATH
 from tests.unit.host import test_max_vfs
@@ -42,7 +43,7 @@ class InitramfsTest(test_max_vfs.MaxVfsTest):
         host = Host(Tree(self.root))
         rows = status.rows(
             host,
-            catalogue.KINDS,
+            table.KINDS,
             journal.load(host.tree),
             self.items(_WANTED),
         )

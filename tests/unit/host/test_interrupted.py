@@ -8,17 +8,11 @@ import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import (
-    catalogue,
-    huge_pages,
-    journal,
-    kinds,
-    prepare,
-    status,
-    undo,
-)
+from kvm_tuning.host import huge_pages, journal, prepare, status, undo
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import kind as kinds
+from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import sysfs
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
@@ -68,9 +62,7 @@ class TestShortfall(InterruptedTest):
 
     def test_no_longer_wanted(self):
         host = Host(Tree(self.root))
-        (row,) = status.rows(
-            host, catalogue.KINDS, journal.load(host.tree), []
-        )
+        (row,) = status.rows(host, table.KINDS, journal.load(host.tree), [])
         self.assertThat(row.state, Equals(status.DROPPED))
         self.assertThat(row.remark, Contains("the kernel gave '20' only"))
         self.assertThat(row.remark, Contains("it was '10' before"))

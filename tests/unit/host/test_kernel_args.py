@@ -6,9 +6,9 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
-from kvm_tuning.host import kernel_args
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import kernel_arguments
 from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from tests.fixtures import killed, prepared, whole_host
 
@@ -30,7 +30,9 @@ class MenuTest(testtools.TestCase):
     def items(self):
         key, _equals, value = _VALUE.partition('=')
         arguments = [Argument(key, value, 'cpu_isolation', 'ticks')]
-        return list(kernel_args.goals(Host(Tree(self.root)), arguments, [key]))
+        return list(
+            kernel_arguments.goals(Host(Tree(self.root)), arguments, [key])
+        )
 
     def apply(self):
         return prepared.apply(self.kernel, self.items())
@@ -44,7 +46,7 @@ class MenuTest(testtools.TestCase):
 
 class TestEntries(MenuTest):
     def test_one_without_options_is_left_alone(self):
-        path = f'{kernel_args.ENTRIES}/memtest.conf'
+        path = f'{kernel_arguments.ENTRIES}/memtest.conf'
         text = 'title Memtest\nefi /memtest86.efi'
         self.kernel.put(path, text)
         self.assertThat(
@@ -89,14 +91,14 @@ class TestGrub(MenuTest):
             before = self.menu()
             done = make(command)
             menu = self.menu() if ours else before.partition('###')[0]
-            self.kernel.put(kernel_args.GRUB_MENU, f'{menu}\n{text}')
+            self.kernel.put(kernel_arguments.GRUB_MENU, f'{menu}\n{text}')
             return done
 
         self.kernel.run = run
         run(['update-grub'])
 
     def menu(self):
-        return self.kernel.get(kernel_args.GRUB_MENU)
+        return self.kernel.get(kernel_arguments.GRUB_MENU)
 
     def test_another_linux_need_not_have_them(self):
         for script, root in (
@@ -129,9 +131,9 @@ class TestGrub(MenuTest):
 
     def test_all_must_where_all_are_by_hand(self):
         self.kernel.put('etc/default/grub.d/keep', '')
-        os.unlink(f'{self.root}/{kernel_args.GRUB_MENU}')
+        os.unlink(f'{self.root}/{kernel_arguments.GRUB_MENU}')
         text = _OTHER.format(script='40_custom', root='/dev/vda')
-        self.kernel.put(kernel_args.GRUB_MENU, text)
+        self.kernel.put(kernel_arguments.GRUB_MENU, text)
         self.assertThat(
-            kernel_args._in_menu(Tree(self.root), _VALUE), Equals(False)
+            kernel_arguments._in_menu(Tree(self.root), _VALUE), Equals(False)
         )

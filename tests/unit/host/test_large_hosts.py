@@ -4,10 +4,11 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.host import iommu, kernel_args, kvm_modules
+from kvm_tuning.host import iommu, kvm_modules
 from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
 
@@ -52,10 +53,12 @@ class TestLargeHost(testtools.TestCase):
 
     def test_boot_menu(self):
         line = ' linux /vmlinuz root=/dev/vda ro quiet iommu=pt\n'
-        self.put(kernel_args.GRUB_MENU, line * 9000)
+        self.put(kernel_arguments.GRUB_MENU, line * 9000)
         name = 'GRUB_CMDLINE_LINUX_DEFAULT'
-        self.kernel.put(kernel_args.GRUB, f'{name}="${name} iommu=pt"')
+        self.kernel.put(kernel_arguments.GRUB, f'{name}="${name} iommu=pt"')
         self.assertThat(
-            kernel_args.KernelArguments().read(self.host, kernel_args.GRUB),
+            kernel_arguments.KernelArguments().read(
+                self.host, kernel_arguments.GRUB
+            ),
             Equals('iommu=pt'),
         )

@@ -4,9 +4,10 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.host import max_vfs, modprobe, ready, sriov
+from kvm_tuning.host import max_vfs, ready, sriov
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import I210, I350, PATH

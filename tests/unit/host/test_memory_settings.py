@@ -17,7 +17,6 @@ from testtools.matchers import (
 
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import (
-    catalogue,
     compaction,
     huge_pages,
     journal,
@@ -28,6 +27,7 @@ from kvm_tuning.host import (
 )
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import Note, Refusal
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
@@ -269,7 +269,7 @@ class TestHugePages(TreeTest):
         prepared.apply(self.kernel, items, keep_going=True)
         (row,) = status.rows(
             self.host(),
-            catalogue.KINDS,
+            table.KINDS,
             journal.load(Tree(self.root)),
             self.pages({(0, 2048): 200}),
         )

@@ -6,11 +6,12 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, LessThan, Not
 
-from kvm_tuning.host import journal, kernel_args
+from kvm_tuning.host import journal
 from kvm_tuning.host.access import system
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
+from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures import killed, prepared, whole_host
 
 
@@ -38,7 +39,7 @@ class TestMissing(testtools.TestCase):
         ):
             self.assertThat(text, Contains(words))
         # All is as it was, the file that it would have read, too.
-        self.assertThat(Tree(root).raw(kernel_args.GRUB), Equals(None))
+        self.assertThat(Tree(root).raw(kernel_arguments.GRUB), Equals(None))
         names = [entry.name for entry in journal.load(Tree(root))]
         self.assertThat(names, Equals([]))
 

@@ -6,9 +6,10 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
-from kvm_tuning.host import schedulers, udev
+from kvm_tuning.host import schedulers
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import udev
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost

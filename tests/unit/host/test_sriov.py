@@ -14,14 +14,10 @@ from testtools.matchers import (
     Not,
 )
 
-from kvm_tuning.host import (
-    catalogue,
-    journal,
-    sriov,
-    status,
-)
+from kvm_tuning.host import journal, sriov, status
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import Goal, Refusal, Terms
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
@@ -51,7 +47,7 @@ class SriovTest(testtools.TestCase):
     def rows(self, **wanted):
         host = Host(Tree(self.root))
         record = journal.load(host.tree)
-        return status.rows(host, catalogue.KINDS, record, self.items(**wanted))
+        return status.rows(host, table.KINDS, record, self.items(**wanted))
 
     def count(self):
         return self.kernel.get(PATH)

@@ -8,7 +8,7 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals
 
-from kvm_tuning.host.kinds import UNIT
+from kvm_tuning.host.prep.kinds.kind import UNIT
 
 _SHIPPED = os.path.join(
     os.path.dirname(__file__), '..', '..', '..', 'etc', 'kvm_tuning'

@@ -6,8 +6,9 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Not
 
-from kvm_tuning.host import cpu_affinity, journal, kernel_args, modprobe
+from kvm_tuning.host import journal
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.prep.kinds import cpu_affinity, kernel_arguments, modprobe
 from kvm_tuning.host.settings import Goal
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
@@ -54,9 +55,9 @@ class TestApply(WholeHostTest):
             ('proc/irq/25/smp_affinity_list', '2'),
             ('proc/irq/default_smp_affinity', '00000005'),
             (cpu_affinity.PATH, Contains('CPUAffinity=0,2')),
-            (kernel_args.GRUB, Contains(_ARGUMENTS)),
-            (kernel_args.GRUB_MENU, Contains(_ARGUMENTS)),
-            (kernel_args.CMDLINE, f'root=/dev/vda ro {_ARGUMENTS}'),
+            (kernel_arguments.GRUB, Contains(_ARGUMENTS)),
+            (kernel_arguments.GRUB_MENU, Contains(_ARGUMENTS)),
+            (kernel_arguments.CMDLINE, f'root=/dev/vda ro {_ARGUMENTS}'),
         ):
             matcher = Equals(value) if isinstance(value, str) else value
             self.assertThat(get(path), matcher, path)
@@ -112,32 +113,32 @@ class TestApply(WholeHostTest):
     def test_reboot_needed_is_seen(self):
         self.apply()
         goals = {i.title: i for i in self.items() if isinstance(i, Goal)}
-        goal = goals[f'kernel arguments in /{kernel_args.GRUB}']
+        goal = goals[f'kernel arguments in /{kernel_arguments.GRUB}']
         self.assertThat((goal.reached, goal.in_force), Equals((True, False)))
         line = f'root=/dev/vda ro {_ARGUMENTS}'
         self.kernel.put('proc/cmdline', line)
         goals = {i.title: i for i in self.items() if isinstance(i, Goal)}
         self.assertThat(
-            goals[f'kernel arguments in /{kernel_args.GRUB}'].in_force,
+            goals[f'kernel arguments in /{kernel_arguments.GRUB}'].in_force,
             Equals(True),
         )
         # The last one counts.
         self.kernel.put('proc/cmdline', f'{line} isolcpus=3')
         goals = {i.title: i for i in self.items() if isinstance(i, Goal)}
         self.assertThat(
-            goals[f'kernel arguments in /{kernel_args.GRUB}'].in_force,
+            goals[f'kernel arguments in /{kernel_arguments.GRUB}'].in_force,
             Equals(False),
         )
 
     def test_a_menu_that_was_not_made_anew_is_seen(self):
         self.apply()
         self.kernel.put(
-            kernel_args.GRUB_MENU, 'menuentry {\n linux /vmlinuz ro\n}'
+            kernel_arguments.GRUB_MENU, 'menuentry {\n linux /vmlinuz ro\n}'
         )
         goals = [i for i in self.items() if isinstance(i, Goal)]
         stale = [g.title for g in goals if not g.reached]
         self.assertThat(
-            stale, Equals([f'kernel arguments in /{kernel_args.GRUB}'])
+            stale, Equals([f'kernel arguments in /{kernel_arguments.GRUB}'])
         )
         self.assertThat(self.apply().failed, Equals([]))
 
@@ -190,7 +191,7 @@ class TestKernels(testtools.TestCase):
             self.assertThat(done.failed, Equals([]), release)
             argument = '0:2' if release[0] == '6' else '2'
             self.assertThat(
-                kernel.get(kernel_args.CMDLINE),
+                kernel.get(kernel_arguments.CMDLINE),
                 Contains(f'hugepagesz=1G hugepages={argument} '),
                 release,
             )

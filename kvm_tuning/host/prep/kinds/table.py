@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from kvm_tuning.host.cpu_affinity import CpuAffinity
-from kvm_tuning.host.kernel_args import KernelArguments
-from kvm_tuning.host.kinds import Kind, Sysfs
-from kvm_tuning.host.modprobe import (
+from kvm_tuning.host.prep.kinds.cpu_affinity import CpuAffinity
+from kvm_tuning.host.prep.kinds.kernel_arguments import KernelArguments
+from kvm_tuning.host.prep.kinds.kind import Kind, Sysfs
+from kvm_tuning.host.prep.kinds.modprobe import (
     Module,
     ModuleLoad,
     ModuleParameter,
     RunningParameter,
 )
-from kvm_tuning.host.services import Service
-from kvm_tuning.host.udev import UdevRule
+from kvm_tuning.host.prep.kinds.services import Service
+from kvm_tuning.host.prep.kinds.udev import UdevRule
 
 KINDS: Mapping[str, Kind] = {
     'sysfs': Sysfs(),

@@ -8,10 +8,10 @@ what was written since.
 from collections.abc import Iterator
 import re
 
-from kvm_tuning.host import modprobe
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Entry
+from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import Goal, Note
 
 _KIND = 'module-parameter'

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import boot_entries, boot_record, command_line
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.command_line import Unit
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.journal import Journal
+from kvm_tuning.host.prep.kinds import boot_entries, boot_record, command_line
+from kvm_tuning.host.prep.kinds.command_line import Unit
 from kvm_tuning.host.settings import (
     Argument,
     Goal,

@@ -1,0 +1,1 @@
+"""Host-prep: plan, apply, check and undo the settings of a host."""

@@ -1,0 +1,1 @@
+"""How each kind of setting is read, written and made permanent."""
