@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.host import (
+from kvm_tuning.host import fragment
+from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import (
+    block_scheduler,
     compaction,
-    fragment,
+    cpu_isolation,
     huge_pages,
     iommu,
-    isolation,
     ksm,
     kvm_modules,
-    schedulers,
-    sriov,
     transparent_huge_pages,
 )
-from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import kernel_arguments
 from kvm_tuning.host.settings import Argument, Item, Terms
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kvm_tuning.host.journal import Journal
 
 #: Arguments of the kernel of which no other value may linger.
-MANAGED = (*isolation.ARGUMENTS, 'intel_iommu', 'iommu')
+MANAGED = (*cpu_isolation.ARGUMENTS, 'intel_iommu', 'iommu')
 
 _VFS = re.compile(r'([\w.:@-]{1,64})\s*=\s*(\d{1,4})')
 _DISK = re.compile(r'([\w.-]{1,64})\s*=\s*([a-z-]{1,32})')
@@ -79,11 +79,11 @@ def _device_items(conf: Any, host: Host) -> Iterator[Item]:
     if ports.vfs:
         yield from sriov.plan(ports, sriov.read(host))
     disks = _disks(conf)
-    if disks != schedulers.Wanted():
-        yield from schedulers.plan(disks, schedulers.read(host))
+    if disks != block_scheduler.Wanted():
+        yield from block_scheduler.plan(disks, block_scheduler.read(host))
     cpus = _isolation(conf)
     if cpus.housekeeping is not None:
-        yield from isolation.plan(cpus, isolation.read(host))
+        yield from cpu_isolation.plan(cpus, cpu_isolation.read(host))
 
 
 def terms(conf: Any, host: Host) -> Terms:
@@ -114,7 +114,7 @@ def site(conf: Any, host: Host, policy: 'Policy') -> fragment.Site:
     ]
     arguments = [
         item
-        for item in isolation.plan(cpus, isolation.read(host))
+        for item in cpu_isolation.plan(cpus, cpu_isolation.read(host))
         if isinstance(item, Argument)
     ]
     return fragment.Site(
@@ -206,7 +206,7 @@ def _sriov(conf: Any) -> sriov.Wanted:
     return sriov.Wanted(found, conf.sriov.method, conf.sriov.reload)
 
 
-def _disks(conf: Any) -> schedulers.Wanted:
+def _disks(conf: Any) -> block_scheduler.Wanted:
     group = conf.block_scheduler
     disks = {}
     for text in group.disk or ():
@@ -219,22 +219,22 @@ def _disks(conf: Any) -> schedulers.Wanted:
         disks[match[1]] = match[2]
     classes = {
         name: value
-        for name in schedulers.CLASSES
+        for name in block_scheduler.CLASSES
         if (value := group[name]) is not None
     }
     for name, value in {**classes, **disks}.items():
-        if schedulers.modern(value) not in schedulers.NAMES:
+        if block_scheduler.modern(value) not in block_scheduler.NAMES:
             raise ConfigInvalid(
                 f'[block_scheduler] {name} = {value[:64]}: want one of '
-                f'{", ".join(schedulers.NAMES)}'
+                f'{", ".join(block_scheduler.NAMES)}'
             )
-    return schedulers.Wanted(classes, disks)
+    return block_scheduler.Wanted(classes, disks)
 
 
-def _isolation(conf: Any) -> isolation.Wanted:
+def _isolation(conf: Any) -> cpu_isolation.Wanted:
     group = conf.cpu_isolation
     if group.housekeeping_cpus is None:
-        return isolation.Wanted()
+        return cpu_isolation.Wanted()
     try:
         cpus = cpuset.parse(group.housekeeping_cpus)
     except ValueError as error:
@@ -247,7 +247,7 @@ def _isolation(conf: Any) -> isolation.Wanted:
         raise ConfigInvalid(
             '[cpu_isolation] housekeeping_cpus is empty: leave it out instead'
         )
-    return isolation.Wanted(
+    return cpu_isolation.Wanted(
         cpus,
         tuple(group.isolate_by),
         group.systemd_affinity,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.host import owners, sriov
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import owners, ports
 from kvm_tuning.host.prep.kinds import command_line, services, vf_count
 from kvm_tuning.host.settings import Goal
 
@@ -89,7 +89,7 @@ def _kernel(host: Host, goal: Goal) -> Iterator[str]:
 def _sriov(host: Host, goal: Goal) -> Iterator[str]:
     for device in host.inventory.devices:
         if goal.setting.name == vf_count.path(device.address):
-            for owner in owners.find(host, sriov.port(host, device)):
+            for owner in owners.find(host, ports.port(host, device)):
                 yield f'{owner.name} ({owner.text})'
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 import re
 
-from kvm_tuning.host import ksm, kvm_modules, sriov_route
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import ksm, kvm_modules
+from kvm_tuning.host.prep.groups.sriov import route as sriov_route
 from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.settings import DIRECT, Address, Note, Route, Terms, Value
 

@@ -8,9 +8,10 @@ import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import huge_pages, journal, prepare, status, undo
+from kvm_tuning.host import journal, prepare, status, undo
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import huge_pages
 from kvm_tuning.host.prep.kinds import kind as kinds
 from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import sysfs

@@ -7,17 +7,16 @@ import fixtures
 import testtools
 from testtools.matchers import Equals
 
-from kvm_tuning.host import (
-    compaction,
-    huge_pages,
-    journal,
-    ksm,
-    prepare,
-    schedulers,
-    transparent_huge_pages,
-)
+from kvm_tuning.host import journal, prepare
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import (
+    block_scheduler,
+    compaction,
+    huge_pages,
+    ksm,
+    transparent_huge_pages,
+)
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
@@ -42,8 +41,9 @@ def memory_items(root):
     yield from huge_pages.plan(
         huge_pages.Wanted({(0, 2048): 64}), huge_pages.read(host)
     )
-    yield from schedulers.plan(
-        schedulers.Wanted({'rotational': 'mq-deadline'}), schedulers.read(host)
+    yield from block_scheduler.plan(
+        block_scheduler.Wanted({'rotational': 'mq-deadline'}),
+        block_scheduler.read(host),
     )
 
 

@@ -7,9 +7,10 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
-from kvm_tuning.host import iommu, kvm_modules, others
+from kvm_tuning.host import others
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import iommu, kvm_modules
 from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared, whole_host

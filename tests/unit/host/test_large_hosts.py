@@ -4,10 +4,10 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.host import iommu, kvm_modules
 from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import iommu, kvm_modules
 from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

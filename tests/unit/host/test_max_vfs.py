@@ -4,9 +4,11 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.host import max_vfs, ready, sriov
+from kvm_tuning.host import ready
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import max_vfs
+from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import modprobe
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared

@@ -16,17 +16,15 @@ from testtools.matchers import (
 )
 
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host import (
-    compaction,
-    huge_pages,
-    journal,
-    ksm,
-    prepare,
-    status,
-    transparent_huge_pages,
-)
+from kvm_tuning.host import journal, prepare, status
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import (
+    compaction,
+    huge_pages,
+    ksm,
+    transparent_huge_pages,
+)
 from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import Note, Refusal
 from tests.fixtures import killed, prepared

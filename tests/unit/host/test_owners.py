@@ -4,9 +4,10 @@ import os
 
 from testtools.matchers import Contains, Equals
 
-from kvm_tuning.host import compaction, others
+from kvm_tuning.host import others
 from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import compaction
 from kvm_tuning.host.prep.kinds import modprobe
 from tests.unit.host import test_sriov
 

@@ -6,9 +6,9 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
-from kvm_tuning.host import schedulers
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import block_scheduler
 from kvm_tuning.host.prep.kinds import udev
 from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import killed, prepared
@@ -40,9 +40,9 @@ class SchedulerTest(testtools.TestCase):
         add_memory_files(self.kernel, self.release)
 
     def plan(self, classes=None, disks=None):
-        wanted = schedulers.Wanted(classes or {}, disks or {})
-        state = schedulers.read(Host(Tree(self.root)))
-        return list(schedulers.plan(wanted, state))
+        wanted = block_scheduler.Wanted(classes or {}, disks or {})
+        state = block_scheduler.read(Host(Tree(self.root)))
+        return list(block_scheduler.plan(wanted, state))
 
     def scheduler(self, disk):
         return self.kernel.get(f'sys/class/block/{disk}/queue/scheduler')

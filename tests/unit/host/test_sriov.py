@@ -14,9 +14,10 @@ from testtools.matchers import (
     Not,
 )
 
-from kvm_tuning.host import journal, sriov, status
+from kvm_tuning.host import journal, status
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import table
 from kvm_tuning.host.settings import Goal, Refusal, Terms
 from tests.fixtures import fake_cards, killed, prepared

@@ -12,10 +12,11 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import holders, owners, sriov, sriov_models
+from kvm_tuning.host import holders
 from kvm_tuning.host.holders import Domain
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import models, owners, ports
 from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.settings import (
     Address,
@@ -27,7 +28,7 @@ from kvm_tuning.host.settings import (
     Value,
 )
 
-CONCERN = sriov.CONCERN
+CONCERN = ports.CONCERN
 
 MEANINGS = {
     errno.EBUSY: 'the port still has VFs, or one of them is in use',
@@ -122,7 +123,7 @@ def _interrupts(
         yield f'all {found} VFs of {label} go away and come anew'
     yield f'the link of {label} goes down for a moment'
     if wanted:
-        yield from sriov_models.find(pf.vendor, pf.product, pf.driver).costs
+        yield from models.find(pf.vendor, pf.product, pf.driver).costs
 
 
 def _guests(
@@ -209,7 +210,7 @@ def _built_upon(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
 def _owned(
     host: Host, pf: PciDevice, label: str, wanted: int
 ) -> Iterator[Refusal]:
-    for owner in owners.find(host, sriov.port(host, pf)):
+    for owner in owners.find(host, ports.port(host, pf)):
         if owner.count != wanted:
             yield Refusal(
                 CONCERN, label, f'{owner.name}: {owner.text}', 'managed'

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import max_vfs, owners, sriov_models
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups.sriov import max_vfs, models, owners
+from kvm_tuning.host.prep.groups.sriov.models import Model
 from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
-from kvm_tuning.host.sriov_models import Model
 
 CONCERN = 'sriov'
 METHODS = ('auto', 'sysfs', 'max_vfs')
@@ -71,7 +71,7 @@ def _pf(host: Host, device: PciDevice) -> Pf:
     return Pf(
         device,
         device.interfaces[0] if device.interfaces else device.address,
-        sriov_models.find(device.vendor, device.product, device.driver),
+        models.find(device.vendor, device.product, device.driver),
         shown is not None,
         len(device.vfs) if shown is None else int(shown),
     )

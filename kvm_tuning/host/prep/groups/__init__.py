@@ -1,0 +1,1 @@
+"""What each group of options asks of a host."""

@@ -1,0 +1,1 @@
+"""SR-IOV: how many VFs each PF has."""
