@@ -10,7 +10,7 @@ from kvm_tuning.cmd.command import Output, Report, Section, paragraph
 from kvm_tuning.core.exceptions import WrongUsage
 
 if TYPE_CHECKING:
-    from kvm_tuning.host import prepare, undo
+    from kvm_tuning.host.prep import apply, undo
 
 _COLUMNS = ('setting', 'is', 'will be', 'in force', 'why')
 _UNDO_COLUMNS = ('setting', 'is', 'was', 'action')
@@ -185,7 +185,7 @@ class HostUndo(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host import prepare, undo
+        from kvm_tuning.host.prep import apply, undo
 
         if parsed_args.dry_run:
             session = host_session.open_session(
@@ -200,7 +200,7 @@ class HostUndo(Report):
             session = host_session.open_session(
                 self.app.options, host_session.ROOT
             )
-            prepare.resume(session.hands())
+            apply.resume(session.hands())
             outcome = undo.undo(session.hands(), _chosen(session, parsed_args))
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:

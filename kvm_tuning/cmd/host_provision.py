@@ -24,7 +24,7 @@ from kvm_tuning.core.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from kvm_tuning.host.provision import State
+    from kvm_tuning.host.prep.provision import State
 
 #: Drivers are still being loaded when a host boots for the first time.
 _WAIT_SECONDS = 30.0
@@ -62,8 +62,8 @@ class HostProvision(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.conf import document
-        from kvm_tuning.host import provision
-        from kvm_tuning.host.provision import State, Step
+        from kvm_tuning.host.prep import provision
+        from kvm_tuning.host.prep.provision import State, Step
 
         section = _read(files.text(parsed_args.document, 'document'))
         system = host_session.system(host_session.ROOT)
@@ -85,10 +85,11 @@ class HostProvision(Report):
 
     def _make(self, section: Mapping[str, Any], before: 'State') -> Output:
         from kvm_tuning.conf import document
-        from kvm_tuning.host import provision, ready
+        from kvm_tuning.host import ready
+        from kvm_tuning.host.prep import provision
         from kvm_tuning.host.prep.kinds import services
         from kvm_tuning.host.prep.kinds.kind import UNIT
-        from kvm_tuning.host.provision import State, Step
+        from kvm_tuning.host.prep.provision import State, Step
 
         system = host_session.system(host_session.ROOT)
         options = document.text(section)
@@ -208,8 +209,8 @@ def _check(options: str) -> None:
 
 def _waiting(session: host_session.Session) -> list[str]:
     """Return the labels of what a reboot brings into force."""
+    from kvm_tuning.host.prep.goals import Goal, When
     from kvm_tuning.host.prep.kinds.modprobe import NOT_LOADED
-    from kvm_tuning.host.settings import Goal, When
 
     # A reboot loads a module anew, too; one that is not loaded takes its
     # options whenever it comes, which no reboot need bring about.

@@ -12,12 +12,12 @@ from kvm_tuning.cmd import arguments
 from kvm_tuning.core.exceptions import JournalFailed
 
 if TYPE_CHECKING:
-    from kvm_tuning.host import prepare
     from kvm_tuning.host.access.system import System
-    from kvm_tuning.host.change import Hands
     from kvm_tuning.host.inventory.host import Host
-    from kvm_tuning.host.journal import Journal
-    from kvm_tuning.host.settings import Item, Terms
+    from kvm_tuning.host.prep import apply as prepare
+    from kvm_tuning.host.prep.change import Hands
+    from kvm_tuning.host.prep.goals import Item, Terms
+    from kvm_tuning.host.prep.journal import Journal
 
 #: The host that is changed. Only what reads takes ``--root``.
 ROOT = '/'
@@ -36,17 +36,17 @@ class Session:
     journal: 'Journal'
 
     def items(self) -> 'list[Item]':
-        from kvm_tuning.host import concerns
+        from kvm_tuning.host.prep import configured
 
-        return concerns.items(self.conf, self.host, self.journal)
+        return configured.items(self.conf, self.host, self.journal)
 
     def terms(self) -> 'Terms':
-        from kvm_tuning.host import concerns
+        from kvm_tuning.host.prep import configured
 
-        return concerns.terms(self.conf, self.host)
+        return configured.terms(self.conf, self.host)
 
     def plan(self) -> 'prepare.Plan':
-        from kvm_tuning.host import prepare
+        from kvm_tuning.host.prep import apply as prepare
         from kvm_tuning.host.prep.kinds import table
 
         return prepare.plan(
@@ -58,7 +58,7 @@ class Session:
         )
 
     def hands(self) -> 'Hands':
-        from kvm_tuning.host.change import Hands
+        from kvm_tuning.host.prep.change import Hands
         from kvm_tuning.host.prep.kinds import table
 
         return Hands(
@@ -81,9 +81,9 @@ def open_session(
     :param options: the application's options.
     :param private: whether the journal is needed, which only root may read.
     """
-    from kvm_tuning.host import journal
     from kvm_tuning.host.access.sysfs import Tree
     from kvm_tuning.host.inventory.host import Host
+    from kvm_tuning.host.prep import journal
 
     tree = Tree(root)
     record = journal.load(tree) if private else journal.Journal()
@@ -113,7 +113,7 @@ def apply(
     :param keep_going: stay with what was made when something fails.
     :param seconds: wait so long for devices to appear.
     """
-    from kvm_tuning.host import prepare
+    from kvm_tuning.host.prep import apply as prepare
 
     if seconds:
         wait(options, ROOT, seconds)
@@ -140,7 +140,7 @@ def locked() -> Iterator[None]:
 
     :raises JournalFailed: somebody else is at it, or we may not.
     """
-    from kvm_tuning.host import journal
+    from kvm_tuning.host.prep import journal
 
     try:
         handle = system(ROOT).lock(journal.LOCK)

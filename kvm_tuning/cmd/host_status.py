@@ -24,7 +24,7 @@ class HostStatus(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host import status
+        from kvm_tuning.host.prep import status
         from kvm_tuning.host.prep.kinds import table
 
         root = arguments.root(parsed_args)
@@ -106,14 +106,16 @@ class HostFragment(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.conf import placement
-        from kvm_tuning.host import concerns, fragment
+        from kvm_tuning.host.prep import configured, fragment
 
         root = arguments.root(parsed_args)
         session = host_session.open_session(
             self.app.options, root, private=False
         )
         policy = placement.policy(session.conf, session.host.inventory)
-        made = fragment.make(concerns.site(session.conf, session.host, policy))
+        made = fragment.make(
+            configured.site(session.conf, session.host, policy)
+        )
         raw = made.text() if parsed_args.formatter == 'table' else None
         return Output(_document(made), raw=raw, main=_table(made))
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from kvm_tuning import conf as configuration
-from kvm_tuning.host import concerns, provision
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.settings import Goal, Item, Refusal
+from kvm_tuning.host.prep import configured, provision
+from kvm_tuning.host.prep.goals import Goal, Item, Refusal
 
 
 def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
     ignored = frozenset(conf.host_prep.ready_ignores)
     return tuple(
         reason
-        for item in concerns.items(conf, host)
+        for item in configured.items(conf, host)
         if isinstance(item, Goal | Refusal) and item.concern not in ignored
         for reason in _reasons(item)
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 import re
 import stat
 
-from kvm_tuning.host import journal
+from kvm_tuning.host.prep import journal
 from tests.fixtures.command import Command
 from tests.lab import ports
 from tests.lab.base import LabTest

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from kvm_tuning.host import journal
+from kvm_tuning.host.prep import journal
 from tests.fixtures.command import Command
 from tests.lab.host_prep import HostPrepTest, attributes, files
 

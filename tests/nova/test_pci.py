@@ -16,7 +16,7 @@ from nova import objects
 from nova.pci import request, whitelist
 
 from kvm_tuning.core import compiled
-from kvm_tuning.host import fragment
+from kvm_tuning.host.prep import fragment
 from tests.fixtures.fake_host import FakeHost, FakePf
 
 HOST = FakeHost(

@@ -14,7 +14,7 @@ from testtools.matchers import (
 )
 
 from kvm_tuning.cmd import host_session
-from kvm_tuning.host import journal
+from kvm_tuning.host.prep import journal
 from kvm_tuning.host.prep.kinds.kind import UNIT
 from tests.fixtures import fake_cards, killed, prepared, whole_host
 from tests.fixtures.command import Command

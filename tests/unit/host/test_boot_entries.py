@@ -7,9 +7,9 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
-from kvm_tuning.host import journal, status, undo
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import journal, status, undo
 from kvm_tuning.host.prep.kinds import kernel_arguments, table
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel

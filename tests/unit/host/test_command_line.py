@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Equals, Is
 
+from kvm_tuning.host.prep.goals import Argument
 from kvm_tuning.host.prep.kinds import command_line, kernel_arguments
-from kvm_tuning.host.settings import Argument
 
 _WORD = st.text('abc_=.,0123456789', min_size=1, max_size=12).filter(
     lambda text: not text.startswith('=')

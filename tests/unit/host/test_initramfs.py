@@ -4,9 +4,9 @@ import os
 
 from testtools.matchers import Contains, Equals
 
-from kvm_tuning.host import journal, status
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import journal, status
 from kvm_tuning.host.prep.kinds import initramfs, table
 from tests.fixtures import prepared
 from tests.fixtures.fake_cards import PATH

@@ -8,13 +8,13 @@ import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import journal, prepare, status, undo
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import apply, journal, status, undo
+from kvm_tuning.host.prep.goals import sysfs
 from kvm_tuning.host.prep.groups import huge_pages
 from kvm_tuning.host.prep.kinds import kind as kinds
 from kvm_tuning.host.prep.kinds import table
-from kvm_tuning.host.settings import sysfs
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
@@ -91,8 +91,8 @@ class TestJournal(InterruptedTest):
         hands = prepared.hands(self.kernel)
         plan = prepared.plan(self.kernel, [self.goal()])
         for act in (
-            lambda: prepare.apply(hands, plan),
-            lambda: prepare.resume(hands),
+            lambda: apply.apply(hands, plan),
+            lambda: apply.resume(hands),
             lambda: undo.undo(hands),
         ):
             error = self.assertRaises(JournalFailed, act)

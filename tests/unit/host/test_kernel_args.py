@@ -8,8 +8,8 @@ from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Argument, Goal, Note, Refusal
 from kvm_tuning.host.prep.kinds import kernel_arguments
-from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from tests.fixtures import killed, prepared, whole_host
 
 _VALUE = 'nohz_full=2-3'

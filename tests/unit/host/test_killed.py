@@ -7,9 +7,10 @@ import fixtures
 import testtools
 from testtools.matchers import Equals
 
-from kvm_tuning.host import journal, prepare
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import apply as prepare
+from kvm_tuning.host.prep import journal
 from kvm_tuning.host.prep.groups import (
     block_scheduler,
     compaction,

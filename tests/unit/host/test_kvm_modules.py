@@ -7,12 +7,12 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, HasLength
 
-from kvm_tuning.host import others
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import rivals
+from kvm_tuning.host.prep.goals import Argument, Goal, Note, Refusal
 from kvm_tuning.host.prep.groups import iommu, kvm_modules
 from kvm_tuning.host.prep.kinds import modprobe
-from kvm_tuning.host.settings import Argument, Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared, whole_host
 
 _EPT = 'sys/module/kvm_intel/parameters/ept'
@@ -46,13 +46,13 @@ class TestNestedPaging(ModulesTest):
     def test_the_kernels_command_line_says_it_too(self):
         host = Host(Tree(self.root))
         first, second = self.items(nested_paging=True)
-        self.assertThat(others.find(host, first), Equals([]))
+        self.assertThat(rivals.find(host, first), Equals([]))
         before = self.kernel.get('proc/cmdline')
         self.kernel.put('proc/cmdline', f'{before} kvm-intel.ept=0')
         told = ['kernel command line (kvm_intel.ept=0)']
         for goal in (first, second):
             self.assertThat(
-                others.find(Host(Tree(self.root)), goal), Equals(told)
+                rivals.find(Host(Tree(self.root)), goal), Equals(told)
             )
 
     def test_not_while_a_guest_runs(self):

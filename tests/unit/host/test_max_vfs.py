@@ -7,10 +7,10 @@ from testtools.matchers import Contains, Equals, Is
 from kvm_tuning.host import ready
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Goal, Note, Refusal
 from kvm_tuning.host.prep.groups.sriov import max_vfs
 from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import modprobe
-from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import I210, I350, PATH
 from tests.fixtures.fake_host import FakePf

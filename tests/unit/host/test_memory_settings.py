@@ -16,9 +16,10 @@ from testtools.matchers import (
 )
 
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host import journal, prepare, status
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, MAX_BYTES, Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import apply, journal, status
+from kvm_tuning.host.prep.goals import Note, Refusal
 from kvm_tuning.host.prep.groups import (
     compaction,
     huge_pages,
@@ -26,7 +27,6 @@ from kvm_tuning.host.prep.groups import (
     transparent_huge_pages,
 )
 from kvm_tuning.host.prep.kinds import table
-from kvm_tuning.host.settings import Note, Refusal
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files
@@ -408,7 +408,7 @@ class TestJournal(TreeTest):
         items = [*self.ksm(run=True), *self.thp(enabled='always')]
         planned = prepared.plan(self.kernel, items)
         self.kernel.put(f'{_THP.DIRECTORY}/enabled', 'x' * MAX_BYTES)
-        done = prepare.apply(prepared.hands(self.kernel), planned)
+        done = apply.apply(prepared.hands(self.kernel), planned)
         self.assertThat(done.failed, HasLength(1))
         self.assertThat(done.taken_back, Equals(['KSM run']))
         self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))

@@ -4,9 +4,9 @@ import os
 
 from testtools.matchers import Contains, Equals
 
-from kvm_tuning.host import others
 from kvm_tuning.host.access.sysfs import MAX_BYTES, Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import rivals
 from kvm_tuning.host.prep.groups import compaction
 from kvm_tuning.host.prep.kinds import modprobe
 from tests.unit.host import test_sriov
@@ -165,7 +165,7 @@ class TestOwners(test_sriov.SriovTest):
         state = compaction.read(Host(Tree(self.root)))
         (goal,) = compaction.plan(compaction.Wanted(0), state)
         self.assertThat(
-            others.find(Host(Tree(self.root)), goal), Equals(['TuneD (own)'])
+            rivals.find(Host(Tree(self.root)), goal), Equals(['TuneD (own)'])
         )
 
     def test_modprobe_in_any_encoding(self):

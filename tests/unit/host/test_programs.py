@@ -6,11 +6,11 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, LessThan, Not
 
-from kvm_tuning.host import journal
 from kvm_tuning.host.access import system
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
+from kvm_tuning.host.prep import journal
 from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures import killed, prepared, whole_host
 

@@ -8,9 +8,9 @@ from testtools.matchers import Contains, Equals, HasLength, Not
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Goal, Note, Refusal
 from kvm_tuning.host.prep.groups import block_scheduler
 from kvm_tuning.host.prep.kinds import udev
-from kvm_tuning.host.settings import Goal, Note, Refusal
 from tests.fixtures import killed, prepared
 from tests.fixtures.fake_host import FakeDisk, FakeHost
 from tests.fixtures.fake_kernel import FakeKernel, add_memory_files

@@ -14,12 +14,12 @@ from testtools.matchers import (
     Not,
 )
 
-from kvm_tuning.host import journal, status
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import journal, status
+from kvm_tuning.host.prep.goals import Goal, Refusal, Terms
 from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import table
-from kvm_tuning.host.settings import Goal, Refusal, Terms
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
 from tests.fixtures.fake_host import FakePf

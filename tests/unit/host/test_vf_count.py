@@ -5,10 +5,10 @@ import time
 import fixtures
 from testtools.matchers import Contains, Equals, LessThan
 
-from kvm_tuning.host import journal, status
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.prep import journal, status
+from kvm_tuning.host.prep.goals import Terms
 from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.settings import Terms
 from tests.fixtures import fake_cards, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, PATH
 from tests.fixtures.fake_host import FakePf

@@ -6,10 +6,10 @@ import fixtures
 import testtools
 from testtools.matchers import Contains, Equals, Not
 
-from kvm_tuning.host import journal
 from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.prep import journal
+from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.kinds import cpu_affinity, kernel_arguments, modprobe
-from kvm_tuning.host.settings import Goal
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
 from tests.unit.host import test_killed

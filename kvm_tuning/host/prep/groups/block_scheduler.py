@@ -13,8 +13,7 @@ import re
 
 from kvm_tuning.core.inventory import BlockDevice
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import udev
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     Goal,
     Item,
     Note,
@@ -22,6 +21,7 @@ from kvm_tuning.host.settings import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.kinds import udev
 
 CONCERN = 'block_scheduler'
 NAMES = ('none', 'mq-deadline', 'bfq', 'kyber')

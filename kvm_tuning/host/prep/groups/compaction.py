@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.settings import Item, Note, Value, sysfs
+from kvm_tuning.host.prep.goals import Item, Note, Value, sysfs
 
 CONCERN = 'compaction'
 PATH = 'proc/sys/vm/compaction_proactiveness'

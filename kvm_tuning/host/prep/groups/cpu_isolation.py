@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import cpu_affinity
-from kvm_tuning.host.prep.kinds.kind import Sysfs
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     Argument,
     Goal,
     Item,
@@ -24,6 +22,8 @@ from kvm_tuning.host.settings import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.kinds import cpu_affinity
+from kvm_tuning.host.prep.kinds.kind import Sysfs
 
 CONCERN = 'cpu_isolation'
 #: Kernel arguments that the option ``isolate_by`` may name.

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal, sysfs
 from kvm_tuning.host.prep.kinds import command_line
-from kvm_tuning.host.settings import (
-    Argument,
-    Item,
-    Note,
-    Refusal,
-    sysfs,
-)
 
 CONCERN = 'huge_pages'
 _NODES_SINCE = (5, 16)

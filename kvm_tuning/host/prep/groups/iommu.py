@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal
 from kvm_tuning.host.prep.kinds import command_line
-from kvm_tuning.host.settings import Argument, Item, Note, Refusal
 
 CONCERN = 'iommu'
 _REASON = 'devices are given to guests'

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import errno
 
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import services
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     DIRECT,
     Address,
     Companion,
@@ -26,6 +25,7 @@ from kvm_tuning.host.settings import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.kinds import services
 
 DIRECTORY = 'sys/kernel/mm/ksm'
 CONCERN = 'ksm'

@@ -9,11 +9,10 @@ others (drivers/vhost/net.c, experimental_zcopytx).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kvm_tuning.host import holders
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import modprobe
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep import holders
+from kvm_tuning.host.prep.goals import (
     Address,
     Goal,
     Item,
@@ -25,6 +24,7 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
+from kvm_tuning.host.prep.kinds import modprobe
 
 CONCERN = 'kvm_modules'
 HALT_POLL = 'kvm.halt_poll_ns'

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import command_line
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     Goal,
     Item,
     Note,
@@ -18,6 +17,7 @@ from kvm_tuning.host.settings import (
     When,
     sysfs,
 )
+from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'transparent_huge_pages'
 DIRECTORY = 'sys/kernel/mm/transparent_hugepage'

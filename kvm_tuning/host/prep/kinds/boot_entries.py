@@ -11,7 +11,7 @@ import re
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.settings import Value
+from kvm_tuning.host.prep.goals import Value
 
 ENTRIES = 'boot/loader/entries'
 CMDLINE = 'etc/kernel/cmdline'

@@ -15,10 +15,10 @@ from dataclasses import replace
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Entry, Journal, State
+from kvm_tuning.host.prep.goals import Goal, Value
+from kvm_tuning.host.prep.journal import Entry, Journal, State
 from kvm_tuning.host.prep.kinds import boot_entries, command_line
 from kvm_tuning.host.prep.kinds.command_line import Unit
-from kvm_tuning.host.settings import Goal, Value
 
 KIND = 'kernel-arguments'
 CONCERN = 'kernel_arguments'

@@ -10,7 +10,7 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.settings import Value
+from kvm_tuning.host.prep.goals import Value
 
 PATH = 'etc/systemd/system.conf.d/kvm-tuning.conf'
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'

@@ -10,9 +10,9 @@ import re
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Entry
+from kvm_tuning.host.prep.goals import Goal, Note
+from kvm_tuning.host.prep.journal import Entry
 from kvm_tuning.host.prep.kinds import modprobe
-from kvm_tuning.host.settings import Goal, Note
 
 _KIND = 'module-parameter'
 _COMMANDS = (

@@ -20,10 +20,7 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Journal
-from kvm_tuning.host.prep.kinds import boot_entries, boot_record, command_line
-from kvm_tuning.host.prep.kinds.command_line import Unit
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     Argument,
     Goal,
     Item,
@@ -33,6 +30,9 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
+from kvm_tuning.host.prep.journal import Journal
+from kvm_tuning.host.prep.kinds import boot_entries, boot_record, command_line
+from kvm_tuning.host.prep.kinds.command_line import Unit
 
 KIND = boot_record.KIND
 CONCERN = boot_record.CONCERN

@@ -10,8 +10,8 @@ from typing import Protocol
 from kvm_tuning.core import cpuset
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Value
 from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.settings import Value
 
 #: The unit that makes the volatile settings again at each boot.
 UNIT = 'kvm-tuning-host-prep.service'

@@ -13,8 +13,8 @@ import re
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Value
 from kvm_tuning.host.prep.kinds.kind import plain
-from kvm_tuning.host.settings import Value
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'

@@ -10,7 +10,7 @@ import errno
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.settings import Value
+from kvm_tuning.host.prep.goals import Value
 
 _SYSTEM = 'etc/systemd/system'
 _UNITS = (

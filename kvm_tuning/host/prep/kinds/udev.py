@@ -10,7 +10,7 @@ import re
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.settings import Value
+from kvm_tuning.host.prep.goals import Value
 
 PATH = 'etc/udev/rules.d/61-kvm-tuning.rules'
 # A pattern of names (udev(7): *, ?, [, |) is a class of devices.

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import modprobe
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep.goals import (
     Goal,
     Item,
     Note,
@@ -22,6 +21,7 @@ from kvm_tuning.host.settings import (
     When,
     setting,
 )
+from kvm_tuning.host.prep.kinds import modprobe
 
 CONCERN = 'sriov'
 _TITLE = 'modprobe option {0} max_vfs'

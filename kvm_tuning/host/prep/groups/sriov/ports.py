@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Item, Note, Refusal, sysfs
 from kvm_tuning.host.prep.groups.sriov import max_vfs, models, owners
 from kvm_tuning.host.prep.groups.sriov.models import Model
 from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.settings import Item, Note, Refusal, sysfs
 
 CONCERN = 'sriov'
 METHODS = ('auto', 'sysfs', 'max_vfs')

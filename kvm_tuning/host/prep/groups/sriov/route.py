@@ -12,13 +12,10 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import PciDevice
-from kvm_tuning.host import holders
-from kvm_tuning.host.holders import Domain
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.groups.sriov import models, owners, ports
-from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep import holders
+from kvm_tuning.host.prep.goals import (
     Address,
     Companion,
     Note,
@@ -27,6 +24,9 @@ from kvm_tuning.host.settings import (
     Terms,
     Value,
 )
+from kvm_tuning.host.prep.groups.sriov import models, owners, ports
+from kvm_tuning.host.prep.holders import Domain
+from kvm_tuning.host.prep.kinds import vf_count
 
 CONCERN = ports.CONCERN
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.host import fragment
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep import fragment
+from kvm_tuning.host.prep.goals import Argument, Item, Terms
 from kvm_tuning.host.prep.groups import (
     block_scheduler,
     compaction,
@@ -20,11 +21,10 @@ from kvm_tuning.host.prep.groups import (
 )
 from kvm_tuning.host.prep.groups.sriov import ports as sriov
 from kvm_tuning.host.prep.kinds import kernel_arguments
-from kvm_tuning.host.settings import Argument, Item, Terms
 
 if TYPE_CHECKING:
     from kvm_tuning.core.site import Policy
-    from kvm_tuning.host.journal import Journal
+    from kvm_tuning.host.prep.journal import Journal
 
 #: Arguments of the kernel of which no other value may linger.
 MANAGED = (*cpu_isolation.ARGUMENTS, 'intel_iommu', 'iommu')

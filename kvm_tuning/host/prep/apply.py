@@ -12,13 +12,10 @@ from kvm_tuning.core.exceptions import (
     JournalFailed,
     SettingRejected,
 )
-from kvm_tuning.host import change, routes
-from kvm_tuning.host.change import Hands
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Entry, Journal
-from kvm_tuning.host.prep.kinds import boot_record, initramfs
-from kvm_tuning.host.prep.kinds.kind import Kind
-from kvm_tuning.host.settings import (
+from kvm_tuning.host.prep import change, routes
+from kvm_tuning.host.prep.change import Hands
+from kvm_tuning.host.prep.goals import (
     Address,
     Goal,
     Item,
@@ -28,6 +25,9 @@ from kvm_tuning.host.settings import (
     Terms,
     Value,
 )
+from kvm_tuning.host.prep.journal import Entry, Journal
+from kvm_tuning.host.prep.kinds import boot_record, initramfs
+from kvm_tuning.host.prep.kinds.kind import Kind
 
 #: What one setting can fail with; others go on, or are taken back.
 FAILURES = (SettingRejected, InventoryUnreadable)

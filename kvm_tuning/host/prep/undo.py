@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
-from kvm_tuning.host import change, routes
-from kvm_tuning.host.change import Hands
-from kvm_tuning.host.journal import Entry
+from kvm_tuning.host.prep import change, routes
+from kvm_tuning.host.prep.apply import FAILURES, Outcome, stop
+from kvm_tuning.host.prep.change import Hands
+from kvm_tuning.host.prep.goals import Value
+from kvm_tuning.host.prep.journal import Entry
 from kvm_tuning.host.prep.kinds import boot_record, initramfs
-from kvm_tuning.host.prepare import FAILURES, Outcome, stop
-from kvm_tuning.host.settings import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.settings import Address, Value
+from kvm_tuning.host.prep.goals import Address, Value
 
 #: Below the root.
 PATH = 'var/lib/kvm-tuning/journal.json'

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kvm_tuning.host import others
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Entry, Journal
+from kvm_tuning.host.prep import rivals
+from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Value
+from kvm_tuning.host.prep.journal import Entry, Journal
 from kvm_tuning.host.prep.kinds import boot_record, initramfs, services
 from kvm_tuning.host.prep.kinds.kind import UNIT, Kind
-from kvm_tuning.host.settings import Goal, Item, Refusal, Value
 
 #: Words of :attr:`Row.state`; all but the first two are a drift.
 AS_WANTED = 'as wanted'
@@ -145,7 +145,7 @@ def _goal(
         next_boot,
         state,
         remark,
-        tuple(others.find(host, goal)),
+        tuple(rivals.find(host, goal)),
     )
 
 

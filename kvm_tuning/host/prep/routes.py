@@ -7,10 +7,17 @@ from dataclasses import replace
 import re
 
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import (
+    DIRECT,
+    Address,
+    Note,
+    Route,
+    Terms,
+    Value,
+)
 from kvm_tuning.host.prep.groups import ksm, kvm_modules
 from kvm_tuning.host.prep.groups.sriov import route as sriov_route
 from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.settings import DIRECT, Address, Note, Route, Terms, Value
 
 #: Returns the route of an address that its pattern matches.
 Finder = Callable[[Host, Terms, Address, Value, Value], Route]

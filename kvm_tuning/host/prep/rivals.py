@@ -9,9 +9,9 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.groups.sriov import owners, ports
 from kvm_tuning.host.prep.kinds import command_line, services, vf_count
-from kvm_tuning.host.settings import Goal
 
 _TUNED_DIRECTORIES = (
     'etc/tuned/profiles',

@@ -10,15 +10,15 @@ import errno
 import os
 
 from kvm_tuning.core.exceptions import JournalFailed, SettingRejected
-from kvm_tuning.host import journal as journals
-from kvm_tuning.host import routes
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.journal import Entry, Journal, State
+from kvm_tuning.host.prep import journal as journals
+from kvm_tuning.host.prep import routes
+from kvm_tuning.host.prep.goals import Address, Goal, Route, Terms, Value
+from kvm_tuning.host.prep.journal import Entry, Journal, State
 from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.prep.kinds.kind import Kind
-from kvm_tuning.host.settings import Address, Goal, Route, Terms, Value
 
 _MEANINGS = {
     errno.EACCES: 'it may not be written',
