@@ -43,7 +43,7 @@ def profiles(
 
     :raises ConfigInvalid: one of them is wrong.
     """
-    from kvm_tuning.host import profiles as profiles_
+    from kvm_tuning.conf import profiles as profiles_
 
     directory = os.path.join(root, conf.defaults.profiles_dir.lstrip('/'))
     found = profiles_.read(loader.knobs(hooks), directory)
@@ -58,7 +58,7 @@ def defaults(
     :raises ConfigInvalid: a knob or its value is wrong.
     """
     from kvm_tuning.conf import defaults as defaults_
-    from kvm_tuning.host import profiles as profiles_
+    from kvm_tuning.conf import profiles as profiles_
 
     knobs = loader.knobs(hooks)
     return {

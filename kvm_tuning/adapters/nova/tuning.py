@@ -13,14 +13,13 @@ from kvm_tuning.adapters.nova import request as request_
 from kvm_tuning.adapters.nova import stand_in, timing
 from kvm_tuning.adapters.nova.request import Reader
 from kvm_tuning.adapters.nova.site import Host
-from kvm_tuning.conf import defaults
+from kvm_tuning.conf import defaults, profiles
 from kvm_tuning.core import domain, plan
 from kvm_tuning.core import guest as guests
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.site import Site
-from kvm_tuning.host import profiles
 
 #: Keys whose promises depend on the guest's own devices, which a claim does
 #: not know: they are kept, or refused, when the guest is made.

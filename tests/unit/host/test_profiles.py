@@ -4,10 +4,10 @@ import fixtures
 import testtools
 
 from kvm_tuning import loader
+from kvm_tuning.conf import profiles
 from kvm_tuning.core import request
 from kvm_tuning.core.documents import Flavor
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.host import profiles
 
 KNOBS = loader.knobs(loader.load())
 
