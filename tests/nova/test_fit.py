@@ -18,10 +18,10 @@ except ImportError as exc:
 from nova import objects
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova import asked, fit, packing
-from kvm_tuning.adapters.nova.asked import Asking
-from kvm_tuning.adapters.nova.problem import Problem
-from kvm_tuning.adapters.nova.topology import Shown
+from kvm_tuning.adapters.nova.fit import context, fit, patch
+from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.host_cells import Shown
+from kvm_tuning.adapters.nova.fit.problem import Problem
 from kvm_tuning.core.demands import Locality, LocalityDemand
 
 CONF = nova.conf.CONF
@@ -111,8 +111,8 @@ class FitTest(testtools.TestCase):
         objects.register_all()
         CONF([], project='nova', default_config_files=[])
         self.addCleanup(CONF.reset)
-        self.addCleanup(packing.uninstall)
-        packing.install(domains=DOMAINS)
+        self.addCleanup(patch.uninstall)
+        patch.install(domains=DOMAINS)
 
     def test_uneven_cells(self):
         """As by force; Nova's own answers some of these wrongly."""
@@ -182,7 +182,7 @@ class FitTest(testtools.TestCase):
             *(threads(core) for core in range(0, CORES, L3_CORES))
         )
         strict = LocalityDemand(Locality.L3, True)
-        with asked.asking(Asking(DOMAINS, strict)):
+        with context.asking(Asking(DOMAINS, strict)):
             self.assertIsNone(
                 hardware.numa_fit_instance_to_host(there, guest([8]), {})
             )
@@ -197,12 +197,12 @@ class FitTest(testtools.TestCase):
     def test_strict_locality_wants_all_domains(self):
         """Nova may have turned pCPUs off, and those show no caches."""
         strict = LocalityDemand(Locality.L3, True)
-        with asked.asking(Asking(DOMAINS[:2], strict)):
+        with context.asking(Asking(DOMAINS[:2], strict)):
             self.assertIsNone(
                 hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
             )
         wish = LocalityDemand(Locality.L3, False)
-        with asked.asking(Asking(DOMAINS[:2], wish)):
+        with context.asking(Asking(DOMAINS[:2], wish)):
             self.assertIsNotNone(
                 hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
             )
@@ -254,7 +254,7 @@ class FitTest(testtools.TestCase):
         """A report of L3 domains may be of other CPU numbers."""
         there = host(1)
         wrong = (frozenset(range(CORES)), frozenset(range(CORES, 2 * CORES)))
-        with asked.asking(Asking(wrong)):
+        with context.asking(Asking(wrong)):
             found = hardware.numa_fit_instance_to_host(
                 there, guest([4], policy='require'), {}
             )
@@ -274,9 +274,9 @@ class FitTest(testtools.TestCase):
             self.assertEqual(wanted, found.cells[0].id)
 
     def test_hosts_that_say_nothing_are_novas(self):
-        packing.uninstall()
-        packing.install()
-        self.assertFalse(asked.known())
+        patch.uninstall()
+        patch.install()
+        self.assertFalse(context.known())
         found = hardware.numa_fit_instance_to_host(host(2), guest([4]), {})
         self.assertEqual(4, len(found.cells[0].cpu_pinning))
 

@@ -3,7 +3,8 @@
 from nova import objects
 from nova.scheduler import host_manager
 
-from kvm_tuning.adapters.nova import asked, hosts, packing, stats
+from kvm_tuning.adapters.nova import hosts, stats
+from kvm_tuning.adapters.nova.fit import context, patch
 from tests.nova import base
 
 PACKAGE = 'kvm_tuning.adapters.nova'
@@ -106,8 +107,8 @@ class SchedulerTest(base.ServersTest):
             'nova.scheduler.host_manager',
             host_manager.HostState._locked_consume_from_request.__module__,
         )
-        self.assertFalse(asked.known())
+        self.assertFalse(context.known())
         self.assertEqual(
             'nova.virt.hardware',
-            packing.stock('numa_fit_instance_to_host').__module__,
+            patch.stock('numa_fit_instance_to_host').__module__,
         )

@@ -36,15 +36,14 @@ from kvm_tuning.adapters.nova import (  # noqa: E402
     claims,
     driver,
     hosts,
-    packing,
     scheduler_filter,
     scheduler_weigher,
     signatures,
     site,
-    stand,
     tuning,
     vif,
 )
+from kvm_tuning.adapters.nova.fit import guest_cell, patch  # noqa: E402
 from kvm_tuning.conf import defaults  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 from kvm_tuning.core.site import Capabilities  # noqa: E402
@@ -75,7 +74,7 @@ def count():
                 and name not in NEVER
             ):
                 setattr(cls, name, _counting(f'{cls.__name__}.{name}', value))
-    stand.ask = _counting('stand.ask', stand.ask)
+    guest_cell.ask = _counting('stand.ask', guest_cell.ask)
 
 
 def _counting(label, function):
@@ -95,7 +94,7 @@ def calls():
     """Return how often each wrapper has been called in this process."""
     found = dict(_counted)
     for prefix, counts in (
-        ('hardware', packing.calls),
+        ('hardware', patch.calls),
         ('Claim', claims.calls),
         ('HostState', hosts.calls),
     ):
@@ -157,7 +156,7 @@ def install(l3_cpus, with_filter):
     tuning.reader()
     signatures.check()
     driver._checked.append(True)
-    packing.install(domains=domains, locality=locality)
+    patch.install(domains=domains, locality=locality)
     package.LibvirtDriver = driver.KvmTuningDriver
     claims.uninstall = lambda: None
     if with_filter:

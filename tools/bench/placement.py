@@ -42,11 +42,8 @@ from nova import objects  # noqa: E402
 import nova.conf  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
-from kvm_tuning.adapters.nova import (  # noqa: E402
-    compactness,
-    fit,
-    packing,
-)
+from kvm_tuning.adapters.nova import compactness  # noqa: E402
+from kvm_tuning.adapters.nova.fit import fit, patch  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 from tools.bench import workload  # noqa: E402
 
@@ -300,16 +297,16 @@ ALLOCATORS = ('stock', 'ours', 'weighed')
 
 
 def replay(batches, nps, factor, seed, allocator, policy):
-    packing.uninstall()
+    patch.uninstall()
     if allocator != 'stock':
-        packing.install(domains=DOMAINS, locality=L3)
+        patch.install(domains=DOMAINS, locality=L3)
     run = Replay(NPS[nps], allocator, policy)
     for _when, kind, number, vm in workload.events(batches, factor, seed):
         if kind:
             run.create(number, vm.vcpus * factor, vm.memory_mib * factor)
         else:
             run.delete(number)
-    packing.uninstall()
+    patch.uninstall()
     return run.row
 
 

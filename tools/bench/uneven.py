@@ -39,8 +39,9 @@ import nova.conf  # noqa: E402
 from nova.scheduler.filters import numa_topology_filter  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
-from kvm_tuning.adapters.nova import asked, fit, hosts, stats  # noqa: E402
 from kvm_tuning.adapters.nova import claims as our_claims  # noqa: E402
+from kvm_tuning.adapters.nova import hosts, stats  # noqa: E402
+from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.scheduler_filter import (  # noqa: E402
     KvmTuningFilter,
 )
@@ -58,7 +59,7 @@ DOMAINS = tuple(
 )
 STATS = stats.write(DOMAINS, 'l3')
 TUNING = SimpleNamespace(
-    reader=SimpleNamespace(defaults={asked.LOCALITY: 'l3'}),
+    reader=SimpleNamespace(defaults={context.LOCALITY: 'l3'}),
     host=SimpleNamespace(domains=DOMAINS),
     check=lambda *args: None,
 )
@@ -180,10 +181,10 @@ class Asked:
         wanted = self.spec.numa_topology
         if not self.ours:
             return hardware.numa_fit_instance_to_host(self.there, wanted, None)
-        what = asked.Asking(DOMAINS, asked.locality({}, 'l3'))
+        what = context.Asking(DOMAINS, context.locality({}, 'l3'))
         token = fit.WHY.set([])
         try:
-            with asked.asking(what):
+            with context.asking(what):
                 return hardware.numa_fit_instance_to_host(
                     self.there, wanted, None
                 )

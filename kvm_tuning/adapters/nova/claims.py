@@ -11,15 +11,9 @@ from typing import Any
 
 from nova.compute import claims
 
-from kvm_tuning.adapters.nova import (
-    asked,
-    events,
-    faults,
-    fit,
-    packing,
-    timing,
-)
-from kvm_tuning.adapters.nova.asked import Asking
+from kvm_tuning.adapters.nova import events, faults, timing
+from kvm_tuning.adapters.nova.fit import context, fit, patch
+from kvm_tuning.adapters.nova.fit.context import Asking
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +28,7 @@ _stock: list[Any] = []
 
 def install() -> None:
     """Let claims in this process go through the solver."""
-    packing.install()
+    patch.install()
     if _stock:
         return
     original = getattr(claims.Claim, _NAME)
@@ -55,7 +49,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Let Nova's claims be Nova's again."""
-    packing.uninstall()
+    patch.uninstall()
     if _stock:
         setattr(claims.Claim, _NAME, _stock.pop())
 
@@ -72,11 +66,13 @@ def _test(
     try:
         what = Asking(
             tuning.host.domains,
-            asked.locality(specs or {}, reader.defaults.get(asked.LOCALITY)),
+            context.locality(
+                specs or {}, reader.defaults.get(context.LOCALITY)
+            ),
         )
         with (
             timing.told('placed', claim.instance.uuid),
-            asked.asking(what),
+            context.asking(what),
         ):
             refused = original(claim, compute_node, limit)
     finally:

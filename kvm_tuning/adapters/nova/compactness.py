@@ -1,6 +1,6 @@
 """How good a host would be for a guest: what the weigher compares."""
 
-from kvm_tuning.adapters.nova.fit import Found
+from kvm_tuning.adapters.nova.fit.fit import Found
 
 Score = tuple[int, ...]
 

@@ -35,7 +35,7 @@ from kvm_tuning.adapters.nova import (
     vif,
     virtual_functions,
 )
-from kvm_tuning.adapters.nova.asked import LOCALITY, OF_CLAIMS
+from kvm_tuning.adapters.nova.fit.context import LOCALITY, OF_CLAIMS
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)

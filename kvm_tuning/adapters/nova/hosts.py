@@ -6,8 +6,9 @@ from typing import Any
 
 from nova.scheduler import host_manager
 
-from kvm_tuning.adapters.nova import asked, packing, signatures, stats
-from kvm_tuning.adapters.nova.asked import Asking
+from kvm_tuning.adapters.nova import signatures, stats
+from kvm_tuning.adapters.nova.fit import context, patch
+from kvm_tuning.adapters.nova.fit.context import Asking
 
 _NAME = '_locked_consume_from_request'
 
@@ -27,7 +28,7 @@ def asking(host_state: Any, spec: Any) -> Asking | None:
     domains, preferred = known
     flavor = spec.flavor
     specs = flavor.extra_specs if 'extra_specs' in flavor else {}
-    return Asking(domains, asked.locality(specs or {}, preferred))
+    return Asking(domains, context.locality(specs or {}, preferred))
 
 
 def install() -> None:
@@ -36,7 +37,7 @@ def install() -> None:
     :raises Unsupported: this Nova is not one that we work with.
     """
     signatures.check(signatures.SCHEDULER)
-    packing.install()
+    patch.install()
     if _stock:
         return
     original = getattr(host_manager.HostState, _NAME)
@@ -46,7 +47,7 @@ def install() -> None:
     def consume(self: Any, spec_obj: Any) -> Any:
         calls[_NAME] += 1
         what = asking(self, spec_obj)
-        with asked.asking(what) if what else contextlib.nullcontext():
+        with context.asking(what) if what else contextlib.nullcontext():
             return original(self, spec_obj)
 
     setattr(host_manager.HostState, _NAME, consume)
@@ -54,6 +55,6 @@ def install() -> None:
 
 def uninstall() -> None:
     """Let Nova's scheduler be Nova's again."""
-    packing.uninstall()
+    patch.uninstall()
     if _stock:
         setattr(host_manager.HostState, _NAME, _stock.pop())

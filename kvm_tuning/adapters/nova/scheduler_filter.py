@@ -19,7 +19,8 @@ from typing import Any
 from nova import objects
 from nova.scheduler.filters import numa_topology_filter
 
-from kvm_tuning.adapters.nova import asked, fit, hosts
+from kvm_tuning.adapters.nova import hosts
+from kvm_tuning.adapters.nova.fit import context, fit
 
 LOG = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
             )
             return found is not None
 
-        with asked.asking(what):
+        with context.asking(what):
             if not self.filter_candidates(host_state, fits):
                 LOG.debug(
                     'host %s has no room for the cells of instance %s',

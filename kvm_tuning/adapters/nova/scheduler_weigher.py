@@ -14,7 +14,8 @@ from typing import Any
 
 from nova.scheduler import weights
 
-from kvm_tuning.adapters.nova import asked, compactness, fit, hosts
+from kvm_tuning.adapters.nova import compactness, hosts
+from kvm_tuning.adapters.nova.fit import context, fit
 
 #: Nova's own weighers have multipliers of 1 (the build failures' 1000000 is
 #: still to go before).
@@ -55,7 +56,7 @@ def _score(host_state: Any, spec: Any) -> compactness.Score | None:
         return None
     requests = spec.pci_requests
     candidates = host_state.allocation_candidates
-    with asked.asking(what):
+    with context.asking(what):
         found = fit.search(
             there,
             wanted,

@@ -8,7 +8,7 @@ without the extension have no such key.
 from collections.abc import Mapping
 from functools import lru_cache
 
-from kvm_tuning.adapters.nova.topology import Domains
+from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import Locality
 

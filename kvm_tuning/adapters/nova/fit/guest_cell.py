@@ -7,7 +7,7 @@ from typing import Any
 from nova import exception
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova.topology import read
+from kvm_tuning.adapters.nova.fit.host_cells import read
 from kvm_tuning.core.demands import ThreadPolicy
 
 # Set while Nova's pair check runs, which would pack pCPUs, too.

@@ -9,7 +9,7 @@ import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from kvm_tuning.adapters.nova.topology import Domains
+from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core.demands import Locality, LocalityDemand
 
 LOCALITY = 'kvm:cpu_locality'

@@ -14,9 +14,9 @@ from typing import Any
 
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova import asked, fit, stand
-from kvm_tuning.adapters.nova.asked import Asking
-from kvm_tuning.adapters.nova.topology import Domains
+from kvm_tuning.adapters.nova.fit import context, fit, guest_cell
+from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core.demands import LocalityDemand
 from kvm_tuning.core.inventory import Inventory
 
@@ -35,13 +35,13 @@ def install(
 
     :param inventory: the host; or
     :param domains: its L3 domains. Neither: each call says it
-        (:func:`kvm_tuning.adapters.nova.asked.asking`), and Nova answers the
+        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova answers the
         calls that do not.
     """
     if inventory is not None:
         domains = inventory.l3
     if domains is not None:
-        asked.for_process(Asking(domains, locality))
+        context.for_process(Asking(domains, locality))
     if _stock:
         return
     for name, wrapper in (
@@ -54,7 +54,7 @@ def install(
 
 def uninstall() -> None:
     """Let Nova answer again."""
-    asked.for_process(None)
+    context.for_process(None)
     for name, original in _stock.items():
         setattr(hardware, name, original)
     _stock.clear()
@@ -67,7 +67,7 @@ def stock(name: str) -> Any:
 
 def _fit(*args: Any, **kwargs: Any) -> Any:
     calls['numa_fit_instance_to_host'] += 1
-    if not asked.known():
+    if not context.known():
         return _stock['numa_fit_instance_to_host'](*args, **kwargs)
     return fit.fit(*args, **kwargs)
 
@@ -76,14 +76,14 @@ def _pack(
     host_cell: Any, instance_cell: Any, num_cpu_reserved: int = 0
 ) -> Any:
     calls['_pack_instance_onto_cores'] += 1
-    checking = stand.checking()
+    checking = guest_cell.checking()
     if checking == 'count':
         return instance_cell
     if (
         checking == 'pack'
-        or not asked.known()
+        or not context.known()
         or num_cpu_reserved > 1
-        or stand.left_to_nova([host_cell], instance_cell)
+        or guest_cell.left_to_nova([host_cell], instance_cell)
     ):
         return _stock['_pack_instance_onto_cores'](
             host_cell, instance_cell, num_cpu_reserved

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import nova.conf
 
-from kvm_tuning.adapters.nova import stand, topology
-from kvm_tuning.adapters.nova.asked import Asking
-from kvm_tuning.adapters.nova.stand import Answer, Stand
-from kvm_tuning.adapters.nova.topology import Host, Shown, read
+from kvm_tuning.adapters.nova.fit import guest_cell, host_cells
+from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.guest_cell import Answer, Stand
+from kvm_tuning.adapters.nova.fit.host_cells import Host, Shown, read
 from kvm_tuning.core import ranking
 from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.solver import costs, packing, seating
@@ -61,7 +61,7 @@ class Line:
         self.stand = problem.stands[index]
         self.reserved = int(problem.isolated and index == 0)
         self.fits = fits
-        self.by_nova = stand.left_to_nova(problem.cells, self.stand)
+        self.by_nova = guest_cell.left_to_nova(problem.cells, self.stand)
         wants_pins = bool(self.stand.pcpuset) and not self.by_nova
         self.costs: list[int | None] = [
             _price(fit.cost if fit else _FREE, rank)
@@ -76,7 +76,7 @@ class Line:
         found = self._answers.get(column)
         if found is None:
             problem = self.problem
-            found = self._answers[column] = stand.ask(
+            found = self._answers[column] = guest_cell.ask(
                 problem.cells[column],
                 self.stand,
                 problem.limits,
@@ -126,7 +126,7 @@ class Problem:
         self.stands = [Stand(cell) for cell in guest.cells]
         pack = CONF.compute.packing_host_numa_cells_allocation_strategy
         self.pack = pack
-        self.host: Host = topology.host(shown, asking.domains, pack)
+        self.host: Host = host_cells.host(shown, asking.domains, pack)
         self.isolated = bool(guest.emulator_threads_isolated)
         wants = Wants(
             cells=[
@@ -158,7 +158,7 @@ class Problem:
         if len(self.stands) > 1 or self.pci_stats or self.limits_network:
             return None
         one = self.stands[0]
-        if not one.pcpuset or stand.left_to_nova(self.cells, one):
+        if not one.pcpuset or guest_cell.left_to_nova(self.cells, one):
             return None
         cell = self.fitter.wants.cells[0]
         fits = self.fitter.single(cell)
@@ -179,7 +179,7 @@ class Problem:
         else:
             place = 0
         column = columns[place]
-        answer = stand.ask(
+        answer = guest_cell.ask(
             self.cells[column], one, self.limits, int(self.isolated)
         )
         return Seat(column, fits[place], answer) if answer.allowed else None
@@ -212,7 +212,7 @@ class Problem:
 
     def _fits(self, index: int, own_limits: bool) -> list[Fit | None]:
         one = self.stands[index]
-        if not one.pcpuset or stand.left_to_nova(self.cells, one):
+        if not one.pcpuset or guest_cell.left_to_nova(self.cells, one):
             return [None] * len(self.cells)
         fits = self.fitter.fits(self.fitter.wants.cells[index], own_limits)
         rows = self.host.rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kvm_tuning.adapters.nova.problem import Line, Problem
+from kvm_tuning.adapters.nova.fit.problem import Line, Problem
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.solver import matching, refusal
 

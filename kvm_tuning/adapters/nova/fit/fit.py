@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from nova import objects
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova import asked, refused, stand
-from kvm_tuning.adapters.nova.problem import Problem, Seat
-from kvm_tuning.adapters.nova.topology import Shown, read
+from kvm_tuning.adapters.nova.fit import context, guest_cell, refusal
+from kvm_tuning.adapters.nova.fit.host_cells import Shown, read
+from kvm_tuning.adapters.nova.fit.problem import Problem, Seat
 
 #: Sets of host cells that are shown to Nova's judges of devices and networks
 #: before the host is given up.
@@ -96,7 +96,7 @@ def search(
         shown,
         instance_topology,
         limits,
-        asked.current(),
+        context.current(),
         pci_requests,
         pci_stats,
     )
@@ -122,7 +122,7 @@ def search(
             if judge(columns):
                 return Found(problem, problem.seats(lines, columns))
     if WHY.get() is not None:
-        _say(refused.why(problem, lines))
+        _say(refusal.why(problem, lines))
     return None
 
 
@@ -141,7 +141,9 @@ def _judge(
 
     def judge(columns: Sequence[int]) -> bool:
         chosen = [problem.cells[column] for column in columns]
-        stands = stand.seated(problem.stands, (cell.id for cell in chosen))
+        stands = guest_cell.seated(
+            problem.stands, (cell.id for cell in chosen)
+        )
         if pci and not pci_stats.support_requests(
             pci_requests, provider_mapping, stands
         ):
@@ -162,8 +164,8 @@ def pack(host_cell: Any, instance_cell: Any, reserved: int = 0) -> Any:
     guest = SimpleNamespace(
         cells=[instance_cell], emulator_threads_isolated=reserved > 0
     )
-    problem = Problem(Shown([host_cell]), guest, None, asked.current())
-    if not stand.threads_allow(host_cell, problem.stands[0]):
+    problem = Problem(Shown([host_cell]), guest, None, context.current())
+    if not guest_cell.threads_allow(host_cell, problem.stands[0]):
         return None
     (line,) = problem.lines()
     if line.fits[0] is None:

@@ -1,0 +1,1 @@
+"""Nova's NUMA fit, answered by our solver."""
