@@ -3,8 +3,8 @@
 from nova import objects
 from nova.scheduler import host_manager
 
-from kvm_tuning.adapters.nova import hosts, stats
 from kvm_tuning.adapters.nova.fit import context, patch
+from kvm_tuning.adapters.nova.scheduling import hosts, stats
 from tests.nova import base
 
 PACKAGE = 'kvm_tuning.adapters.nova'

@@ -35,7 +35,6 @@ import testtools  # noqa: E402
 from kvm_tuning.adapters.nova import (  # noqa: E402
     claims,
     driver,
-    hosts,
     scheduler_filter,
     scheduler_weigher,
     signatures,
@@ -44,6 +43,7 @@ from kvm_tuning.adapters.nova import (  # noqa: E402
     vif,
 )
 from kvm_tuning.adapters.nova.fit import guest_cell, patch  # noqa: E402
+from kvm_tuning.adapters.nova.scheduling import hosts  # noqa: E402
 from kvm_tuning.conf import defaults  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 from kvm_tuning.core.site import Capabilities  # noqa: E402

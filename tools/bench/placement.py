@@ -42,8 +42,8 @@ from nova import objects  # noqa: E402
 import nova.conf  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
-from kvm_tuning.adapters.nova import compactness  # noqa: E402
 from kvm_tuning.adapters.nova.fit import fit, patch  # noqa: E402
+from kvm_tuning.adapters.nova.scheduling import score  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
 from tools.bench import workload  # noqa: E402
 
@@ -262,7 +262,7 @@ class Replay:
                 found = fit.search(shown, wanted)
                 self.row.times.append(time.thread_time() - begin)
                 if found is not None:
-                    scores.append((compactness.score(found), host))
+                    scores.append((score.score(found), host))
                 continue
             made = hardware.numa_fit_instance_to_host(shown, wanted, None)
             self.row.times.append(time.thread_time() - begin)

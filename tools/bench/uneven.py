@@ -40,11 +40,11 @@ from nova.scheduler.filters import numa_topology_filter  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
 from kvm_tuning.adapters.nova import claims as our_claims  # noqa: E402
-from kvm_tuning.adapters.nova import hosts, stats  # noqa: E402
 from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.scheduler_filter import (  # noqa: E402
     KvmTuningFilter,
 )
+from kvm_tuning.adapters.nova.scheduling import hosts, stats  # noqa: E402
 
 CORES, L3_CORES = 128, 8
 LIMIT_US = 1000

@@ -27,7 +27,6 @@ from kvm_tuning.adapters.nova import (
     receipts,
     rehearsal,
     signatures,
-    stats,
     threads,
     timing,
     traits,
@@ -36,6 +35,7 @@ from kvm_tuning.adapters.nova import (
     virtual_functions,
 )
 from kvm_tuning.adapters.nova.fit.context import LOCALITY, OF_CLAIMS
+from kvm_tuning.adapters.nova.scheduling import stats
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)

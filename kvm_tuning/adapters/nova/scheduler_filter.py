@@ -19,8 +19,8 @@ from typing import Any
 from nova import objects
 from nova.scheduler.filters import numa_topology_filter
 
-from kvm_tuning.adapters.nova import hosts
 from kvm_tuning.adapters.nova.fit import context, fit
+from kvm_tuning.adapters.nova.scheduling import hosts
 
 LOG = logging.getLogger(__name__)
 

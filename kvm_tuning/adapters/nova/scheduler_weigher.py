@@ -14,8 +14,9 @@ from typing import Any
 
 from nova.scheduler import weights
 
-from kvm_tuning.adapters.nova import compactness, hosts
 from kvm_tuning.adapters.nova.fit import context, fit
+from kvm_tuning.adapters.nova.scheduling import hosts
+from kvm_tuning.adapters.nova.scheduling import score as compactness
 
 #: Nova's own weighers have multipliers of 1 (the build failures' 1000000 is
 #: still to go before).

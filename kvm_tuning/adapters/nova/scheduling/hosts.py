@@ -6,9 +6,10 @@ from typing import Any
 
 from nova.scheduler import host_manager
 
-from kvm_tuning.adapters.nova import signatures, stats
+from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.fit import context, patch
 from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.scheduling import stats
 
 _NAME = '_locked_consume_from_request'
 
