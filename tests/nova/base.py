@@ -17,7 +17,7 @@ from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
 
 from kvm_tuning import bootstrap
-from kvm_tuning.adapters.nova import claims
+from kvm_tuning.adapters.nova.compute import claims
 from kvm_tuning.core import domain
 from kvm_tuning.core.site import Capabilities, Probe
 from tests.fixtures.fake_host import FakeHost
@@ -71,7 +71,7 @@ class ServersTest(base.ServersTestBase):
         self.readers = FakeReaders()
         self.useFixture(
             fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.site.ThisHost',
+                'kvm_tuning.adapters.nova.compute.host.ThisHost',
                 lambda: self.readers,
             )
         )

@@ -8,7 +8,7 @@ from nova.tests.functional.api import client
 from nova.virt.libvirt import driver as stock
 from testtools import matchers
 
-from kvm_tuning.adapters.nova import events
+from kvm_tuning.adapters.nova.compute import events
 from tests.nova import base
 
 CONF = nova.conf.CONF

@@ -2,7 +2,7 @@
 
 import testtools
 
-from kvm_tuning.adapters.nova import faults
+from kvm_tuning.adapters.nova.compute import faults
 from kvm_tuning.core.exceptions import Unsupported
 
 

@@ -12,7 +12,7 @@ from nova.tests.functional.api import client
 from nova.virt.libvirt import config
 import testtools
 
-from kvm_tuning.adapters.nova import devices, receipts
+from kvm_tuning.adapters.nova.compute import hotplug, receipts
 from tests.nova import base
 
 PINNED = {'hw__cpu_policy': 'dedicated'}
@@ -68,7 +68,7 @@ class HotPlugTest(base.ServersTest):
         defaults = {'kvm:vif_queues': '2'}
         self.useFixture(
             fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.request.Reader.asks',
+                'kvm_tuning.adapters.nova.compute.request.Reader.asks',
                 lambda *args: True,
             )
         )
@@ -206,20 +206,20 @@ class ConcurrentTest(base.ServersTest):
         def attach(queues):
             instance = instances[queues]
             guest = driver._host.get_guest(instance)
-            where = devices.Plug(
+            where = hotplug.Plug(
                 driver._kvm_tuning,
                 instance,
                 instance.image_meta,
                 guest.get_xml_desc(),
             )
             for _number in range(20):
-                with devices.into(where):
+                with hotplug.into(where):
                     both.wait(30)
                     disk = config.LibvirtConfigGuestDisk()
                     disk.source_type = 'block'
                     disk.source_path = '/dev/null'
                     disk.target_dev, disk.target_bus = 'vdc', 'virtio'
-                    xml = devices.tuned(disk).to_xml()
+                    xml = hotplug.tuned(disk).to_xml()
                 found.setdefault(queues, set()).add(
                     etree.fromstring(xml).find('driver').get('queues')
                 )
@@ -274,11 +274,11 @@ class ConcurrentTest(base.ServersTest):
         function = config.LibvirtConfigGuestHostdevPCI()
         function.domain, function.bus = '0000', '00'
         function.slot, function.function = '01', '0'
-        nobody = devices.Plug(None, None, None, '<domain/>')
-        with devices.into(nobody):
-            self.assertIs(function, devices.tuned(function))
+        nobody = hotplug.Plug(None, None, None, '<domain/>')
+        with hotplug.into(nobody):
+            self.assertIs(function, hotplug.tuned(function))
         self.assertNotIn('format_dom', vars(function))
 
     def test_outside_of_a_plug_nothing_is_tuned(self):
         disk = config.LibvirtConfigGuestDisk()
-        self.assertIs(disk, devices.tuned(disk))
+        self.assertIs(disk, hotplug.tuned(disk))

@@ -192,7 +192,9 @@ class LoadingTest(testtools.TestCase):
         said = run(self.python, '-I', PROBE, '--config-file', conf)
         found = json.loads(said.splitlines()[-1])
         self.assertEqual('KvmTuningDriver', found['driver'])
-        self.assertEqual('kvm_tuning.adapters.nova.vif', found['vif_driver'])
+        self.assertEqual(
+            'kvm_tuning.adapters.nova.compute.vif', found['vif_driver']
+        )
         return found
 
     def test_both_are_wheels(self):

@@ -220,7 +220,7 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
 
         self.useFixture(
             fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.receipts._pin', fails
+                'kvm_tuning.adapters.nova.compute.receipts._pin', fails
             )
         )
         self.migrate(kvm__iothreads='2', **PINNED)

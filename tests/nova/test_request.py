@@ -11,7 +11,7 @@ except ImportError as exc:
         raise
     raise SkipTest('needs Nova') from exc
 
-from kvm_tuning.adapters.nova import request
+from kvm_tuning.adapters.nova.compute import request
 from kvm_tuning.core.exceptions import ConflictingKnobs
 
 

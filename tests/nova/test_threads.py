@@ -6,7 +6,7 @@ import fixtures
 from lxml import etree
 import testtools
 
-from kvm_tuning.adapters.nova import receipts, threads
+from kvm_tuning.adapters.nova.compute import receipts, threads
 from kvm_tuning.core import domain, receipt
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.exceptions import InventoryUnreadable

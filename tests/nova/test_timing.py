@@ -4,7 +4,7 @@ import logging
 
 import fixtures
 
-from kvm_tuning.adapters.nova import timing
+from kvm_tuning.adapters.nova.compute import timing
 from tests.nova import base
 
 

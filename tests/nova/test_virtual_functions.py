@@ -12,7 +12,7 @@ from nova.tests.functional.api import client
 from nova.tests.functional.libvirt import base as libvirt_base
 from nova.virt.libvirt import driver
 
-from kvm_tuning.adapters.nova import (
+from kvm_tuning.adapters.nova.compute import (
     receipts,
     traits,
     virtual_functions,
@@ -63,7 +63,8 @@ class VfTest(base.ServersTest):
         self.hands = FakeHands(*((PF, index) for index in range(2)))
         self.useFixture(
             fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.virtual_functions.HANDS', self.hands
+                'kvm_tuning.adapters.nova.compute.virtual_functions.HANDS',
+                self.hands,
             )
         )
         self.readers.functions = functions

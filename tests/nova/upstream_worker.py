@@ -33,15 +33,12 @@ from nova.virt.libvirt import driver as stock  # noqa: E402
 import testtools  # noqa: E402
 
 from kvm_tuning.adapters.nova import (  # noqa: E402
-    claims,
     driver,
     scheduler_filter,
     scheduler_weigher,
     signatures,
-    site,
-    tuning,
-    vif,
 )
+from kvm_tuning.adapters.nova.compute import claims, host, tuning, vif  # noqa: E402
 from kvm_tuning.adapters.nova.fit import guest_cell, patch  # noqa: E402
 from kvm_tuning.adapters.nova.scheduling import hosts  # noqa: E402
 from kvm_tuning.conf import defaults  # noqa: E402
@@ -147,7 +144,7 @@ class Module(types.ModuleType):
 def install(l3_cpus, with_filter):
     """Put our driver and our fit in the place of Nova's."""
     readers = Readers(l3_cpus)
-    site.ThisHost = lambda: readers
+    host.ThisHost = lambda: readers
     domains = readers.inventory().l3
     locality = None
     if l3_cpus:

@@ -33,7 +33,7 @@ import fixtures  # noqa: E402
 from lxml import etree  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
 
-from kvm_tuning.adapters.nova.tuning import Tuning  # noqa: E402
+from kvm_tuning.adapters.nova.compute.tuning import Tuning  # noqa: E402
 from kvm_tuning.core import domain, guest, plan  # noqa: E402
 from tests.fixtures.fake_host import FakeHost  # noqa: E402
 from tests.nova import base  # noqa: E402
@@ -122,7 +122,7 @@ class Bench(base.ServersTest):
             return into(tuning, copy.copy(config), *args)
 
         with fixtures.MonkeyPatch(
-            'kvm_tuning.adapters.nova.tuning.Tuning.into', note
+            'kvm_tuning.adapters.nova.compute.tuning.Tuning.into', note
         ):
             server = self._create_server(
                 flavor_id=self._create_flavor(

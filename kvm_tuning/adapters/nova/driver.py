@@ -18,15 +18,15 @@ from nova import exception
 import nova.conf
 from nova.virt.libvirt import driver
 
-from kvm_tuning.adapters.nova import (
+from kvm_tuning.adapters.nova import signatures
+from kvm_tuning.adapters.nova.compute import (
     claims,
-    devices,
     events,
     faults,
+    hotplug,
     migration,
     receipts,
     rehearsal,
-    signatures,
     threads,
     timing,
     traits,
@@ -201,7 +201,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
     # Devices
 
     def _get_volume_config(self, *args: Any, **kwargs: Any) -> Any:
-        return devices.tuned(super()._get_volume_config(*args, **kwargs))
+        return hotplug.tuned(super()._get_volume_config(*args, **kwargs))
 
     def attach_interface(
         self, context: Any, instance: Any, image_meta: Any, vif: Any
@@ -324,7 +324,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         if not self._kvm_tuning.asked(instance, OF_CLAIMS):
             return plug()
         guest = self._host.get_guest(instance)
-        where = devices.Plug(
+        where = hotplug.Plug(
             self._kvm_tuning,
             instance,
             image_meta or instance.image_meta,
@@ -332,7 +332,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
             bool(guest._domain.isActive()),
         )
         try:
-            with devices.into(where):
+            with hotplug.into(where):
                 done = plug()
         except KvmTuningError as error:
             why = faults.told(error)

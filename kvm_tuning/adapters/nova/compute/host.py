@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from nova.virt import hardware
 
+from kvm_tuning.adapters.nova.compute.request import ON_THE_PF, VFS
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
-from kvm_tuning.adapters.nova.request import ON_THE_PF, VFS
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.core.request import Request

@@ -16,7 +16,7 @@ from typing import Any
 from lxml import etree
 from nova import exception
 
-from kvm_tuning.adapters.nova import faults, virtual_functions
+from kvm_tuning.adapters.nova.compute import faults, virtual_functions
 from kvm_tuning.core import domain, edit, paths
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise

@@ -12,7 +12,7 @@ import nova.conf
 from nova.objects import instance_action
 from oslo_utils import timeutils
 
-from kvm_tuning.adapters.nova import faults
+from kvm_tuning.adapters.nova.compute import faults
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF

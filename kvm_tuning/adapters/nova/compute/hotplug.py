@@ -15,9 +15,9 @@ from typing import Any
 
 from lxml import etree
 
-from kvm_tuning.adapters.nova import room
-from kvm_tuning.adapters.nova import tuning as tuning_
-from kvm_tuning.adapters.nova.tuning import Tuning
+from kvm_tuning.adapters.nova.compute import hotplug_room
+from kvm_tuning.adapters.nova.compute import tuning as tuning_
+from kvm_tuning.adapters.nova.compute.tuning import Tuning
 from kvm_tuning.core import domain, edit
 from kvm_tuning.core import guest as guests
 from kvm_tuning.core.effects import Absent, Element
@@ -110,7 +110,9 @@ def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
     effects = tuning_.effects_below(made, path)
     if not plug.running:
         return effects
-    return list(room.left(effects, element.tag, made.request, live.current))
+    return list(
+        hotplug_room.left(effects, element.tag, made.request, live.current)
+    )
 
 
 def _add(devices: etree._Element, element: etree._Element) -> None:

@@ -9,10 +9,10 @@ from lxml import etree
 from nova import exception
 
 from kvm_tuning import conf
-from kvm_tuning.adapters.nova import request as request_
-from kvm_tuning.adapters.nova import stand_in, timing
-from kvm_tuning.adapters.nova.request import Reader
-from kvm_tuning.adapters.nova.site import Host
+from kvm_tuning.adapters.nova.compute import expected_guest, timing
+from kvm_tuning.adapters.nova.compute import request as request_
+from kvm_tuning.adapters.nova.compute.host import Host
+from kvm_tuning.adapters.nova.compute.request import Reader
 from kvm_tuning.conf import defaults, profiles
 from kvm_tuning.core import domain, plan
 from kvm_tuning.core import guest as guests
@@ -117,7 +117,7 @@ class Tuning:
                 if not key.startswith(OF_DEVICES)
             },
         )
-        guest = stand_in.guest(flavor, numa)
+        guest = expected_guest.guest(flavor, numa)
         plan.make(
             self.reader.hooks,
             asked,

@@ -11,7 +11,7 @@ from typing import Any
 
 from nova.compute import claims
 
-from kvm_tuning.adapters.nova import events, faults, timing
+from kvm_tuning.adapters.nova.compute import events, faults, timing
 from kvm_tuning.adapters.nova.fit import context, fit, patch
 from kvm_tuning.adapters.nova.fit.context import Asking
 from kvm_tuning.core.exceptions import KvmTuningError

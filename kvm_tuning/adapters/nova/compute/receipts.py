@@ -7,8 +7,8 @@ from typing import Any
 
 from nova import exception
 
-from kvm_tuning.adapters.nova import threads, virtual_functions
-from kvm_tuning.adapters.nova.tuning import Tuning
+from kvm_tuning.adapters.nova.compute import threads, virtual_functions
+from kvm_tuning.adapters.nova.compute.tuning import Tuning
 from kvm_tuning.core import cpuset, domain, paths, receipt
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise, Removal

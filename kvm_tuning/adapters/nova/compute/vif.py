@@ -7,7 +7,7 @@ from typing import Any
 
 from nova.virt.libvirt import vif
 
-from kvm_tuning.adapters.nova import devices
+from kvm_tuning.adapters.nova.compute import hotplug
 
 
 class VifDriver(vif.LibvirtGenericVIFDriver):
@@ -23,4 +23,4 @@ class VifDriver(vif.LibvirtGenericVIFDriver):
     ) -> Any:
         """Return the configuration of an interface."""
         conf = super().get_config(instance, vif, image_meta, flavor, virt_type)
-        return devices.tuned(conf)
+        return hotplug.tuned(conf)

@@ -1,0 +1,1 @@
+"""What the driver does on a compute node."""
