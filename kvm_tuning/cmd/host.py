@@ -23,22 +23,23 @@ class HostTopology(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.core import cpuset, host_topology
+        from kvm_tuning.cmd import topology_report
+        from kvm_tuning.core import cpuset
         from kvm_tuning.host.inventory import reader
 
         host = reader.read(arguments.root(parsed_args), devices=False)
         return Output(
-            document=host_topology.summary(host),
+            document=topology_report.summary(host),
             sections=(
                 Section(
                     'Processors',
-                    host_topology.COLUMNS,
-                    host_topology.rows(host),
+                    topology_report.COLUMNS,
+                    topology_report.rows(host),
                 ),
                 Section(
                     'Sockets',
                     ('socket', 'cpus'),
-                    host_topology.sockets(host),
+                    topology_report.sockets(host),
                 ),
                 Section(
                     'NUMA cells',
@@ -53,7 +54,7 @@ class HostTopology(Report):
                         for cell in host.cells
                     ],
                 ),
-                Section('', lines=(host_topology.describe(host),)),
+                Section('', lines=(topology_report.describe(host),)),
             ),
         )
 
@@ -78,22 +79,22 @@ class HostDevices(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.core import device_tree
+        from kvm_tuning.cmd import device_report
         from kvm_tuning.host.inventory import reader
 
         host = reader.read(arguments.root(parsed_args))
         pci = Section(
-            'PCI functions', device_tree.COLUMNS, device_tree.rows(host)
+            'PCI functions', device_report.COLUMNS, device_report.rows(host)
         )
         nics = Section(
             'Network interfaces',
-            device_tree.NIC_COLUMNS,
-            device_tree.nic_rows(host),
+            device_report.NIC_COLUMNS,
+            device_report.nic_rows(host),
         )
         disks = Section(
             'Block devices',
-            device_tree.DISK_COLUMNS,
-            device_tree.disk_rows(host),
+            device_report.DISK_COLUMNS,
+            device_report.disk_rows(host),
         )
         document = {
             'devices': _plain(host.devices),
@@ -101,7 +102,7 @@ class HostDevices(Report):
             'disks': _plain(host.disks),
         }
         if parsed_args.tree:
-            lines = device_tree.device_tree(host)
+            lines = device_report.device_tree(host)
             return Output(document, (Section('', lines=lines),), main=pci)
         return Output(document, (pci, nics, disks), main=pci)
 

@@ -3,7 +3,7 @@
 import testtools
 from testtools.matchers import Equals, HasLength
 
-from kvm_tuning.core import device_tree
+from kvm_tuning.cmd import device_report
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from tests.fixtures.fake_host import FakeDisk, FakeHost, FakeNic, FakePf
 
@@ -24,7 +24,7 @@ _HOST = FakeHost(
 class TestDeviceTree(testtools.TestCase):
     def test_whole(self):
         self.assertThat(
-            device_tree.device_tree(_HOST),
+            device_report.device_tree(_HOST),
             Equals(
                 [
                     'pci0000:00',
@@ -60,8 +60,8 @@ class TestDeviceTree(testtools.TestCase):
 
     def test_nothing(self):
         found = FakeHost().inventory()
-        self.assertThat(device_tree.device_tree(found), Equals([]))
-        self.assertThat(device_tree.rows(found), Equals([]))
+        self.assertThat(device_report.device_tree(found), Equals([]))
+        self.assertThat(device_report.rows(found), Equals([]))
 
     def test_vf_whose_pf_is_not_shown_and_unknown_classes(self):
         vf = PciDevice(
@@ -77,7 +77,7 @@ class TestDeviceTree(testtools.TestCase):
         memory = PciDevice('0001:40:00.1', '1234', '5678', '0580', 3, 'odd')
         found = Inventory((), (), 0, devices=(vf, odd, memory))
         self.assertThat(
-            device_tree.device_tree(found),
+            device_report.device_tree(found),
             Equals(
                 [
                     'pci0000:00',
@@ -93,10 +93,10 @@ class TestDeviceTree(testtools.TestCase):
 
 class TestRows(testtools.TestCase):
     def test_functions(self):
-        found = device_tree.rows(_HOST)
+        found = device_report.rows(_HOST)
         self.assertThat(found, HasLength(10))
         for row in found:
-            self.assertThat(row, HasLength(len(device_tree.COLUMNS)))
+            self.assertThat(row, HasLength(len(device_report.COLUMNS)))
         self.assertThat(
             [row for row in found if row[0] == '0000:11:10.2'],
             Equals(
@@ -117,7 +117,7 @@ class TestRows(testtools.TestCase):
 
     def test_nics(self):
         self.assertThat(
-            device_tree.nic_rows(_HOST)[0],
+            device_report.nic_rows(_HOST)[0],
             Equals(
                 (
                     'br0',
@@ -132,7 +132,7 @@ class TestRows(testtools.TestCase):
             ),
         )
         self.assertThat(
-            device_tree.nic_rows(_HOST)[3],
+            device_report.nic_rows(_HOST)[3],
             Equals(
                 (
                     'ens2',
@@ -146,11 +146,11 @@ class TestRows(testtools.TestCase):
                 )
             ),
         )
-        self.assertThat(device_tree.NIC_COLUMNS, HasLength(8))
+        self.assertThat(device_report.NIC_COLUMNS, HasLength(8))
 
     def test_disks(self):
         self.assertThat(
-            device_tree.disk_rows(_HOST),
+            device_report.disk_rows(_HOST),
             Equals(
                 [
                     ('dm-0', '100.0', 'rotating', None, None, None),
@@ -165,4 +165,4 @@ class TestRows(testtools.TestCase):
                 ]
             ),
         )
-        self.assertThat(device_tree.DISK_COLUMNS, HasLength(6))
+        self.assertThat(device_report.DISK_COLUMNS, HasLength(6))

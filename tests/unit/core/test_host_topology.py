@@ -5,7 +5,7 @@ import json
 import testtools
 from testtools.matchers import Equals, HasLength
 
-from kvm_tuning.core import host_topology
+from kvm_tuning.cmd import topology_report
 from tests.fixtures.fake_host import FakeHost
 
 
@@ -23,7 +23,7 @@ class TestSummary(testtools.TestCase):
         gib = 1 << 30
         free = gib - 16 * 1024 * 1024
         self.assertThat(
-            host_topology.summary(host.inventory()),
+            topology_report.summary(host.inventory()),
             Equals(
                 {
                     'cpus': [0, 1, 2, 3],
@@ -63,7 +63,7 @@ class TestSummary(testtools.TestCase):
 
     def test_is_json(self):
         host = FakeHost(cells=0, l3_per_cell=0, small_cores=1)
-        found = host_topology.summary(host.inventory())
+        found = topology_report.summary(host.inventory())
         self.assertThat(json.loads(json.dumps(found)), Equals(found))
         self.assertThat(found['l3'], Equals([]))
         self.assertThat(found['distances'], Equals({'0': {}}))
@@ -74,7 +74,7 @@ class TestTable(testtools.TestCase):
     def test_rows_name_as_the_kernel_does(self):
         host = FakeHost(cells=2, l3_per_cell=2, cores=1, threads=1)
         self.assertThat(
-            host_topology.rows(host.inventory()),
+            topology_report.rows(host.inventory()),
             Equals(
                 [
                     (0, 0, 0, 0, 0),
@@ -84,18 +84,19 @@ class TestTable(testtools.TestCase):
                 ]
             ),
         )
-        self.assertThat(host_topology.COLUMNS, HasLength(5))
+        self.assertThat(topology_report.COLUMNS, HasLength(5))
 
     def test_rows_without_l3(self):
         host = FakeHost(cells=1, l3_per_cell=0, cores=1, threads=1)
         self.assertThat(
-            host_topology.rows(host.inventory()), Equals([(0, 0, 0, None, 0)])
+            topology_report.rows(host.inventory()),
+            Equals([(0, 0, 0, None, 0)]),
         )
 
     def test_sockets(self):
         host = FakeHost(cells=2, l3_per_cell=1, cores=2, offline=(3,))
         self.assertThat(
-            host_topology.sockets(host.inventory()),
+            topology_report.sockets(host.inventory()),
             Equals([(0, '0-1,4-5'), (1, '2,6-7')]),
         )
 
@@ -104,7 +105,7 @@ class TestDescribe(testtools.TestCase):
     def test_smt_on(self):
         host = FakeHost(memory_gib=16)
         self.assertThat(
-            host_topology.describe(host.inventory()),
+            topology_report.describe(host.inventory()),
             Equals(
                 '32 CPUs, 2 sockets, 16 cores, 4 L3 domains, 2 NUMA cells, '
                 '32.0 GiB of memory, SMT on'
@@ -116,7 +117,7 @@ class TestDescribe(testtools.TestCase):
             cells=0, l3_per_cell=0, cores=1, threads=1, memory_gib=1
         )
         self.assertThat(
-            host_topology.describe(host.inventory()),
+            topology_report.describe(host.inventory()),
             Equals(
                 '1 CPU, 1 socket, 1 core, 0 L3 domains, 1 NUMA cell, '
                 '1.0 GiB of memory, SMT off'
@@ -126,7 +127,7 @@ class TestDescribe(testtools.TestCase):
     def test_hybrid(self):
         host = FakeHost(cells=1, l3_per_cell=1, small_cores=4)
         self.assertThat(
-            host_topology.describe(host.inventory()),
+            topology_report.describe(host.inventory()),
             Equals(
                 '12 CPUs, 1 socket, 8 cores of 2 kinds, 1 L3 domain, '
                 '1 NUMA cell, 16.0 GiB of memory, SMT on'

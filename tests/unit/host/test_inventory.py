@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Contains, Equals, Is
 
-from kvm_tuning.core import host_topology
+from kvm_tuning.cmd import topology_report
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import Inventory, PagePool
 from kvm_tuning.host.inventory import reader
@@ -400,7 +400,7 @@ class TestHostDumps(testtools.TestCase):
         if not available():
             self.skipTest('KVM_TUNING_HOST_DUMPS is not set')
         dump = self.useFixture(HostDump(name))
-        found = host_topology.summary(reader.read(dump.root))
+        found = topology_report.summary(reader.read(dump.root))
         self.assertThat(
             {key: found[key] for key in dump.expected}, Equals(dump.expected)
         )
