@@ -11,8 +11,8 @@ from typing import NamedTuple
 from lxml import etree
 
 from kvm_tuning.core import device_models, drift
-from kvm_tuning.core.audit_rules import settings
-from kvm_tuning.core.audit_rules.table import RULES
+from kvm_tuning.core.audit.rules import settings
+from kvm_tuning.core.audit.rules.table import RULES
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 from kvm_tuning.core.effects import Absent, Element, Scope, Setting
 from kvm_tuning.core.inventory import Inventory

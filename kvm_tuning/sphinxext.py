@@ -24,7 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 from kvm_tuning import guest_table, loader
 from kvm_tuning.conf import document
 from kvm_tuning.core import exceptions
-from kvm_tuning.core.audit_rules.remedies import REMEDIES
+from kvm_tuning.core.audit.rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.plan import Hook

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import standalone
-from kvm_tuning.core import audit as audit_
 from kvm_tuning.core import domain
+from kvm_tuning.core.audit import compare as audit_
+from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InvalidDocument, InventoryUnreadable
-from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.guests import observe

@@ -9,7 +9,7 @@ from kvm_tuning.cmd.command import FOUND, INCOMPLETE, Output, Report, Section
 
 if TYPE_CHECKING:
     from kvm_tuning.adapters.audit import Audited
-    from kvm_tuning.core.finding import Finding
+    from kvm_tuning.core.audit.finding import Finding
 
 COLUMNS = ('guest', 'verdict', 'address', 'promised', 'found', 'why')
 

@@ -1,6 +1,6 @@
 """What a running guest really has, as the kernel and QEMU show it. Values.
 
-:mod:`kvm_tuning.host.guests.observe` reads it; :mod:`kvm_tuning.core.audit` compares
+:mod:`kvm_tuning.host.guests.observe` reads it; :mod:`kvm_tuning.core.audit.compare` compares
 it with what was promised. What could not be known is an :class:`Unknown`,
 never ``None`` and never a guess.
 """

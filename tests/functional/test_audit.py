@@ -9,9 +9,10 @@ import time
 from lxml import etree
 import testtools
 
-from kvm_tuning.core import audit, domain, edit
+from kvm_tuning.core import domain, edit
+from kvm_tuning.core.audit import compare
+from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.effects import Element
-from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.observed import Kind
 from kvm_tuning.host.guests import observe
@@ -92,7 +93,7 @@ class AuditTest(testtools.TestCase):
 
     def audit(self, monitor=None, others=None, **more):
         xml, observed = self.observe(monitor)
-        return audit.compare(
+        return compare.compare(
             domain.read(xml),
             receipt(*self.promises, **more),
             observed,
@@ -182,7 +183,7 @@ class RunningGuestTest(AuditTest):
             observed = observe.observe(self.pid, xml)
         finally:
             os.seteuid(0)
-        findings = audit.compare(
+        findings = compare.compare(
             domain.read(xml),
             receipt(*self.promises),
             observed,

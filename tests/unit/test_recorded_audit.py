@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import testtools
 
-from kvm_tuning.core import audit, domain
+from kvm_tuning.core import domain
+from kvm_tuning.core.audit import compare
+from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.exceptions import KvmTuningError
-from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.host.guests import observe
 from tests.fixtures.fake_host import FakeHost
@@ -71,7 +72,7 @@ class AuditTest(testtools.TestCase):
 
     def audit(self, *promises, others=None, **more):
         observed = observe.observe(PID, self.guest.xml, str(self.guest.root))
-        return audit.compare(
+        return compare.compare(
             domain.read(self.guest.xml),
             receipt(*(promises or PROMISES), **more),
             observed,

@@ -8,8 +8,8 @@ import testtools
 
 from kvm_tuning import sphinxext
 from kvm_tuning.core import exceptions
-from kvm_tuning.core.audit_rules.remedies import BY_CODE, REMEDIES
-from kvm_tuning.core.audit_rules.table import FALLBACK, RULES
+from kvm_tuning.core.audit.rules.remedies import BY_CODE, REMEDIES
+from kvm_tuning.core.audit.rules.table import FALLBACK, RULES
 from kvm_tuning.core.exceptions import KvmTuningError
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))

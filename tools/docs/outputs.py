@@ -205,7 +205,8 @@ def audited(stack: contextlib.ExitStack) -> Iterator[str]:
     from fixtures import MonkeyPatch
 
     from kvm_tuning.adapters.audit import Audited
-    from kvm_tuning.core import audit, domain
+    from kvm_tuning.core import domain
+    from kvm_tuning.core.audit import compare
     from kvm_tuning.core.ledger import Ledger
     from kvm_tuning.host.guests import observe
     from tests.fixtures.fake_host import FakeHost
@@ -217,7 +218,7 @@ def audited(stack: contextlib.ExitStack) -> Iterator[str]:
     inventory = FakeHost(cells=1, cores=4, threads=1).inventory()
 
     def look(*_arguments: Any, **_options: Any) -> list[Audited]:
-        findings = audit.compare(
+        findings = compare.compare(
             domain.read(guest.xml),
             receipt(*PROMISES),
             observe.observe(PID, guest.xml, str(guest.root)),

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import testtools
 
-from kvm_tuning.core import audit, domain
+from kvm_tuning.core import domain
+from kvm_tuning.core.audit import compare
+from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.inventory import Cell, Cpu, Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.observed import (
@@ -84,7 +85,7 @@ def host(cells=2):
 class AuditTest(testtools.TestCase):
     def audit(self, *promises, observed=OBSERVED, xml=XML, cells=2, **more):
         others = more.pop('others', None) or Ledger()
-        return audit.compare(
+        return compare.compare(
             domain.read(xml),
             receipt(*promises, **more),
             observed,
@@ -120,7 +121,7 @@ class StoppedTest(AuditTest):
         self.assertEqual('pcpu-claimed-twice', found.code)
 
     def test_nothing_was_promised(self):
-        (found,) = audit.compare(
+        (found,) = compare.compare(
             domain.read(XML), None, None, host(), Ledger()
         )
         self.assertEqual((Severity.INFO, 'no-receipt'), (
@@ -128,7 +129,7 @@ class StoppedTest(AuditTest):
         ))  # fmt: skip
 
     def test_an_unreadable_receipt(self):
-        found = audit.unreadable(InvalidDocument('no receipt'))
+        found = compare.unreadable(InvalidDocument('no receipt'))
         self.assertEqual(Severity.ERROR, found.severity)
         self.assertIn('no receipt', found.found)
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import testtools
 
-from kvm_tuning.core import audit, domain, drift
-from kvm_tuning.core.audit_rules import settings, table
+from kvm_tuning.core import domain, drift
+from kvm_tuning.core.audit import compare
+from kvm_tuning.core.audit.finding import Severity
+from kvm_tuning.core.audit.rules import settings, table
 from kvm_tuning.core.effects import Absent, Phase, Scope, Setting
-from kvm_tuning.core.finding import Severity
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.observed import (
     Arguments,
@@ -70,7 +71,7 @@ def setting(kind, name, value, scope=Scope.INSTANCE):
 
 class AuditTest(testtools.TestCase):
     def audit(self, *promises, observed=OBSERVED, settings=()):
-        found = audit.compare(
+        found = compare.compare(
             domain.read(XML),
             receipt(*promises, settings=tuple(settings)),
             observed,

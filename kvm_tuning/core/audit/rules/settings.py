@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.audit_rules.affinity import cpus_of, threads
+from kvm_tuning.core.audit.finding import Finding, Severity
+from kvm_tuning.core.audit.rules.affinity import cpus_of, threads
 from kvm_tuning.core.effects import Setting
-from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.observed import Kind, Observed, Unknown
 

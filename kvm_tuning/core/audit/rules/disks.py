@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 import re
 
 from kvm_tuning.core import cpuset, paths
-from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict, equal
+from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT, PRESENT
 from kvm_tuning.core.observed import Controller, Disk, Unknown
 

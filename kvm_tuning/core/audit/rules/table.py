@@ -1,6 +1,6 @@
 """The rule table: which rule audits which address."""
 
-from kvm_tuning.core.audit_rules import (
+from kvm_tuning.core.audit.rules import (
     affinity,
     definition,
     disks,
@@ -9,7 +9,7 @@ from kvm_tuning.core.audit_rules import (
     nics,
     passthrough,
 )
-from kvm_tuning.core.audit_rules.rule import Rule, Rules
+from kvm_tuning.core.audit.rules.rule import Rule, Rules
 
 RULES: Rules = {
     **affinity.RULES,

@@ -3,20 +3,20 @@
 Findings are data, not errors: one for every promise of the receipt, kept or
 not, and one for everything else that is wrong. A promise is compared with the
 live document first and then, by the rule of its address
-(:mod:`kvm_tuning.core.audit_rules`), with what the kernel and QEMU show: a
+(:mod:`kvm_tuning.core.audit.rules`), with what the kernel and QEMU show: a
 document in which a promise stands is no proof that it holds.
 """
 
 from collections.abc import Iterator
 
 from kvm_tuning.core import drift
-from kvm_tuning.core.audit_rules import general, settings
-from kvm_tuning.core.audit_rules.rule import Case, Verdict
-from kvm_tuning.core.audit_rules.table import FALLBACK, RULES
+from kvm_tuning.core.audit.finding import Finding, Severity
+from kvm_tuning.core.audit.rules import general, settings
+from kvm_tuning.core.audit.rules.rule import Case, Verdict
+from kvm_tuning.core.audit.rules.table import FALLBACK, RULES
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.drift import Point
 from kvm_tuning.core.exceptions import KvmTuningError
-from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.observed import Observed, Unknown

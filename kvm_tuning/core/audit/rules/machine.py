@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from kvm_tuning.core import cpuset, drift
-from kvm_tuning.core.audit_rules.affinity import threads
-from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict, equal
+from kvm_tuning.core.audit.rules.affinity import threads
+from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT, Point
 from kvm_tuning.core.observed import Arguments, Kind, Unknown
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from kvm_tuning.core import paths
-from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict, equal
+from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT
 from kvm_tuning.core.observed import Nic, Unknown
 

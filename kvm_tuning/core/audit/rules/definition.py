@@ -1,7 +1,7 @@
 """Addresses that only libvirt acts on: the document is the whole truth."""
 
 from kvm_tuning.core import drift
-from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict
+from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Unknown
 
 

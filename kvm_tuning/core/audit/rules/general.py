@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.audit_rules.affinity import threads
+from kvm_tuning.core.audit.finding import Finding, Severity
+from kvm_tuning.core.audit.rules.affinity import threads
 from kvm_tuning.core.domain import Domain
-from kvm_tuning.core.finding import Finding, Severity
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.observed import Kind, Observed, Unknown

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.audit_rules.rule import Case, Rule, Rules, Verdict
+from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Kind, Observed, Thread, Unknown
 
 _UNTOLD = Unknown(

@@ -1,0 +1,1 @@
+"""Compare what a guest was promised with what it has."""
