@@ -5,7 +5,7 @@ whether the host reaches it, and what a resize will change.
 from collections.abc import Iterable, Sequence
 
 from kvm_tuning.core.effects import Consequence, Effect, Element
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 
 #: Codes: they never change.

@@ -14,7 +14,7 @@ from kvm_tuning.core.demands import (
     PoolDemand,
 )
 from kvm_tuning.core.guest import Guest, Numa
-from kvm_tuning.core.placed import CellPlacement, Placement
+from kvm_tuning.core.placement import CellPlacement, Placement
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import grid, sharing
 

@@ -12,8 +12,7 @@ import enum
 import re
 from typing import Any
 
-from kvm_tuning.core import cpuset
-from kvm_tuning.core.nova import page_size, vcpu_list
+from kvm_tuning.core import cpuset, page_size, vcpu_list
 
 Value = bool | int | str | frozenset[int]
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from kvm_tuning.core import knobs as knobs_
-from kvm_tuning.core import topology
 from kvm_tuning.core.exceptions import InvalidDocument, UnknownKnob
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Knob, Source
+from kvm_tuning.core.nova import topology
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.request import Asked, Request
 

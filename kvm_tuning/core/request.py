@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kvm_tuning.core import knobs as knobs_
-from kvm_tuning.core import topology as topology_
 from kvm_tuning.core.exceptions import (
     InvalidValue,
     RequestError,
@@ -17,6 +16,7 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.knobs import Knob, Source, Value
 from kvm_tuning.core.nova import image_properties
+from kvm_tuning.core.nova import topology as topology_
 from kvm_tuning.core.wording import invalid, short
 
 if TYPE_CHECKING:

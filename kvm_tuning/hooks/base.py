@@ -23,7 +23,7 @@ from kvm_tuning.core.effects import Consequence, Effect, Hold
 from kvm_tuning.core.exceptions import RequestError, Unsupported
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Knob
-from kvm_tuning.core.placed import Placement, Unkept
+from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Probe, Site
 

@@ -6,7 +6,7 @@ from kvm_tuning.core.device_models import BUS, VIF
 from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

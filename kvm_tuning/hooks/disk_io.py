@@ -7,7 +7,7 @@ from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Disk, Guest
 from kvm_tuning.core.knobs import Choice, Knob
-from kvm_tuning.core.placed import Placement, Unkept
+from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Capabilities, Probe, Site, Storage
 from kvm_tuning.hooks.base import Hook, Outcome, unkept, works

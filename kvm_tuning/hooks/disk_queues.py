@@ -6,7 +6,7 @@ from kvm_tuning.core import queue_budget
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.queue_budget import DISK as QUEUES
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site

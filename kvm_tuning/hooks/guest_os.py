@@ -6,7 +6,7 @@ from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.exceptions import RequestError
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob, Word
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

@@ -12,7 +12,7 @@ from kvm_tuning.core.guest_boot import (
     SCHEDULER,
 )
 from kvm_tuning.core.knobs import Flag, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

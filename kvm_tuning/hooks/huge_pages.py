@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core import cpuset, topology
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import Demand, PageDemand
 from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Flag, Knob, Size
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.nova import topology
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

@@ -8,7 +8,7 @@ from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Disk, Guest
 from kvm_tuning.core.knobs import Choice, Count, Knob
-from kvm_tuning.core.placed import Placement, Unkept
+from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept

@@ -7,7 +7,7 @@ from kvm_tuning.core.effects import Consequence, Element, Hold
 from kvm_tuning.core.exceptions import ConflictingKnobs, Exhausted
 from kvm_tuning.core.guest import Guest, Interface
 from kvm_tuning.core.knobs import Choice, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept

@@ -7,7 +7,7 @@ from kvm_tuning.core.demands import Demand, MemoryDemand, MemoryMode
 from kvm_tuning.core.effects import Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept

@@ -7,7 +7,7 @@ from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Knob, VcpuList
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

@@ -12,7 +12,7 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Aliases, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome

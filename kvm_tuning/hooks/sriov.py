@@ -20,7 +20,7 @@ from kvm_tuning.core.exceptions import (
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.core.knobs import Choice, Count, Flag, Knob
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept

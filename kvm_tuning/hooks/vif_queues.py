@@ -7,7 +7,7 @@ from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Flag, Knob
-from kvm_tuning.core.placed import Placement, Unkept
+from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.queue_budget import (
     MULTIQUEUE,
     ROUTES,

@@ -10,8 +10,8 @@ import testtools
 from testtools import content
 from testtools.matchers import Equals, GreaterThan
 
-from kvm_tuning.core import topology
 from kvm_tuning.core.exceptions import RequestError
+from kvm_tuning.core.nova import topology
 from tests.nova import flavors
 
 try:

@@ -39,8 +39,8 @@ from kvm_tuning.core.demands import (  # noqa: E402
 from kvm_tuning.core.exceptions import Refused  # noqa: E402
 from kvm_tuning.core.inventory import Inventory  # noqa: E402
 from kvm_tuning.core.ledger import Claim, Ledger  # noqa: E402
-from kvm_tuning.core.placement import solve  # noqa: E402
 from kvm_tuning.core.site import Policy, Site  # noqa: E402
+from kvm_tuning.core.solver.solve import solve  # noqa: E402
 from tests.fixtures.fake_host import FakeHost  # noqa: E402
 
 LIMIT = 0.3

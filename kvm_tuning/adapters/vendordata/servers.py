@@ -15,7 +15,7 @@ from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import CloudFailed
 from kvm_tuning.core.guest import Disk, Guest, Interface
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.guest_tuning import ANY_CHANNELS, TUNING, GuestTuning
 

@@ -7,11 +7,11 @@ to cover every vCPU once and all of the memory.
 from collections.abc import Sequence
 from typing import TypeVar
 
+from kvm_tuning.core import vcpu_list
 from kvm_tuning.core.exceptions import ConflictingKnobs
-from kvm_tuning.core.nova import vcpu_list
 from kvm_tuning.core.nova.image_properties import numbered
 from kvm_tuning.core.nova.keys import Sources
-from kvm_tuning.core.nova.vcpu_list import VcpuList
+from kvm_tuning.core.vcpu_list import VcpuList
 from kvm_tuning.core.wording import invalid
 
 T = TypeVar('T')

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import re
 
+from kvm_tuning.core import vcpu_list
 from kvm_tuning.core.exceptions import (
     InvalidValue,
     RequestError,
     raise_all,
 )
-from kvm_tuning.core.nova import vcpu_list
-from kvm_tuning.core.nova.vcpu_list import VcpuList
+from kvm_tuning.core.vcpu_list import VcpuList
 from kvm_tuning.core.wording import invalid
 
 Value = bool | int | str

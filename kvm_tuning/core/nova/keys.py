@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import re
 
+from kvm_tuning.core import page_size, vcpu_list
 from kvm_tuning.core.exceptions import ConflictingKnobs, InvalidValue
 from kvm_tuning.core.knobs import Choice
-from kvm_tuning.core.nova import page_size, vcpu_list
 from kvm_tuning.core.nova.image_properties import ImageProperties, Value, flag
 from kvm_tuning.core.wording import asked, invalid
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from kvm_tuning.core.demands import Pool, PoolDemand
 from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.ledger import Ledger
-from kvm_tuning.core.placed import Unkept
+from kvm_tuning.core.placement import Unkept
 from kvm_tuning.core.solver.grid import Grid
 
 

@@ -6,7 +6,7 @@ from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.ledger import Claim
-from kvm_tuning.core.placed import Placement
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.request import Request

@@ -13,9 +13,9 @@ from kvm_tuning.core.demands import (
     ThreadPolicy,
 )
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
-from kvm_tuning.core.placement import COST, solve
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import costs
+from kvm_tuning.core.solver.solve import COST, solve
 from tests.fixtures.fake_host import FakeHost
 from tests.unit.core.sites import dedicated, site
 

@@ -20,8 +20,8 @@ from kvm_tuning.core.demands import (
 )
 from kvm_tuning.core.exceptions import Refused
 from kvm_tuning.core.ledger import Claim, Ledger
-from kvm_tuning.core.placement import solve
 from kvm_tuning.core.site import Policy, Site
+from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost, FakePf
 from tests.unit.core.by_force import Force
 

@@ -11,8 +11,8 @@ from kvm_tuning.core.demands import (
 )
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
 from kvm_tuning.core.ledger import Claim, Ledger
-from kvm_tuning.core.placement import solve
 from kvm_tuning.core.site import Policy, Site
+from kvm_tuning.core.solver.solve import solve
 from kvm_tuning.host.inventory import reader
 from tests.fixtures import host_dumps
 from tests.unit.core.sites import dedicated

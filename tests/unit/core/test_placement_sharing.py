@@ -10,7 +10,7 @@ from kvm_tuning.core.demands import (
 )
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
 from kvm_tuning.core.ledger import Claim
-from kvm_tuning.core.placement import solve
+from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost
 from tests.unit.core.sites import dedicated, floating, site
 

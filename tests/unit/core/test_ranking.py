@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import testtools
 
-from kvm_tuning.core import ranking
+from kvm_tuning.core.solver import ranking
 
 COSTS = st.integers(1, 4).flatmap(
     lambda columns: st.lists(

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Is, LessThan
 
-from kvm_tuning.core import topology
 from kvm_tuning.core.exceptions import (
     ConflictingKnobs,
     InvalidValue,
     RequestError,
     SeveralErrors,
 )
+from kvm_tuning.core.nova import topology
 
 
 def read(extra_specs=None, properties=None, vcpus=4, memory_mib=4096):

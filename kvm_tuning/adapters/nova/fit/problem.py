@@ -12,9 +12,8 @@ from kvm_tuning.adapters.nova.fit import guest_cell, host_cells
 from kvm_tuning.adapters.nova.fit.context import Asking
 from kvm_tuning.adapters.nova.fit.guest_cell import Answer, Stand
 from kvm_tuning.adapters.nova.fit.host_cells import Host, Shown, read
-from kvm_tuning.core import ranking
 from kvm_tuning.core.demands import CellDemand
-from kvm_tuning.core.solver import costs, packing, seating
+from kvm_tuning.core.solver import costs, packing, ranking, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.wants import Wants
 

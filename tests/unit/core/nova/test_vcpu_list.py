@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Equals
 
-from kvm_tuning.core.nova import vcpu_list
+from kvm_tuning.core import vcpu_list
 
 GOOD = [
     ('', [], None),

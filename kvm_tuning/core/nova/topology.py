@@ -18,7 +18,7 @@ from kvm_tuning.core.nova import (
 from kvm_tuning.core.nova import keys as nova_keys
 from kvm_tuning.core.nova.attempts import Attempts
 from kvm_tuning.core.nova.keys import Sources
-from kvm_tuning.core.nova.page_size import ANY, LARGE, SMALL
+from kvm_tuning.core.page_size import ANY, LARGE, SMALL
 from kvm_tuning.core.wording import invalid
 
 __all__ = ['ANY', 'LARGE', 'SMALL', 'GuestCell', 'Topology', 'read']
