@@ -45,7 +45,7 @@ class HostPlan(Report):
         return _plan_output(made)
 
 
-def _plan_output(made: 'prepare.Plan') -> Output:
+def _plan_output(made: 'apply.Plan') -> Output:
     changes: list[dict[str, Any]] = [
         {
             'setting': each.goal.label,
@@ -226,13 +226,13 @@ def _chosen(
     )
 
 
-def _status(outcome: 'prepare.Outcome') -> int:
+def _status(outcome: 'apply.Outcome') -> int:
     if len(outcome.failed) > len(outcome.refused):
         return command.INCOMPLETE
     return command.FOUND if outcome.refused else command.SUCCESS
 
 
-def _outcome_output(outcome: 'prepare.Outcome', title: str) -> Output:
+def _outcome_output(outcome: 'apply.Outcome', title: str) -> Output:
     main = Section(
         title,
         ('setting',),

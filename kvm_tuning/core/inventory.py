@@ -1,8 +1,8 @@
 """What a host has: CPUs and caches, cells and pages, devices. Values only.
 
-:mod:`kvm_tuning.host.inventory.reader` reads it from ``/sys`` and ``/proc``; tests
-build it by hand. All CPU numbers are Linux CPU numbers. Absent information is
-``None`` or empty, never guessed.
+:mod:`kvm_tuning.host.inventory.reader` reads it from ``/sys`` and ``/proc``;
+tests build it by hand. All CPU numbers are Linux CPU numbers. Absent
+information is ``None`` or empty, never guessed.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,8 @@
 """What a running guest really has, as the kernel and QEMU show it. Values.
 
-:mod:`kvm_tuning.host.guests.observe` reads it; :mod:`kvm_tuning.core.audit.compare` compares
-it with what was promised. What could not be known is an :class:`Unknown`,
-never ``None`` and never a guess.
+:mod:`kvm_tuning.host.guests.observe` reads it;
+:mod:`kvm_tuning.core.audit.compare` compares it with what was promised. What
+could not be known is an :class:`Unknown`, never ``None`` and never a guess.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The values that a placement consists of; :mod:`placement` makes them."""
+"""A placement: where the cells, vCPUs and devices of a guest go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -40,7 +40,7 @@ from nova.scheduler.filters import numa_topology_filter  # noqa: E402
 from nova.virt import hardware  # noqa: E402
 
 from kvm_tuning.adapters.nova.compute import claims as our_claims  # noqa: E402
-from kvm_tuning.adapters.nova.fit import context, fit
+from kvm_tuning.adapters.nova.fit import context, fit  # noqa: E402
 from kvm_tuning.adapters.nova.scheduler_filter import (  # noqa: E402
     KvmTuningFilter,
 )

@@ -1,4 +1,4 @@
-"""The joint decision, part by part; :mod:`kvm_tuning.core.solver.solve` runs it.
+"""The joint decision, part by part; :mod:`.solve` runs it.
 
 Demands are sorted (wants), the host is a grid of bit masks with its stock of
 what is free, a guest cell is packed onto a host cell (cores, choices,

@@ -1,1 +1,1 @@
-"""What running guests have, and the settings that libvirt has no element for."""
+"""What running guests have, and settings that libvirt has no element for."""

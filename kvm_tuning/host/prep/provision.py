@@ -187,7 +187,7 @@ def _shipped(name: str) -> str:
 
     :raises HostError: it is nowhere.
     """
-    checkout = os.path.join(os.path.dirname(__file__), '..', '..')
+    checkout = os.path.join(os.path.dirname(__file__), *['..'] * 3)
     places = [
         os.path.join(base, name)
         for base in (

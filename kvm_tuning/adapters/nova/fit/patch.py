@@ -35,8 +35,8 @@ def install(
 
     :param inventory: the host; or
     :param domains: its L3 domains. Neither: each call says it
-        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova answers the
-        calls that do not.
+        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova
+        answers the calls that do not.
     """
     if inventory is not None:
         domains = inventory.l3
