@@ -1,6 +1,6 @@
 """SIGKILL at random moments of an apply, on a real kernel.
 
-Each write in turn is tried on a tree, by tests/unit/host/test_killed.py.
+Each write in turn is tried on a tree, by tests/unit/host/prep/test_killed.py.
 """
 
 import contextlib

@@ -39,7 +39,9 @@ class ThreadsTest(base.ServersTest):
 
     def patch(self, name, value):
         self.useFixture(
-            fixtures.MonkeyPatch(f'kvm_tuning.adapters.nova.{name}', value)
+            fixtures.MonkeyPatch(
+                f'kvm_tuning.adapters.nova.compute.{name}', value
+            )
         )
 
     def find(self, uuid, name, root):

@@ -10,7 +10,7 @@ from kvm_tuning.host.prep import journal, status
 from kvm_tuning.host.prep.kinds import initramfs, table
 from tests.fixtures import prepared
 from tests.fixtures.fake_cards import PATH
-from tests.unit.host import test_max_vfs
+from tests.unit.host.prep.groups.sriov import test_max_vfs
 
 _WANTED = {'driver:igb': 7}
 _PARAMETER = 'sys/module/igb/parameters/max_vfs'

@@ -13,7 +13,7 @@ from kvm_tuning.host.prep import journal, status, undo
 from kvm_tuning.host.prep.kinds import kernel_arguments, table
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
-from tests.unit.host import test_killed
+from tests.unit.host.prep import test_killed
 
 _ENTRY = whole_host.ENTRY
 _NEW = f'{kernel_arguments.ENTRIES}/abc-6.13.0.conf'

@@ -15,7 +15,7 @@ from kvm_tuning.core.site import Policy, Site
 from kvm_tuning.core.solver.solve import solve
 from kvm_tuning.host.inventory import reader
 from tests.fixtures import host_dumps
-from tests.unit.core.sites import dedicated
+from tests.unit.core.solver.sites import dedicated
 
 STRICT = LocalityDemand(Locality.L3, True)
 PREFERRED = LocalityDemand(Locality.L3, False)

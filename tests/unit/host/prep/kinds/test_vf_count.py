@@ -12,13 +12,13 @@ from kvm_tuning.host.prep.kinds import vf_count
 from tests.fixtures import fake_cards, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, PATH
 from tests.fixtures.fake_host import FakePf
-from tests.unit.host import test_sriov
+from tests.unit.host.prep.groups.sriov import test_ports
 
 _TREE = 'kvm_tuning.host.access.sysfs.Tree'
 _SECOND = 'sys/bus/pci/devices/0000:12:00.0/sriov_numvfs'
 
 
-class TestHangs(test_sriov.SriovTest):
+class TestHangs(test_ports.SriovTest):
     def test_a_driver_that_hangs(self):
         self.build(FakePf('eth0', **fake_cards.X710))
         self.kernel.hangs = (ADDRESS,)

@@ -23,7 +23,7 @@ from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
 from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost, FakePf
-from tests.unit.core.by_force import Force
+from tests.unit.core.solver.by_force import Force
 
 MOST_CPUS = 12
 # Cells, L3 domains a cell (0: not known), cores a domain, threads a core.

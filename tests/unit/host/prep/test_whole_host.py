@@ -12,7 +12,7 @@ from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.kinds import cpu_affinity, kernel_arguments, modprobe
 from tests.fixtures import killed, prepared, whole_host
 from tests.fixtures.fake_kernel import FakeKernel
-from tests.unit.host import test_killed
+from tests.unit.host.prep import test_killed
 
 _ARGUMENTS = (
     'hugepagesz=1G hugepages=0:2 intel_iommu=on iommu=pt '

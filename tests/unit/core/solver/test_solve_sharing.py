@@ -12,7 +12,7 @@ from kvm_tuning.core.exceptions import Exhausted, Unsupported
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost
-from tests.unit.core.sites import dedicated, floating, site
+from tests.unit.core.solver.sites import dedicated, floating, site
 
 # One core of each of the four L3 domains, and one more of the first.
 SHARED = (0, 16, 4, 20, 8, 24, 12, 28, 1, 17)

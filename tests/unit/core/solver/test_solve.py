@@ -17,7 +17,7 @@ from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import costs
 from kvm_tuning.core.solver.solve import COST, solve
 from tests.fixtures.fake_host import FakeHost
-from tests.unit.core.sites import dedicated, site
+from tests.unit.core.solver.sites import dedicated, site
 
 REQUIRE = ThreadDemand(ThreadPolicy.REQUIRE)
 ISOLATE = ThreadDemand(ThreadPolicy.ISOLATE)

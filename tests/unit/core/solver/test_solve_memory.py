@@ -14,7 +14,7 @@ from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.solver import costs
 from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost, FakePf
-from tests.unit.core.sites import dedicated, floating, site
+from tests.unit.core.solver.sites import dedicated, floating, site
 
 GIB = 1024 * 1024
 M2, G1 = 2048, GIB

@@ -11,7 +11,7 @@ from testtools.matchers import Contains, Equals
 from kvm_tuning.host.prep.kinds.kind import UNIT
 
 _SHIPPED = os.path.join(
-    os.path.dirname(__file__), '..', '..', '..', 'etc', 'kvm_tuning'
+    os.path.dirname(__file__), '..', '..', '..', '..', 'etc', 'kvm_tuning'
 )
 
 

@@ -9,10 +9,10 @@ from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import rivals
 from kvm_tuning.host.prep.groups import compaction
 from kvm_tuning.host.prep.kinds import modprobe
-from tests.unit.host import test_sriov
+from tests.unit.host.prep.groups.sriov import test_ports
 
 
-class TestOwners(test_sriov.SriovTest):
+class TestOwners(test_ports.SriovTest):
     def refused_by(self, path, text):
         self.build()
         self.kernel.put(path, text)
