@@ -1,17 +1,19 @@
-"""What a hook is: knobs, and pure functions of what is asked.
+"""The base class of a hook: its knobs, and pure functions of a request.
 
-A hook decides; it never does. It says what it needs of the site
+A hook decides; it never acts. It says what it needs of the site
 (:mod:`~kvm_tuning.core.demands`) and what must hold
 (:mod:`~kvm_tuning.core.effects`). The rules:
 
-1. No I/O, clock or randomness. Called only when one of its knobs is asked.
-2. Raises only :class:`~kvm_tuning.core.exceptions.RequestError` or
-   :class:`~kvm_tuning.core.exceptions.Refused`; anything else is reported as
-   this hook's bug, with its name.
-3. Another hook's value at the same address is a conflict, never last-wins.
-4. Fails closed: a promise (a flavor's or an image's value) that cannot be
-   kept is refused; a preference (a profile's or a default's) that cannot be
-   kept is yielded as :class:`~kvm_tuning.core.placement.Unkept`.
+1. No I/O, clock or randomness. It is called only when one of its knobs is
+   requested.
+2. It raises only :class:`~kvm_tuning.core.exceptions.RequestError` or
+   :class:`~kvm_tuning.core.exceptions.Refused`; anything else is reported as a
+   bug of this hook, by name.
+3. A different value from another hook at the same address is a conflict; the
+   last one never wins.
+4. It fails closed: a promise (a value from a flavor or an image) that cannot
+   be kept is refused; a preference (from a profile or the defaults) that
+   cannot be kept is yielded as :class:`~kvm_tuning.core.placement.Unkept`.
 """
 
 from abc import ABC
@@ -35,18 +37,18 @@ class Hook(ABC):
 
     #: The entry point's name.
     name: ClassVar[str]
-    #: The knobs that it owns; no other hook may.
+    #: The knobs that it owns; no other hook may own them.
     knobs: ClassVar[tuple[Knob, ...]]
-    #: Keys of other hooks' knobs that call it, too.
+    #: Keys of other hooks' knobs that also cause it to be called.
     also: ClassVar[tuple[str, ...]] = ()
-    #: Whether Nova's own keys call it as soon as they give the guest cells.
+    #: Whether it is also called when Nova's own keys give the guest cells.
     cells: ClassVar[bool] = False
-    #: Whether it sees the guest's devices as they are; the others see them
-    #: with the models that are asked for (hw_vif_model, hw_disk_bus).
+    #: Whether it sees the guest's devices as they are; other hooks see them
+    #: with the requested models (hw_vif_model, hw_disk_bus).
     as_it_is: ClassVar[bool] = False
 
     def wanted(self, request: Request) -> bool:
-        """Return whether one of its knobs is asked."""
+        """Return whether one of its knobs is requested."""
         if self.cells and request.topology is not None:
             return True
         return any(knob.name in request.names for knob in self.knobs) or any(
@@ -54,13 +56,13 @@ class Hook(ABC):
         )
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
-        """Yield what is wrong with the request itself, and what its author
-        should know, before there is a guest or a host.
+        """Check the request before there is a guest or a host: yield errors
+        and consequences.
         """
         return ()
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
-        """Yield what it needs of the site."""
+        """Yield what the guest needs of the site."""
         return ()
 
     def effects(
@@ -70,12 +72,12 @@ class Hook(ABC):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        """Yield what must hold, what to know, and what was not kept."""
+        """Yield what must hold, the consequences, and what was not kept."""
         return ()
 
 
 def unkept(asked: Asked, found: str, reason: str) -> Unkept:
-    """Return the refusal of a promise as an error, or else the note.
+    """Raise if ``asked`` is a promise; return the note if it is a preference.
 
     :raises Unsupported: ``asked`` is a promise.
     """
@@ -85,5 +87,5 @@ def unkept(asked: Asked, found: str, reason: str) -> Unkept:
 
 
 def works(probe: Probe) -> bool:
-    """Return whether a probe leaves hope: it worked, or was not possible."""
+    """Return whether a probe succeeded or could not be made."""
     return probe.works is not False

@@ -18,10 +18,10 @@ _X86 = frozenset({None, 'x86_64', 'i686'})
 
 
 class CacheTopology(Hook):
-    """QEMU gives an L3 cache to each die of the guest (its cache information
-    is made of ``-smp``), so a guest whose dies are the host's L3 domains
-    schedules by them. That needs vCPUs that stay where they are, and as many
-    of them in each domain.
+    """QEMU derives the guest's cache information from ``-smp``: one L3 cache
+    per die. A guest whose dies match the host's L3 domains therefore schedules
+    by them. That needs vCPUs that stay where they are, the same number in each
+    domain.
     """
 
     name = 'cache_topology'
@@ -31,7 +31,7 @@ class CacheTopology(Hook):
             Choice(('passthrough', 'emulate')),
             "The guest sees the host's own caches (passthrough, which needs "
             'CPU mode host-passthrough) or an emulated L3 cache (emulate), '
-            'and a topology with a die for each L3 domain. Needs dedicated '
+            'and a topology with one die per L3 domain. Needs dedicated '
             'vCPUs.',
         ),
     )
@@ -60,18 +60,22 @@ class CacheTopology(Hook):
         shape = _shape(request, placement, site)
         why = None
         if guest.arch not in _X86:
-            why = f'QEMU tells caches to x86 guests only, not {guest.arch}'
+            why = (
+                'QEMU describes caches to x86 guests only, not to '
+                f'{guest.arch}'
+            )
         elif asked.value == 'passthrough' and (
             guest.cpu_mode != 'host-passthrough'
         ):
             why = (
-                f'the CPU mode of the domain is {guest.cpu_mode or "not set"}'
-                f', and it needs host-passthrough'
+                'the CPU mode of the domain is '
+                f'{guest.cpu_mode or "not set"}; passthrough needs '
+                'host-passthrough'
             )
         elif shape is None:
             why = (
-                'the vCPUs are not spread evenly over L3 domains, and no '
-                'topology of a guest says that'
+                'the vCPUs are not spread evenly over L3 domains, so no '
+                'guest topology can describe them'
             )
         if why is not None or shape is None:
             yield unkept(asked, 'not set', str(why))
@@ -90,7 +94,7 @@ class CacheTopology(Hook):
 def _shape(
     request: Request, placement: Placement, site: Site
 ) -> dict[str, str] | None:
-    """Return sockets, dies, cores and threads; None when there is no such.
+    """Return sockets, dies, cores and threads; None when no topology fits.
 
     QEMU numbers vCPUs thread by thread, core by core, die by die.
     """
@@ -119,7 +123,7 @@ def _shape(
 
 
 def _threads(cores: list[frozenset[int]]) -> int:
-    """Return how many neighbours in the order share each core."""
+    """Return how many consecutive vCPUs share each core."""
     runs = [1]
     for before, core in zip(cores, cores[1:], strict=False):
         if core == before:
@@ -130,7 +134,7 @@ def _threads(cores: list[frozenset[int]]) -> int:
 
 
 def _in_runs(values: Iterable[object]) -> bool:
-    """Return whether equal values stand side by side."""
+    """Return whether equal values are adjacent."""
     values = list(values)
     changes = sum(a != b for a, b in zip(values, values[1:], strict=False))
     return changes == len(set(values)) - 1

@@ -24,30 +24,31 @@ POLICY = 'kvm:cpu_locality_policy'
 
 
 class CpuPinning(Hook):
-    """Which pCPUs run which vCPUs. The choice itself is the placement's."""
+    """Which pCPUs run which vCPUs. The solver makes the choice itself."""
 
     name = 'cpu_pinning'
     knobs = (
         Knob(
             LOCALITY,
             Choice(('l3', 'numa', 'any')),
-            'How close the pCPUs of a guest are. Dedicated vCPUs: each guest '
-            'cell spans the fewest L3 domains (l3), stays in its host cell '
-            '(numa), or takes what is free (any). Shared vCPUs float over the '
-            'shared pCPUs of the least loaded L3 domain, cell, or host.',
+            'How close together the pCPUs of a guest are. Dedicated vCPUs: '
+            'each guest cell spans the fewest L3 domains (l3), stays in its '
+            'host cell (numa), or takes what is free (any). Shared vCPUs '
+            'float over the shared pCPUs of the least loaded L3 domain, '
+            'cell, or host.',
         ),
         Knob(
             POLICY,
             Choice(('strict', 'preferred')),
-            'strict: no more L3 domains than the fewest whose allocatable '
-            'pCPUs can hold the guest cell on this hardware, or the guest is '
-            'refused. It needs dedicated vCPUs.',
+            'strict: the guest is refused unless each guest cell spans no '
+            'more L3 domains than the fewest whose allocatable pCPUs can '
+            'hold it on this hardware. Needs dedicated vCPUs.',
             default='preferred',
         ),
         Knob(
             'hw:cpu_policy',
             Choice(('shared', 'dedicated', 'mixed')),
-            'Whether vCPUs have a pCPU of their own.',
+            'Whether each vCPU has a pCPU of its own.',
             nova=True,
             image='hw_cpu_policy',
             preferable=False,
@@ -56,7 +57,8 @@ class CpuPinning(Hook):
             'hw:cpu_thread_policy',
             Choice(('prefer', 'isolate', 'require')),
             'How dedicated vCPUs use thread siblings: together if possible '
-            '(prefer), always (require), or with idle siblings (isolate).',
+            '(prefer), always together (require), or with siblings left idle '
+            '(isolate).',
             nova=True,
             image='hw_cpu_thread_policy',
             preferable=False,
@@ -77,7 +79,7 @@ class CpuPinning(Hook):
         if policy is None or not policy.promise or policy.value != 'strict':
             return
         if request.get(LOCALITY) is None:
-            yield ConflictingKnobs(f'{policy} needs {LOCALITY}, too')
+            yield ConflictingKnobs(f'{policy} also needs {LOCALITY}')
         elif not _dedicated(request):
             yield ConflictingKnobs(
                 f'{policy} needs dedicated vCPUs: set hw:cpu_policy=dedicated '
@@ -121,7 +123,7 @@ class CpuPinning(Hook):
                 'dedicated-cpus',
                 'operator',
                 f'pCPUs {cpuset.format(placement.held)} are held as long as '
-                f'the guest is defined, running or not',
+                'the guest is defined, whether it runs or not',
             )
 
 

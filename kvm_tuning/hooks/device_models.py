@@ -1,4 +1,4 @@
-"""Device models that the image asks for: NIC model and disk bus."""
+"""Device models that the image requests: NIC model and disk bus."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ _EMULATED = frozenset({'e1000', 'e1000e', 'ne2k_pci', 'pcnet', 'rtl8139'})
 
 
 class DeviceModels(Hook):
-    """Under Nova these are honoured before us; standalone by this hook."""
+    """Under Nova, Nova itself applies these; standalone, this hook does."""
 
     name = 'device_models'
     as_it_is = True
@@ -29,8 +29,8 @@ class DeviceModels(Hook):
         Knob(
             VIF,
             Choice(_VIFS),
-            'Model of every NIC. virtio is fastest; the others are for '
-            'guests without its driver.',
+            'Model of every NIC. virtio is the fastest; the others are for '
+            'guests without a virtio driver.',
             nova=True,
             image=VIF,
             preferable=False,
@@ -68,8 +68,8 @@ def _vif(model: str, guest: Guest) -> Iterable[Outcome]:
         yield Consequence(
             'emulated-nic',
             'tenant',
-            f'{model} is emulated in software: slower than virtio and with '
-            f'one queue only',
+            f'{model} is emulated in software: it is slower than virtio and '
+            'has one queue only',
         )
 
 
@@ -78,7 +78,7 @@ def _bus(bus: str, guest: Guest) -> Iterable[Outcome]:
     for disk in guest.data_disks:
         if disk.bus != bus:
             changed = True
-            # libvirt chooses an address that fits the new bus.
+            # libvirt chooses an address that suits the new bus.
             yield Absent(f'{disk.path}/address')
             yield Element(f'{disk.path}/target', {'bus': bus})
     if changed and bus == 'scsi' and not guest.scsi_controllers:
@@ -90,6 +90,6 @@ def _bus(bus: str, guest: Guest) -> Iterable[Outcome]:
         yield Consequence(
             'disk-bus-changed',
             'tenant',
-            f'the guest sees its disks on {bus}: it needs the driver, and '
-            f'device names in it may change',
+            f'the guest sees its disks on {bus}: it needs the driver, and its '
+            'disks may get other device names',
         )

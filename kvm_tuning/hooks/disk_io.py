@@ -23,7 +23,7 @@ _URING_QEMU = (5, 0, 0)
 
 
 class DiskIo(Hook):
-    """A mode that cannot work is refused, never silently exchanged: O_DIRECT
+    """A mode that cannot work is refused, never silently replaced: O_DIRECT
     and io_uring are tried on this host first.
     """
 
@@ -35,15 +35,15 @@ class DiskIo(Hook):
                 ('none', 'writeback', 'writethrough', 'directsync', 'unsafe')
             ),
             "Cache mode of every disk. none and directsync bypass the host's "
-            'page cache; only with them can a guest with shared storage be '
-            'migrated safely. unsafe loses data when the host fails.',
+            'page cache; only they allow a safe live migration with shared '
+            'storage. unsafe loses data when the host fails.',
         ),
         Knob(
             ENGINE,
             Choice(('native', 'threads', 'io_uring', 'auto')),
             'AIO engine of every disk. native needs cache none or directsync '
             'and a block device or a fully allocated file. auto takes the '
-            'best that holds: native, io_uring, threads.',
+            'best one that works: native, io_uring, threads.',
         ),
     )
 
@@ -57,8 +57,7 @@ class DiskIo(Hook):
             and cache.value not in DIRECT
         ):
             yield ConflictingKnobs(
-                f'{engine} needs {CACHE}=none or directsync, and there is '
-                f'{cache}'
+                f'{engine} needs {CACHE}=none or directsync, not {cache}'
             )
         if cache is None:
             return
@@ -67,7 +66,7 @@ class DiskIo(Hook):
                 'data-loss',
                 'tenant',
                 "the guest's flushes are ignored: a crash of the host loses "
-                'data and can corrupt file systems',
+                'data and can corrupt its file systems',
             )
         if cache.value not in DIRECT:
             yield not_migratable(
@@ -88,7 +87,7 @@ class DiskIo(Hook):
                     'disk-skipped',
                     'operator',
                     f'{CACHE} and {ENGINE} do not apply to disk '
-                    f'{disk.target}: it is no file or device of this host',
+                    f'{disk.target}: it is not a file or device of this host',
                 )
                 continue
             attributes: dict[str, str | None] = {}
@@ -103,7 +102,7 @@ def _disk(
     capabilities: Capabilities,
     attributes: dict[str, str | None],
 ) -> Iterable[Outcome]:
-    """Put what holds for ``disk`` into ``attributes``."""
+    """Add the attributes for ``disk`` to ``attributes``."""
     storage = capabilities.storage.get(disk.source or '', Storage(disk.type))
     cache = request.get(CACHE)
     mode = disk.driver.get('cache', 'default')
@@ -142,8 +141,8 @@ def _cache_missing(
         return unkept(
             cache,
             disk.driver.get('cache', 'default'),
-            f'disk {disk.target} is shareable, so that only cache none and '
-            f'directsync are safe',
+            f'disk {disk.target} is shareable, and only cache none and '
+            'directsync are safe for it',
         )
     return None
 
@@ -170,8 +169,8 @@ def _engine_missing(
 def _native_missing(mode: str, storage: Storage) -> str | None:
     if mode not in DIRECT:
         return (
-            f'its cache mode is {mode}, native needs none or directsync: set '
-            f'{CACHE}'
+            f'its cache mode is {mode}, and native needs none or directsync: '
+            f'set {CACHE}'
         )
     if storage.kind == 'block' or works(storage.allocated):
         return None
@@ -207,5 +206,5 @@ def _unprobed(disk: Disk, what: str, probe: Probe) -> Consequence:
     return Consequence(
         'unprobed',
         'operator',
-        f'disk {disk.target}: {what} was not tried here ({probe.reason})',
+        f'disk {disk.target}: {what} could not be tried here ({probe.reason})',
     )

@@ -15,15 +15,15 @@ from kvm_tuning.hooks.vif_queues import over_budget
 
 
 class DiskQueues(Hook):
-    """virtio-blk has queues a disk, virtio-scsi queues a controller."""
+    """virtio-blk has queues per disk, virtio-scsi per controller."""
 
     name = 'disk_queues'
     knobs = (
         Knob(
             QUEUES,
             Count(1, 256, ('auto',)),
-            'Queues of each virtio disk, or virtio-scsi controller. auto: as '
-            'many as vCPUs, within the interrupts of the guest.',
+            'Queues of each virtio disk or virtio-scsi controller. auto: as '
+            "many as vCPUs, within the guest's interrupt budget.",
         ),
     )
 
@@ -44,8 +44,8 @@ class DiskQueues(Hook):
             yield Consequence(
                 'idle-queues',
                 'tenant',
-                f'{count} disk queues, {request.vcpus} vCPUs: Linux uses one '
-                f'queue a vCPU at most',
+                f'{count} disk queues for {request.vcpus} vCPUs: Linux uses '
+                'at most one queue per vCPU',
             )
         for disk in guest.data_disks:
             if disk.bus == 'virtio':

@@ -1,4 +1,4 @@
-"""The emulator's threads: where QEMU's own work runs."""
+"""Where QEMU's emulator threads run."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ POOLS = Choice(tuple(pool.value for pool in Pool))
 
 
 class EmulatorThreads(Hook):
-    """A guest with dedicated vCPUs always gets an emulator pin: without one
+    """A guest with dedicated vCPUs always gets an emulator pin: without one,
     QEMU's main thread would float over other guests' dedicated pCPUs.
     """
 
@@ -50,8 +50,8 @@ class EmulatorThreads(Hook):
         cpus, policy = request.get(CPUS), request.get(POLICY)
         if cpus is not None and cpus.promise and policy is not None:
             yield ConflictingKnobs(
-                f'{cpus} and {policy} both say where the emulator runs: '
-                f'remove one of them'
+                f'{cpus} and {policy} both say where the emulator threads '
+                'run: remove one of them'
             )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
@@ -74,7 +74,7 @@ class EmulatorThreads(Hook):
         asked, policy = request.get(CPUS), request.get(POLICY)
         if asked is not None and policy is not None:
             # check() has refused a promise.
-            yield unkept(asked, str(policy), f'{policy} goes before it')
+            yield unkept(asked, str(policy), f'{policy} takes precedence')
         cpus = emulator_cpus(request, placement, site)
         if cpus:
             yield Element(
@@ -87,8 +87,8 @@ def emulator_cpus(
 ) -> frozenset[int]:
     """Return where the emulator runs; empty when nothing says so.
 
-    As Nova does: its reserved pCPU, else the shared set when it is asked to
-    share and there is one, else the guest's own pCPUs.
+    As in Nova: its reserved pCPU, else the shared set when sharing is
+    requested and there is one, else the guest's own pCPUs.
     """
     if placement.emulator:
         return placement.emulator

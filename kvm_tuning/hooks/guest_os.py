@@ -16,8 +16,9 @@ DISTRO = 'os_distro'
 
 
 class GuestOs(Hook):
-    """Linux takes virtio everywhere. For Windows the plan says what is known
-    of its drivers; the queue budget and the VFs have rules of their own.
+    """Linux takes virtio everywhere. For Windows the plan reports what is
+    known about its drivers; the queue budget and the VFs have rules of their
+    own.
     """
 
     name = 'guest_os'
@@ -32,12 +33,12 @@ class GuestOs(Hook):
         ),
         Knob(
             DISTRO,
-            Word('the name of a distribution, as libosinfo writes it'),
+            Word("a distribution's name as libosinfo spells it"),
             'Distribution in the image.',
             nova=True,
             image=DISTRO,
             preferable=False,
-            unaudited='a note on the image, and nothing is made of it',
+            unaudited='a note about the image; nothing depends on it',
         ),
     )
 
@@ -47,7 +48,7 @@ class GuestOs(Hook):
             yield Consequence(
                 'guest-distribution',
                 'operator',
-                f'the image says that it holds {distro}',
+                f'the image declares its distribution as {distro}',
             )
 
     def effects(
@@ -64,13 +65,13 @@ class GuestOs(Hook):
                 'windows-virtio-nic',
                 'tenant',
                 'old virtio drivers for Windows drop packets under load: '
-                'keep them current, or use hw_vif_model=e1000 for light and '
-                'an SR-IOV VF (kvm:vfs) for heavy traffic',
+                'keep them current, or use hw_vif_model=e1000 for light '
+                'traffic and an SR-IOV VF (kvm:vfs) for heavy traffic',
             )
         if any(disk.bus == 'virtio' for disk in guest.data_disks):
             yield Consequence(
                 'windows-virtio-disk',
                 'tenant',
-                'the virtio driver must be in the image before Windows can '
-                'start from a virtio disk',
+                'Windows starts from a virtio disk only if the virtio driver '
+                'is already in the image',
             )

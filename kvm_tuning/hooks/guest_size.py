@@ -1,4 +1,4 @@
-"""The guest has as many vCPUs and as much memory as its flavor says."""
+"""Give the guest as many vCPUs and as much memory as its flavor says."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,9 @@ from kvm_tuning.hooks.cache_topology import TOPOLOGY
 
 
 class GuestSize(Hook):
-    """vCPUs and memory. A flavor's own fields, so it has no knob: under Nova
-    they are right already; standalone a definition is made to fit as soon as
-    anything is asked of it.
+    """vCPUs and memory. These are fields of the flavor, so there is no knob.
+    Under Nova they already match; standalone, the definition is changed to
+    match as soon as any knob is requested.
     """
 
     name = 'guest_size'
@@ -35,12 +35,12 @@ class GuestSize(Hook):
             if guest.cells and request.topology is None:
                 raise ConflictingKnobs(
                     f'flavor {request.flavor!r} has {request.vcpus} vCPUs, '
-                    f'the domain {guest.vcpus} in NUMA cells of its own: '
-                    f'ask for cells in the flavor (hw:numa_nodes)'
+                    f'but the domain has {guest.vcpus} in NUMA cells of its '
+                    'own: set hw:numa_nodes in the flavor'
                 )
             yield Element('vcpu', {'current': None}, str(request.vcpus))
             if guest.cpu_topology and not request.get(TOPOLOGY):
-                # libvirt refuses a topology of another number of vCPUs.
+                # libvirt refuses a topology with a different number of vCPUs.
                 topology: dict[str, str | None] = dict.fromkeys(
                     guest.cpu_topology
                 )

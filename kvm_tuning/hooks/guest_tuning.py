@@ -1,4 +1,4 @@
-"""What only the guest itself can do; cloud-init delivers it."""
+"""Settings that only the guest itself can make; cloud-init delivers them."""
 
 from collections.abc import Iterable
 
@@ -20,12 +20,12 @@ from kvm_tuning.hooks.vif_queues import queues_of
 
 TUNING = 'kvm:guest_tuning'
 
-#: The host orders requests; the guest need not.
+#: The host schedules requests; the guest need not.
 _NO_ORDER = 'none'
 
 
 class GuestTuning(Hook):
-    """Settings of scope guest: the guest's own tools read them."""
+    """Settings of scope guest, read by tools inside the guest."""
 
     name = 'guest_tuning'
     knobs = (
@@ -34,8 +34,8 @@ class GuestTuning(Hook):
             Flag(),
             'The guest enables all queues of its NICs, leaves the order of '
             'disk requests to the host, uses transparent huge pages where '
-            'programs ask for them, and balances its interrupts.',
-            unaudited='made by the guest, where the host does not look',
+            'programs request them, and balances its interrupts.',
+            unaudited='set inside the guest, which the host cannot see into',
         ),
     )
 
@@ -52,7 +52,7 @@ class GuestTuning(Hook):
             yield Consequence(
                 'guest-tuning-skipped',
                 'tenant',
-                'guest tuning is for Linux guests; this one is Windows',
+                'guest tuning is for Linux guests, and this guest is Windows',
             )
             return
         queues = queues_of(request, guest, site)
@@ -74,12 +74,12 @@ def _setting(name: str, value: str) -> Setting:
 
 
 _OF_ANY = (_setting(HUGE_PAGES, 'madvise'), _setting(IRQBALANCE, 'on'))
-#: All queues that a NIC has, whatever NICs there are.
+#: All queues that each NIC has, whatever NICs there are.
 ANY_CHANNELS = _setting(f'{CHANNELS}/{ANY}', 'all')
 
 
 def for_any_guest() -> tuple[Setting, ...]:
-    """Return what suits any guest of Linux, whatever devices it has."""
+    """Return the settings that suit any Linux guest, whatever its devices."""
     return (
         ANY_CHANNELS,
         _setting(f'{SCHEDULER}/{ANY}', _NO_ORDER),

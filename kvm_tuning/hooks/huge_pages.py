@@ -1,4 +1,4 @@
-"""Huge pages below the guest's memory."""
+"""Huge pages for the guest's memory."""
 
 from collections.abc import Iterable
 
@@ -14,15 +14,16 @@ from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
 
 _GIB = 1024**2
-# Every size that a Linux architecture has (kernel's vm/hugetlbpage and the
-# architectures' own lists), the largest first, and Nova's small page.
+# Every size that a Linux architecture has (the kernel's vm/hugetlbpage and the
+# architectures' own lists), the largest first, and the small page as Nova
+# defines it.
 _LARGE = (16 * _GIB, 2 * _GIB, _GIB, 512 * 1024, 32 * 1024, 16 * 1024, 2048)
 _SMALL = 4
 
 
 class HugePages(Hook):
-    """Pages are taken from the pools of the guest's host cells, together
-    with its pCPUs.
+    """Pages come from the pools of the guest's host cells, together with its
+    pCPUs.
     """
 
     name = 'huge_pages'
@@ -30,7 +31,7 @@ class HugePages(Hook):
         Knob(
             'hw:mem_page_size',
             Size(('small', 'large', 'any')),
-            'Size of the pages below the guest memory: a size, the largest '
+            'Size of the pages behind the guest memory: a size, the largest '
             'that fits (large), small pages (small), or either (any).',
             nova=True,
             image='hw_mem_page_size',
@@ -74,8 +75,8 @@ class HugePages(Hook):
             yield Consequence(
                 'huge-pages',
                 'operator',
-                'huge pages are held from the start of the guest to its end; '
-                'they are neither swapped nor shared by KSM',
+                'huge pages are held from the start of the guest until it '
+                'stops; they are neither swapped nor shared by KSM',
             )
         elif request.get('hw:mem_page_size') is not None:
             yield Absent('memoryBacking/hugepages')

@@ -26,9 +26,10 @@ _SPREAD_QEMU = (9, 0, 0)
 
 
 class Iothreads(Hook):
-    """An iothread that no disk names does nothing, so asking for iothreads
-    maps disks to them. What a domain has already (Nova gives every guest
-    one) is raised, never added to.
+    """An iothread that no disk names does nothing, so a request for iothreads
+    also assigns disks to them. If the domain already has iothreads (Nova gives
+    every guest one), their number is raised to the requested one, never added
+    to it.
     """
 
     name = 'iothreads'
@@ -36,15 +37,16 @@ class Iothreads(Hook):
         Knob(
             COUNT,
             Count(1, MAXIMUM),
-            'Number of iothreads. The virtio disks take them in turn unless '
-            f'{MAP} says otherwise.',
+            'Number of iothreads. The virtio disks are assigned to them in '
+            f'turn unless {MAP} says otherwise.',
         ),
         Knob(
             MAP,
             Choice(('shared', 'dedicated', 'spread')),
-            'One iothread for all disks (shared), one a disk (dedicated), or '
-            'the queues of each disk over all iothreads (spread: libvirt '
-            '10.0 and QEMU 9.0). Without a count, as many as that takes.',
+            'One iothread for all disks (shared), one per disk (dedicated), '
+            'or the queues of each disk spread over all iothreads (spread: '
+            'libvirt 10.0 and QEMU 9.0). Without a count there are as many '
+            'iothreads as that needs.',
         ),
         Knob(
             CPUS,
@@ -62,7 +64,7 @@ class Iothreads(Hook):
             return
         if request.get(COUNT) is None:
             yield ConflictingKnobs(
-                f'{how} needs {COUNT}: over how many iothreads?'
+                f'{how} needs {COUNT}: the number of iothreads to spread over'
             )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
@@ -98,7 +100,7 @@ class Iothreads(Hook):
 
 
 def _count(request: Request, guest: Guest) -> int:
-    """Return how many iothreads are asked for, by count or by map."""
+    """Return how many iothreads are requested, by count or by map."""
     count = request.value(COUNT)
     if isinstance(count, int):
         return count
@@ -118,7 +120,7 @@ def _map(
             'iothreads-idle',
             'operator',
             'the guest has no disk that an iothread could serve: its '
-            'iothreads will do nothing',
+            'iothreads will be idle',
         )
         return
     if how is not None and how.value == 'spread':
@@ -133,10 +135,12 @@ def _map(
         # unkept() raises for a promise.
         if how.promise:
             raise ConflictingKnobs(
-                f'{how} needs an iothread for each of {len(disks)} disks, '
-                f'there are {count}: raise {COUNT}'
+                f'{how} needs one iothread for each of the {len(disks)} '
+                f'disks, and there are {count}: raise {COUNT}'
             )
-        yield unkept(how, 'in turn', f'{count} iothreads, {len(disks)} disks')
+        yield unkept(
+            how, 'in turn', f'{count} iothreads for {len(disks)} disks'
+        )
     shared = how is not None and how.value == 'shared'
     number = 0
     for disk in disks:
@@ -147,7 +151,7 @@ def _map(
 
 
 def _controllers(guest: Guest, count: int, taken: int) -> Iterable[Outcome]:
-    """A virtio-scsi controller takes one iothread, in turn."""
+    """Assign one iothread to each virtio-scsi controller, in turn."""
     for controller in guest.scsi_controllers:
         if controller.model == 'virtio-scsi':
             taken = taken % count + 1
@@ -157,7 +161,7 @@ def _controllers(guest: Guest, count: int, taken: int) -> Iterable[Outcome]:
 
 
 def _disks(guest: Guest) -> list[Disk]:
-    """Return the disks that name an iothread of their own (virtio-blk)."""
+    """Return the disks that can name an iothread of their own (virtio-blk)."""
     return [disk for disk in guest.data_disks if disk.bus == 'virtio']
 
 
@@ -172,9 +176,11 @@ def _spread_missing(how: Asked, site: Site) -> Unkept | None:
     if libvirt is not None and libvirt < _SPREAD_LIBVIRT:
         found = '.'.join(map(str, libvirt))
         return unkept(
-            how, 'in turn', f'it needs libvirt 10.0, here is {found}'
+            how, 'in turn', f'it needs libvirt 10.0, and this host has {found}'
         )
     if qemu is not None and qemu < _SPREAD_QEMU:
         found = '.'.join(map(str, qemu))
-        return unkept(how, 'in turn', f'it needs QEMU 9.0, here is {found}')
+        return unkept(
+            how, 'in turn', f'it needs QEMU 9.0, and this host has {found}'
+        )
     return None

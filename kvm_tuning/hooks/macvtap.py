@@ -16,9 +16,9 @@ MODE = 'kvm:macvtap_mode'
 
 
 class Macvtap(Hook):
-    """A direct NIC is a macvtap device on a NIC of the host. What kind of
-    VIF a port gets is the network's choice, so that this hook only sets the
-    mode of what is direct.
+    """A direct NIC is a macvtap device on one of the host's NICs. The network
+    decides the VIF type of a port, so this hook sets only the mode of NICs
+    that are direct.
     """
 
     name = 'macvtap'
@@ -27,8 +27,8 @@ class Macvtap(Hook):
             MODE,
             Choice(('bridge', 'vepa', 'private', 'passthrough')),
             'How guests on one NIC of the host see each other: directly '
-            '(bridge), over the switch (vepa), not at all (private); or the '
-            'guest has the NIC for itself (passthrough).',
+            '(bridge), through the switch (vepa), or not at all (private); '
+            'with passthrough the guest has the NIC to itself.',
         ),
     )
 
@@ -62,33 +62,33 @@ class Macvtap(Hook):
             yield Consequence(
                 'windows-macvtap',
                 'tenant',
-                'Windows guests change MAC filters in ways that macvtap '
+                'Windows guests change MAC filters in a way that macvtap '
                 'passes on only with trustGuestRxFilters',
             )
         yield not_migratable(
-            f'migration needs a NIC called {names} on the other host, and '
-            f'connections break'
+            f'migration needs a NIC named {names} on the destination host, '
+            'and connections break'
         )
 
 
 def _refuse(
     asked: Asked, nic: Interface, nics: list[Interface], site: Site
 ) -> None:
-    """Raise what speaks against ``asked`` on one NIC."""
+    """Raise if one NIC's device rules out ``asked``."""
     device = nic.source.get('dev', '')
     management = site.capabilities.management_nics
     if management is not None and device in management:
         raise ConflictingKnobs(
             f'{asked}: {device} carries the address or the default route of '
-            f'the host, and a guest on it could not talk to the host or, '
-            f'with passthrough, would cut it off: use another NIC'
+            'the host; a guest on it could not reach the host, and '
+            'passthrough would cut the host off: use another NIC'
         )
     if asked.value != 'passthrough':
         return
     if sum(other.source.get('dev') == device for other in nics) > 1:
         raise ConflictingKnobs(
-            f'{asked}: two NICs of the guest are on {device}, and '
-            f'passthrough gives it to one only'
+            f'{asked}: two NICs of the guest are on {device}, and passthrough '
+            'gives it to only one'
         )
     functions = {
         function.address
@@ -96,4 +96,4 @@ def _refuse(
         if device in function.interfaces
     }
     if not site.ledger.devices.isdisjoint({f'nic/{device}', *functions}):
-        raise Exhausted(f'{asked}: another guest has {device} for itself')
+        raise Exhausted(f'{asked}: another guest has {device} to itself')

@@ -21,8 +21,9 @@ class MemoryAllocation(Hook):
         Knob(
             ALLOCATION,
             Choice(('immediate', 'ondemand')),
-            'immediate: all memory is there before the guest starts, so that '
-            'no page fault slows it later. ondemand: as it is touched.',
+            'immediate: all memory is allocated before the guest starts, so '
+            'that no page fault slows it later. ondemand: memory is '
+            'allocated when it is first touched.',
         ),
     )
 
@@ -39,5 +40,5 @@ class MemoryAllocation(Hook):
             yield Consequence(
                 'slower-start',
                 'tenant',
-                'the guest starts later: its memory is allocated first',
+                'the guest starts more slowly: its memory is allocated first',
             )

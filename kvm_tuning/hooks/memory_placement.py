@@ -1,4 +1,4 @@
-"""Guest memory on the host cells of the guest's vCPUs."""
+"""Bind the guest's memory to the host cells of its vCPUs."""
 
 from collections.abc import Iterable
 
@@ -16,8 +16,8 @@ MODE = 'kvm:memory_locality'
 
 
 class MemoryPlacement(Hook):
-    """A pinned vCPU is only half of locality: its memory must be there, too.
-    A guest with cells gets Nova's strict binding unless it asks otherwise.
+    """A pinned vCPU is only half of locality: its memory must be local, too. A
+    guest with cells gets Nova's strict binding unless another is requested.
     """
 
     name = 'memory_placement'
@@ -26,8 +26,8 @@ class MemoryPlacement(Hook):
             MODE,
             Choice(tuple(mode.value for mode in MemoryMode)),
             'The guest memory comes only from the host cells of its vCPUs '
-            '(strict), from there first (preferred), or in turn from all of '
-            'them (interleave).',
+            '(strict), from there first (preferred), or from all of them in '
+            'turn (interleave).',
         ),
     )
     cells = True
@@ -58,9 +58,9 @@ class MemoryPlacement(Hook):
                 yield unkept(
                     asked,
                     'not bound',
-                    f'it takes one host cell, the vCPUs float over cells '
-                    f'{cpuset.format(cells)}: add kvm:cpu_locality=numa, or '
-                    f'use strict or interleave',
+                    'preferred takes one host cell, and the vCPUs float over '
+                    f'cells {cpuset.format(cells)}: add '
+                    'kvm:cpu_locality=numa, or use strict or interleave',
                 )
                 return
         else:

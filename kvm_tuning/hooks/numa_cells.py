@@ -12,14 +12,14 @@ from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome
 
-#: Nova has no upper limit of cells; more than there are vCPUs make no sense.
+#: Nova has no upper limit; more cells than vCPUs make no sense.
 _MAX_CELLS = 4096
 
 
 class NumaCells(Hook):
-    """Every demand on CPUs and memory is per guest cell, so this hook speaks
-    for all of them. A guest without cells of its own is one cell here, and
-    its XML keeps none.
+    """Every demand on CPUs and memory is per guest cell, so this hook yields
+    them for all cells. A guest without cells counts as one cell here, and its
+    XML gets none.
     """
 
     name = 'numa_cells'

@@ -1,4 +1,4 @@
-"""Whether KSM may merge the guest's pages with others'."""
+"""Whether KSM may merge the guest's pages with those of others."""
 
 from collections.abc import Iterable
 
@@ -23,8 +23,8 @@ class PageSharing(Hook):
         Knob(
             SHARING,
             Flag(),
-            'false: KSM never merges pages of this guest, which spares it '
-            'the copy on its next write and the timing side channel.',
+            'false: KSM never merges pages of this guest. That avoids the '
+            'copy at its next write and the timing side channel.',
         ),
     )
 
@@ -42,5 +42,6 @@ class PageSharing(Hook):
         yield Consequence(
             'no-page-sharing',
             'operator',
-            'KSM saves no memory on this guest: do not overcommit with it',
+            'KSM saves no memory on this guest: do not count on it for '
+            'overcommit',
         )

@@ -1,4 +1,4 @@
-"""Passthrough of PCI devices by Nova's aliases."""
+"""Passthrough of PCI devices by Nova's PCI aliases."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,7 +20,7 @@ from kvm_tuning.hooks.sriov import AFFINITY, address_of, affinity
 
 ALIAS = 'pci_passthrough:alias'
 
-#: Nova's device types and ours.
+#: Nova's device types as ours.
 _KINDS = {
     'type-PCI': frozenset({'function'}),
     'type-PF': frozenset({'pf'}),
@@ -29,8 +29,8 @@ _KINDS = {
 
 
 class PciDevices(Hook):
-    """What an alias stands for is the operator's word: Nova's ``[pci]
-    alias``, or the option of the same name here.
+    """The operator defines what an alias stands for: in Nova's ``[pci]
+    alias``, or in the option of the same name here.
     """
 
     name = 'pci_devices'
@@ -38,8 +38,9 @@ class PciDevices(Hook):
         Knob(
             ALIAS,
             Aliases(),
-            'PCI devices that the guest gets, as alias:count. Under Nova its '
-            'tracker chooses them; standalone the placement does.',
+            'PCI devices that the guest gets, as alias:count. Under Nova, '
+            "Nova's PCI tracker chooses them; standalone, the placement "
+            'does.',
             nova=True,
             preferable=False,
         ),
@@ -80,8 +81,8 @@ class PciDevices(Hook):
             for number, address in enumerate(addresses):
                 if site.inventory.device[address].iommu_group is None:
                     raise Unsupported(
-                        f'{request.get(ALIAS)}: {address} is in no IOMMU '
-                        f'group; enable the IOMMU of this host'
+                        f'{request.get(ALIAS)}: {address} is not in an IOMMU '
+                        'group; enable the IOMMU of this host'
                     )
                 # User aliases begin with ua- (libvirt's formatdomain).
                 path = f"devices/hostdev[alias/@name='ua-{alias}-{number}']"
@@ -96,7 +97,7 @@ class PciDevices(Hook):
 
 
 def aliases(request: Request) -> Iterable[tuple[str, int]]:
-    """Return each alias and its count; an alias that comes twice adds up."""
+    """Return each alias and its count; repeated aliases add up."""
     counts: dict[str, int] = {}
     for part in str(request.value(ALIAS, '')).split(','):
         alias, _, count = part.strip().rpartition(':')

@@ -11,7 +11,7 @@ from kvm_tuning.hooks.base import Hook
 
 class Profiles(Hook):
     """The values of a profile are read with the request; this hook owns the
-    knob and says what the profile stands for.
+    knob and reports what the profile stands for.
     """
 
     name = 'profiles'
@@ -19,7 +19,7 @@ class Profiles(Hook):
         Knob(
             PROFILE,
             Word('the name of a profile'),
-            'A named set of values for other knobs, which are preferences: '
+            'A named set of values for other knobs. They are preferences: '
             'what this host cannot keep is recorded, never fatal.',
         ),
     )

@@ -34,15 +34,15 @@ MAX_RATE = 'kvm:vf_max_rate'
 AFFINITY = 'hw:pci_numa_affinity_policy'
 
 _ATTRIBUTES = (TRUST, SPOOF_CHECK, MAX_RATE)
-# Intel 82576: its VF driver for Windows was never released for current ones.
+# Intel 82576: its Windows VF driver was never released for current versions.
 _82576_VF = '10ca'
-# Intel I350: igb's ndo_set_vf_rate answers for 82576 only.
+# Intel I350: igb's ndo_set_vf_rate supports only the 82576.
 _I350_VF = '1520'
 
 
 class Sriov(Hook):
-    """VFs are chosen with the CPUs and pages, in one decision. Each gets a
-    MAC of its own, made of the guest's UUID, so that it keeps it.
+    """VFs are chosen with the CPUs and pages, in one decision. Each gets a MAC
+    derived from the guest's UUID, so that it stays the same.
     """
 
     name = 'sriov'
@@ -64,13 +64,14 @@ class Sriov(Hook):
         Knob(
             VLAN,
             Count(0, 4094),
-            'VLAN that the PF tags the traffic of the VFs with; 0: none.',
+            "VLAN that the PF tags the VFs' traffic with; 0: none.",
             preferable=False,
         ),
         Knob(
             TRUST,
             Flag(),
-            'The guest may change the MAC and receive what is not for it.',
+            'The guest may change its MAC and receive traffic that is not '
+            'addressed to it.',
             preferable=False,
         ),
         Knob(
@@ -82,13 +83,13 @@ class Sriov(Hook):
         Knob(
             MAX_RATE,
             Count(1, 1_000_000),
-            'Most that each VF may send, in Mbit/s.',
+            'Highest rate at which each VF may send, in Mbit/s.',
             preferable=False,
         ),
         Knob(
             AFFINITY,
             Choice(tuple(each.value for each in Affinity)),
-            'How near to the vCPUs a VF or another PCI device must be.',
+            'How near its vCPUs a VF or another PCI device must be.',
             nova=True,
             image='hw_pci_numa_affinity_policy',
             preferable=False,
@@ -100,7 +101,7 @@ class Sriov(Hook):
         for key in (ATTACHMENT, VLAN, *_ATTRIBUTES):
             asked = request.get(key)
             if asked is not None and not count:
-                yield ConflictingKnobs(f'{asked} needs {VFS}, too')
+                yield ConflictingKnobs(f'{asked} also needs {VFS}')
         if count and request.value(ATTACHMENT) != 'macvtap':
             yield not_migratable(
                 'a guest that drives a VF cannot be live-migrated'
@@ -145,18 +146,18 @@ class Sriov(Hook):
 def _given(
     request: Request, addresses: Sequence[str], site: Site
 ) -> Iterable[Outcome]:
-    """Yield the attributes of VFs that the guest has by somebody else's
-    choice, and by a plain ``<hostdev>``: libvirt sets nothing of them.
+    """Yield attributes for VFs that somebody else chose and attached as a
+    plain ``<hostdev>``: libvirt sets none of them.
     """
     devices = [site.inventory.device[address] for address in addresses]
-    # A PCI class of 02: network controllers; accelerators have VFs, too.
+    # PCI class 02 is a network controller; accelerators have VFs, too.
     devices = [d for d in devices if d.pci_class.startswith('02')]
     asked = request.get(VFS)
     if asked is not None and len(devices) != asked.value:
         raise Unsupported(
-            f'{asked}: the guest was given {len(devices)} VFs of NICs: '
-            f'`kvm-tuning flavor compile` writes an alias that fits; the VFs '
-            f'of network ports are not meant'
+            f'{asked}: the guest has {len(devices)} VFs of NICs; `kvm-tuning '
+            'flavor compile` writes an alias that matches, and the VFs of '
+            'network ports do not count'
         )
     for device in devices:
         vlan = request.value(VLAN)
@@ -166,7 +167,7 @@ def _given(
 
 
 def affinity(request: Request) -> Affinity:
-    """Return how near a device must be; legacy is Nova's default."""
+    """Return the affinity of a device; legacy is Nova's default."""
     return Affinity(request.value(AFFINITY, 'legacy'))
 
 
@@ -183,9 +184,9 @@ def _hostdev(
 ) -> Iterable[Outcome]:
     if device.iommu_group is None:
         raise Unsupported(
-            f'{request.get(VFS)}: VF {device.address} is in no IOMMU group; '
-            f'enable the IOMMU of this host (intel_iommu=on, or AMD-Vi in '
-            f'the firmware)'
+            f'{request.get(VFS)}: VF {device.address} is not in an IOMMU '
+            'group; enable the IOMMU of this host (intel_iommu=on, or AMD-Vi '
+            'in the firmware)'
         )
     path = f"devices/interface[mac/@address='{mac}']"
     yield Element(path, {'type': 'hostdev', 'managed': 'yes'}, make=True)
@@ -215,15 +216,17 @@ def _macvtap(
     yield from _vlan(request, path)
     yield host_unreachable([device.interfaces[0]])
     yield not_migratable(
-        f'migration needs a VF called {device.interfaces[0]} on the other '
-        f'host, and connections break'
+        f'migration needs a VF named {device.interfaces[0]} on the '
+        'destination host, and connections break'
     )
 
 
 def _vlan(request: Request, path: str) -> Iterable[Outcome]:
-    """Yield the VLAN, for libvirt to set: it gives a VF the one of ``<vlan>``
-    when the guest starts, none without (virNetDevSetNetConfig), whichever
-    way the VF is attached, and what was there before when it ends.
+    """Yield the VLAN for libvirt to set.
+
+    However the VF is attached, libvirt gives it the VLAN of ``<vlan>`` when
+    the guest starts, or none without one (virNetDevSetNetConfig), and restores
+    the previous one when it ends.
     """
     vlan = request.value(VLAN)
     if vlan:
@@ -231,8 +234,8 @@ def _vlan(request: Request, path: str) -> Iterable[Outcome]:
 
 
 def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
-    """Yield the attributes that the PF keeps for the VF, and that libvirt
-    does not know.
+    """Yield the attributes that the PF keeps for the VF and that libvirt does
+    not know.
     """
     for key in _ATTRIBUTES:
         asked = request.get(key)
@@ -240,7 +243,9 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
             continue
         if key == MAX_RATE and device.product == _I350_VF:
             yield unkept(
-                asked, 'no limit', 'an Intel I350 limits the rate of no VF'
+                asked,
+                'no limit',
+                'an Intel I350 cannot limit the rate of a VF',
             )
             continue
         value = asked.value

@@ -1,4 +1,4 @@
-"""Transparent huge pages below the guest's memory."""
+"""Transparent huge pages for the guest's memory."""
 
 from collections.abc import Iterable
 
@@ -12,8 +12,8 @@ from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 MODE = 'kvm:transparent_huge_pages'
 
-# QEMU madvises guest memory (MADV_HUGEPAGE), so that a host on madvise gives
-# a guest what a host on always would.
+# QEMU madvises guest memory (MADV_HUGEPAGE), so a host on madvise gives a
+# guest the same as a host on always.
 _SATISFIES = {
     'always': ('always', 'madvise'),
     'madvise': ('madvise', 'always'),
@@ -23,8 +23,8 @@ _SATISFIES = {
 
 class TransparentHugePages(Hook):
     """The mode is the host's, for all guests: this hook only checks it, and
-    host-prep sets it. It holds for memory that is touched later, so that a
-    running guest must start anew.
+    host-prep sets it. It applies to memory that is touched later, so a running
+    guest has to be restarted.
     """
 
     name = 'transparent_huge_pages'
@@ -32,8 +32,8 @@ class TransparentHugePages(Hook):
         Knob(
             MODE,
             Choice(('always', 'madvise', 'never')),
-            'What the host must do for the guest memory. A host on madvise '
-            'satisfies always, as QEMU asks for huge pages itself.',
+            "The host's mode for the guest memory. A host on madvise also "
+            'satisfies always, as QEMU requests huge pages itself.',
         ),
     )
 
@@ -53,14 +53,14 @@ class TransparentHugePages(Hook):
             yield Consequence(
                 'unprobed',
                 'operator',
-                f'{asked}: the mode of this host is not known',
+                f'{asked}: the mode of this host is unknown',
             )
         elif mode not in good:
             yield unkept(
                 asked,
                 mode,
-                f'transparent huge pages of this host are on {mode}, and '
-                f'{" or ".join(good)} would do: set it with host-prep',
+                f'transparent huge pages on this host are set to {mode}, not '
+                f'{" or ".join(good)}: set them with host-prep',
             )
             return
         yield Setting(

@@ -1,4 +1,4 @@
-"""The kernel's vhost threads: where virtio NICs' packets are moved."""
+"""Where the kernel's vhost threads, which move virtio NICs' packets, run."""
 
 from collections.abc import Iterable
 
@@ -33,9 +33,9 @@ CPUS = 'kvm:vhost_cpus'
 
 
 class VhostThreads(Hook):
-    """libvirt has no element for them: they are threads of the QEMU process
+    """libvirt has no element for them. They are threads of the QEMU process
     (of the kernel before 6.4) that follow the emulator's cpuset, so they are
-    placed after the start, and only inside of it.
+    placed after the start, and only within that cpuset.
     """
 
     name = 'vhost_threads'
@@ -43,8 +43,8 @@ class VhostThreads(Hook):
         Knob(
             CPUS,
             POOLS,
-            'Where the vhost threads run, within where the emulator does: '
-            f'the same words as {EMULATOR}.',
+            'Where the vhost threads run, within the pCPUs of the emulator '
+            f'threads: the same words as {EMULATOR}.',
         ),
     )
 
@@ -53,7 +53,7 @@ class VhostThreads(Hook):
         if cpus is not None and cpus.promise and policy is not None:
             yield ConflictingKnobs(
                 f'{cpus} and {policy} contradict each other: vhost threads '
-                f'run where the emulator does; use {EMULATOR} instead'
+                f'run where the emulator threads do; use {EMULATOR} instead'
             )
 
     def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
@@ -76,20 +76,20 @@ class VhostThreads(Hook):
             return
         why = None
         if guest.type != 'kvm':
-            why = f'the domain is of type {guest.type}, vhost needs kvm'
+            why = f'the domain is of type {guest.type}, and vhost needs kvm'
         elif not works(site.capabilities.vhost_net):
             why = site.capabilities.vhost_net.reason
         elif not guest.virtio_nics:
-            why = 'the guest has no virtio NIC, and so no vhost threads'
+            why = 'the guest has no virtio NIC, so it has no vhost threads'
         if why is not None:
             yield unkept(asked, 'no vhost threads', why)
             return
         emulator = emulator_cpus(request, placement, site)
         if emulator and not cpus <= emulator:
             message = (
-                f'pCPUs {cpuset.format(cpus)} are not within the '
-                f"emulator's, {cpuset.format(emulator)}: set {EMULATOR} to "
-                f'{asked.value}, too'
+                f"pCPUs {cpuset.format(cpus)} are not within the emulator's, "
+                f'{cpuset.format(emulator)}: also set {EMULATOR} to '
+                f'{asked.value}'
             )
             if asked.promise:
                 raise ConflictingKnobs(f'{asked}: {message}')

@@ -14,8 +14,8 @@ BACKEND = 'kvm:vif_backend'
 
 
 class VifBackend(Hook):
-    """libvirt drops vhost silently for a domain of type qemu and where
-    /dev/vhost-net is missing, so that both are refused here.
+    """libvirt silently drops vhost for a domain of type qemu and where
+    /dev/vhost-net is missing, so both are refused here.
     """
 
     name = 'vif_backend'
@@ -23,7 +23,7 @@ class VifBackend(Hook):
         Knob(
             BACKEND,
             Choice(('vhost', 'qemu')),
-            'Who moves the packets of virtio NICs: the kernel (vhost, '
+            'What moves the packets of virtio NICs: the kernel (vhost, '
             'faster) or QEMU.',
         ),
     )
@@ -41,7 +41,9 @@ class VifBackend(Hook):
         if asked.value == 'vhost':
             why = None
             if guest.type != 'kvm':
-                why = f'the domain is of type {guest.type}, vhost needs kvm'
+                why = (
+                    f'the domain is of type {guest.type}, and vhost needs kvm'
+                )
             elif not works(site.capabilities.vhost_net):
                 why = site.capabilities.vhost_net.reason
             if why is not None:
@@ -53,5 +55,6 @@ class VifBackend(Hook):
             yield Consequence(
                 'no-virtio-nic',
                 'operator',
-                f'{asked}: the guest has no virtio NIC, nothing to do',
+                f'{asked}: the guest has no virtio NIC, so there is nothing '
+                'to do',
             )

@@ -22,9 +22,9 @@ from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 
 class VifQueues(Hook):
-    """A queue is a pair (receive and transmit). More queues than vCPUs are
-    of no use, more than the tap device takes do not start, and all devices
-    of the guest share one budget of interrupts.
+    """A queue is a pair (receive and transmit). More queues than vCPUs are of
+    no use, the guest does not start with more than the tap device takes, and
+    all its devices share one interrupt budget.
     """
 
     name = 'vif_queues'
@@ -32,14 +32,14 @@ class VifQueues(Hook):
         Knob(
             QUEUES,
             Count(1, TAP_QUEUES, ('auto',)),
-            'Queues of each virtio NIC, at most one a vCPU. auto: as many as '
-            'vCPUs, within what the tap device and the interrupts of the '
-            'guest allow. The guest must enable them (ethtool -L).',
+            'Queues of each virtio NIC, at most one per vCPU. auto: as many '
+            "as vCPUs, within the limits of the tap device and the guest's "
+            'interrupt budget. The guest must enable them (ethtool -L).',
         ),
         Knob(
             MULTIQUEUE,
             Flag(),
-            f'Queues as with {QUEUES}=auto (true) or one queue (false).',
+            f'true: queues as with {QUEUES}=auto; false: one queue.',
             nova=True,
             image='hw_vif_multiqueue_enabled',
             preferable=False,
@@ -64,8 +64,8 @@ class VifQueues(Hook):
         windows = request.value('os_type') == 'windows'
         if windows and queues.value > WINDOWS_QUEUES:
             yield ConflictingKnobs(
-                f'{queues}: the virtio driver for Windows is stable with '
-                f'{WINDOWS_QUEUES} queues at most'
+                f'{queues}: the virtio driver for Windows is stable with at '
+                f'most {WINDOWS_QUEUES} queues'
             )
 
     def effects(
@@ -81,14 +81,16 @@ class VifQueues(Hook):
             most = queue_budget.most_queues(request, limit)
             if asked.value > most:
                 yield unkept(
-                    asked, str(most), f'a tap device here takes {limit}'
+                    asked,
+                    str(most),
+                    f'a tap device here takes at most {limit}',
                 )
         if not guest.virtio_nics:
             yield Consequence(
                 'no-virtio-nic',
                 'operator',
-                f'{asked or request.get(MULTIQUEUE)}: the guest has no '
-                f'virtio NIC, nothing to do',
+                f'{asked or request.get(MULTIQUEUE)}: the guest has no virtio '
+                'NIC, so there is nothing to do',
             )
             return
         budget = queue_budget.share(request, guest, site)
@@ -105,11 +107,11 @@ class VifQueues(Hook):
 def over_budget(asked: Asked, budget: Budget) -> Unkept:
     """Return the note that the devices would take too many interrupts.
 
-    :raises ConflictingKnobs: a promise takes them.
+    :raises ConflictingKnobs: a promise would take them.
     """
     why = (
         f'with it the devices of the guest take {budget.routes} interrupts, '
-        f'of {ROUTES} that KVM can route'
+        f'and KVM can route {ROUTES}'
     )
     if asked.promise:
         raise ConflictingKnobs(
@@ -132,12 +134,12 @@ def _notes(budget: Budget, count: int, nics: int) -> Iterable[Outcome]:
             'operator',
             f'{count} queues for each of {nics} NICs instead of '
             f'{budget.wanted}: together the devices take {budget.routes} of '
-            f'{ROUTES} interrupts that KVM can route',
+            f'the {ROUTES} interrupts that KVM can route',
         )
     if count > 1:
         yield Consequence(
             'enable-queues',
             'tenant',
-            f'the guest uses {count} queues a NIC only after `ethtool -L '
+            f'the guest uses {count} queues per NIC only after `ethtool -L '
             f'<nic> combined {count}`',
         )

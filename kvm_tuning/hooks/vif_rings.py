@@ -17,8 +17,8 @@ _SIZES = Choice(('256', '512', '1024'))
 
 
 class VifRings(Hook):
-    """QEMU's receive ring has 256 slots by default; bursts overrun it. A
-    transmit ring over 256 exists for vhost-user and vdpa NICs only
+    """QEMU's receive ring has 256 slots by default, and bursts overrun it. A
+    transmit ring larger than 256 exists only for vhost-user and vdpa NICs
     (libvirt's formatdomain, ``tx_queue_size``).
     """
 
@@ -28,8 +28,8 @@ class VifRings(Hook):
         Knob(
             TX,
             _SIZES,
-            'Slots of the transmit ring, where libvirt takes it: vhost-user '
-            'and vdpa NICs.',
+            'Slots of the transmit ring, where libvirt accepts it: '
+            'vhost-user and vdpa NICs.',
         ),
     )
 
@@ -59,6 +59,6 @@ class VifRings(Hook):
             yield unkept(
                 tx,
                 '256',
-                'libvirt takes a transmit ring size for vhost-user and vdpa '
-                'NICs only, and the guest has none',
+                'libvirt accepts a transmit ring size only for vhost-user '
+                'and vdpa NICs, and the guest has none',
             )
