@@ -103,7 +103,7 @@ def reconcile(
         if queue is None:
             wanted = list(names) or sorted(running.values())
         else:
-            wanted = sorted({event.guest for event in events})
+            wanted = sorted({event.guest for event in events} - {''})
         inventory = inventory_.read(root) if wanted else None
         for name in wanted:
             if inventory is None:

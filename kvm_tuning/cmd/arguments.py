@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 import argparse
+from collections.abc import Iterable
 import os
 from typing import TYPE_CHECKING
 
@@ -73,13 +74,40 @@ def root(parsed_args: argparse.Namespace) -> str:
 
 
 def configuration(
-    options: argparse.Namespace, at: str = '/'
+    options: argparse.Namespace, at: str = '/', changing: bool = False
 ) -> 'cfg.ConfigOpts':
     """Return the configuration of the host below ``at``.
 
+    What is read without being named must be root's (or the caller's) alone;
+    what is named, too, where it says what root changes.
+
     :param options: the application's options.
-    :raises ConfigInvalid: it cannot be read.
+    :param changing: whether the host is changed by it.
+    :raises ConfigInvalid: it cannot be read, or is somebody else's.
     """
     from kvm_tuning import conf
 
+    named = [*options.config_file, *options.config_dir]
+    if named and changing:
+        _check_owned(conf.tree(named), '/')
+    elif not named and (changing or at == '/'):
+        _check_owned(conf.tree([os.path.join('/', conf.DIRECTORY)], at), at)
     return conf.load(at, options.config_file, options.config_dir)
+
+
+def _check_owned(paths: Iterable[str], at: str) -> None:
+    """:raises ConfigInvalid: one is not root's alone."""
+    from kvm_tuning.core.exceptions import ConfigInvalid
+    from kvm_tuning.host.access import owned
+
+    for path in paths:
+        try:
+            owned.check(path, at)
+        except owned.Untrusted as error:
+            raise ConfigInvalid(
+                f'{error.strerror}: the configuration must be owned by root '
+                f'and not be writable by others (chown root, chmod go-w)'
+            ) from error
+        except OSError:
+            # What cannot be opened is reported where it is read.
+            continue

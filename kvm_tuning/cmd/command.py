@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 import json
 import textwrap
+import traceback
 from typing import Any
 
 from cliff import _argparse, lister, show
@@ -68,18 +69,25 @@ class Command(cliff_command.Command):
         try:
             return super().run(parsed_args) or self.status
         except KvmTuningError as error:
-            if self.app.options.debug:
-                raise
+            self._trace(error)
             self.say(message_of(error))
             return status_of(error)
+        except BrokenPipeError:
+            raise
         except Exception as error:
-            if self.app.options.debug or isinstance(error, BrokenPipeError):
-                raise
+            self._trace(error)
             self.say(
                 f'InternalError: {type(error).__name__}: {error} (this is a '
                 f'bug; --debug shows where)'
             )
             return INCOMPLETE
+
+    def _trace(self, error: Exception) -> None:
+        """With --debug, print where an error came from. It changes nothing
+        else: scripts go by the exit status.
+        """
+        if self.app.options.debug:
+            traceback.print_exception(error, file=self.app.stderr)
 
     def say(self, text: str) -> None:
         """Print to standard error."""

@@ -198,7 +198,7 @@ class HostUndo(Report):
             return _steps_output(steps)
         with host_session.locked():
             session = host_session.open_session(
-                self.app.options, host_session.ROOT
+                self.app.options, host_session.ROOT, changing=True
             )
             apply.resume(session.hands())
             outcome = undo.undo(session.hands(), _chosen(session, parsed_args))

@@ -74,12 +74,16 @@ def system(root: str) -> 'System':
 
 
 def open_session(
-    options: argparse.Namespace, root: str, private: bool = True
+    options: argparse.Namespace,
+    root: str,
+    private: bool = True,
+    changing: bool = False,
 ) -> Session:
     """Return what is there now.
 
     :param options: the application's options.
     :param private: whether the journal is needed, which only root may read.
+    :param changing: whether the host is to be changed by it.
     """
     from kvm_tuning.host.access.sysfs import Tree
     from kvm_tuning.host.inventory.host import Host
@@ -87,16 +91,15 @@ def open_session(
 
     tree = Tree(root)
     record = journal.load(tree) if private else journal.Journal()
-    return Session(
-        root, arguments.configuration(options, root), Host(tree), record
-    )
+    conf = arguments.configuration(options, root, changing)
+    return Session(root, conf, Host(tree), record)
 
 
 def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:
     """Return a session in which all devices are there, or the last one."""
     end = time.monotonic() + seconds
     while True:
-        session = open_session(options, root)
+        session = open_session(options, root, changing=True)
         missing = [
             item for item in session.items() if getattr(item, 'absent', False)
         ]
@@ -118,9 +121,9 @@ def apply(
     if seconds:
         wait(options, ROOT, seconds)
     with locked():
-        session = open_session(options, ROOT)
+        session = open_session(options, ROOT, changing=True)
         brought = prepare.resume(session.hands())
-        session = open_session(options, ROOT)
+        session = open_session(options, ROOT, changing=True)
         outcome = prepare.apply(session.hands(), session.plan(), keep_going)
     outcome.changed[:0] = brought.changed
     outcome.failed[:0] = brought.failed

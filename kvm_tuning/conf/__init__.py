@@ -58,6 +58,25 @@ def load(
     return conf
 
 
+def tree(paths: Sequence[str], root: str = '/') -> list[str]:
+    """Return files and directories, and the ``*.conf`` in the directories
+    and in those below them, as absolute paths below ``root``.
+    """
+    found = []
+    for path in paths:
+        path = os.path.abspath(path)
+        found.append(path)
+        base = os.path.join(root, path.lstrip('/'))
+        for where, folders, files in os.walk(base):
+            inside = os.path.join(path, os.path.relpath(where, base))
+            found += [
+                os.path.normpath(os.path.join(inside, name))
+                for name in (*folders, *files)
+                if name in folders or name.endswith('.conf')
+            ]
+    return found
+
+
 def written(conf: cfg.ConfigOpts) -> bool:
     """Return whether any file was read: this host has been configured."""
     return bool(conf.config_file or conf.config_dir)

@@ -3,6 +3,8 @@
 from oslo_config import cfg
 
 GROUP = 'libvirt'
+#: Only root can write there; see etc/kvm_tuning/tmpfiles.d.
+LOCK_PATH = '/run/kvm-tuning'
 
 OPTIONS = (
     cfg.StrOpt(
@@ -17,12 +19,14 @@ one of them only.
     ),
     cfg.StrOpt(
         'lock_path',
-        default='/run/lock/kvm-tuning',
+        default=LOCK_PATH,
         help="""
 Directory of the lock under which a guest is planned and defined. All
 processes that tune guests on this host have to use the same one: it keeps
-two of them from giving one pCPU to two guests. It is made when it is missing
-and has to be writable by whoever runs ``guest tune``.
+two of them from giving one pCPU to two guests. It is made when it is missing.
+It and all directories above it must belong to root, or to whoever runs
+``guest tune``, and others must not be able to write there; links are followed
+only where root alone can have made them, as ``/var/run``.
 """,
     ),
     cfg.IntOpt(

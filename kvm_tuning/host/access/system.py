@@ -8,13 +8,12 @@ without following links. Files are replaced as a whole, or not at all.
 from collections.abc import Callable, Sequence
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import stat
 import subprocess
 
-from kvm_tuning.host.access import blocking
+from kvm_tuning.host.access import blocking, locks, owned
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 
@@ -22,7 +21,6 @@ from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 #: systemd read only names that end in their own suffix.
 UNFINISHED = '.kvm-tuning-new'
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COMMAND_SECONDS = 300.0
 _KILLED_SECONDS = 1.0
 _ENVIRONMENT = {
@@ -146,23 +144,9 @@ class System:
         """Take an exclusive lock; closing the handle gives it back.
 
         :raises BlockingIOError: somebody else has it.
+        :raises OSError: it cannot be opened; owned.Untrusted: it is not safe.
         """
-        directory = self._open_directory(os.path.dirname(path), create=True)
-        try:
-            handle = os.open(
-                os.path.basename(path),
-                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o600,
-                dir_fd=directory,
-            )
-        finally:
-            os.close(directory)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise
-        return handle
+        return locks.take(path, self.root, sync=self._sync)
 
     def _reach(self, point: str) -> None:
         """Called before and after whatever changes something."""
@@ -212,27 +196,9 @@ class System:
             raise OSError(errno.EIO, f'{" ".join(command)} failed: {said}')
 
     def _open_directory(self, path: str, create: bool = False) -> int:
-        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for part in path.split('/'):
-                if not part:
-                    continue
-                following = self._step(handle, part, create)
-                os.close(handle)
-                handle = following
-        except OSError:
-            os.close(handle)
-            raise
-        return handle
-
-    def _step(self, handle: int, part: str, create: bool) -> int:
-        try:
-            return os.open(part, _DIRECTORY, dir_fd=handle)
-        except FileNotFoundError:
-            if not create:
-                raise
-        os.mkdir(part, 0o755, dir_fd=handle)
-        return os.open(part, _DIRECTORY, dir_fd=handle)
+        return owned.open_directory(
+            path, self.root, create=create, sync=self._sync
+        )
 
 
 def _mode(directory: int, name: str) -> int | None:

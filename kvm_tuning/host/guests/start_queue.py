@@ -6,11 +6,15 @@ from collections.abc import Iterable
 import contextlib
 from dataclasses import dataclass
 import os
+import shutil
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
+from kvm_tuning.host.access import owned
 
 #: Most bytes of one event; libvirt's names of domains are shorter.
 MAX_BYTES = 4096
+#: Most events that are read at once; the rest is read by the next run.
+MAX_EVENTS = 10_000
 #: libvirt's operation before QEMU is started (its documentation, "Hooks for
 #: specific system management").
 PREPARE = 'prepare'
@@ -20,6 +24,7 @@ PREPARE = 'prepare'
 class Event:
     """Something happened to a guest."""
 
+    #: Its name; empty for what the hook script did not write.
     guest: str
     operation: str
     path: str
@@ -28,10 +33,15 @@ class Event:
 def read(directory: str) -> list[Event]:
     """Return the events, oldest first; none where there is no queue.
 
-    :raises InventoryUnreadable: it may not be read.
+    What is not an event of ours comes back without a guest, so that it can
+    be removed with the others: systemd starts a run as long as there is
+    anything in the queue.
+
+    :raises InventoryUnreadable: it may not be read, or a stranger can have
+        written to it.
     """
     try:
-        names = os.listdir(directory)
+        handle = owned.open_directory(os.path.abspath(directory), links=True)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -39,32 +49,48 @@ def read(directory: str) -> list[Event]:
             f'the queue {directory} cannot be read: {error.strerror}'
         ) from error
     found: list[tuple[int, Event]] = []
-    for name in names:
-        path = os.path.join(directory, name)
-        # Another reader may have been faster.
-        with contextlib.suppress(OSError):
-            found.append((os.stat(path).st_mtime_ns, _event(path)))
+    try:
+        for name in sorted(os.listdir(handle))[:MAX_EVENTS]:
+            path = os.path.join(directory, name)
+            # Another reader may have been faster.
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_event(handle, name, path))
+    finally:
+        os.close(handle)
     return [event for _time, event in sorted(found, key=lambda each: each[0])]
 
 
 def starting(events: Iterable[Event]) -> set[str]:
     """Return the guests of which the last event is that they will start."""
     last = {event.guest: event.operation for event in events}
-    return {guest for guest, what in last.items() if what == PREPARE}
+    return {guest for guest, what in last.items() if guest and what == PREPARE}
 
 
 def remove(events: Iterable[Event]) -> None:
     """Remove what was read."""
     for event in events:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(event.path)
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError:
+            shutil.rmtree(event.path, ignore_errors=True)
 
 
-def _event(path: str) -> Event:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _event(directory: int, name: str, path: str) -> tuple[int, Event]:
+    """Return the time and the event; one without a guest for other things."""
+    time = os.lstat(name, dir_fd=directory).st_mtime_ns
     try:
-        text = os.read(handle, MAX_BYTES).decode('utf-8', 'replace')
-    finally:
-        os.close(handle)
+        handle = owned.open_in(directory, name, os.O_RDONLY)
+        try:
+            text = owned.read_handle(handle, MAX_BYTES).decode()
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError):
+        return time, Event('', '', path)
     guest, _line, operation = text.partition('\n')
-    return Event(guest, operation.strip(), path)
+    if not guest.isprintable():
+        return time, Event('', '', path)
+    return time, Event(guest, operation.strip(), path)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import json
 
 from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.host.access import owned
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
 
@@ -106,7 +107,12 @@ class VfJournal:
 
 
 def _read(tree: Tree, path: str) -> Iterator[Entry]:
-    text = tree.text(path, limit=LARGE_BYTES)
+    try:
+        text = owned.read(path, LARGE_BYTES, tree.root)
+    except OSError as error:
+        raise JournalFailed(
+            f'{tree.root}: {path} cannot be read: {error.strerror}'
+        ) from error
     if text is None:
         return
     try:

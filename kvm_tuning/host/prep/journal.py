@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.host.access import owned
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.prep.goals import Address, Value
@@ -160,11 +161,11 @@ def load(tree: Tree) -> Journal:
 
     :raises JournalFailed: it is not one that this version wrote.
     """
-    text = tree.text(PATH, limit=LARGE_BYTES)
-    if text is None:
+    raw = _raw(tree)
+    if raw is None:
         return Journal()
     try:
-        document = json.loads(text)
+        document = json.loads(raw)
         if document['version'] != VERSION:
             raise ValueError(f'its version is {document["version"]!r}')
         return Journal(tuple(_decode(each) for each in document['entries']))
@@ -173,6 +174,16 @@ def load(tree: Tree) -> Journal:
             f'{tree.root}: {PATH} is not a journal of version {VERSION} '
             f'({error}); move it away to start anew, and nothing that it '
             f'tells of can be undone'
+        ) from error
+
+
+def _raw(tree: Tree) -> bytes | None:
+    """:raises JournalFailed: it cannot be read, or is not root's."""
+    try:
+        return owned.read(PATH, LARGE_BYTES, tree.root)
+    except OSError as error:
+        raise JournalFailed(
+            f'{tree.root}: {PATH} cannot be read: {error.strerror}'
         ) from error
 
 

@@ -3,6 +3,7 @@ import sys
 
 import fixtures
 import testtools
+from testtools.matchers import EndsWith
 
 from kvm_tuning.cmd import command, main
 from kvm_tuning.core import exceptions
@@ -82,6 +83,19 @@ class ApplicationTest(CommandTest):
         self.assertNotIn('Traceback', done.stderr)
         debugged = self.run_command('--debug', 'knob', 'list')
         self.assertIn('Traceback', debugged.stderr)
+        self.assertEqual(3, debugged.status)
+
+    def test_debug_does_not_change_the_status(self):
+        for words in (
+            ('knob', 'show', 'none'),
+            ('knob', 'list', '-c', 'colour'),
+            ('--config-file', '/none', 'guest', 'list'),
+        ):
+            plain = self.run_command(*words)
+            debugged = self.run_command('--debug', *words)
+            self.assertEqual(plain.status, debugged.status, words)
+            self.assertIn('Traceback', debugged.stderr)
+            self.assertThat(debugged.stderr, EndsWith(plain.stderr))
 
     def test_status_of_each_error(self):
         expected = {

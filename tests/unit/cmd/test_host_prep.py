@@ -245,6 +245,61 @@ class TestLine(HostPrepTest):
         self.assertThat(spent() - start, LessThan(1.0))
 
 
+class TestWhoseConfiguration(HostPrepTest):
+    def refused(self, *words):
+        done = self.host(*words)
+        self.assertThat(done.status, Equals(3))
+        self.assertThat(done.stderr, Contains('ConfigInvalid'))
+        self.assertThat(done.stderr, Contains('be owned by root'))
+        self.assertThat(self.kernel.log, Equals([]))
+
+    def test_one_that_others_may_write_to(self):
+        for path in ('etc/kvm-tuning', 'etc'):
+            mode = os.stat(f'{self.root}/{path}').st_mode
+            os.chmod(f'{self.root}/{path}', 0o777)
+            self.refused('apply')
+            self.refused('undo')
+            os.chmod(f'{self.root}/{path}', mode)
+        self.assertThat(self.host('apply').status, Equals(0))
+
+    def test_a_part_that_others_may_write_to(self):
+        path = f'{self.root}/etc/kvm-tuning/conf.d/extra.conf'
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w'):
+            os.chmod(path, 0o666)
+        self.refused('apply')
+
+    def test_one_that_is_named(self):
+        path = f'{self.root}/mine.conf'
+        with open(path, 'w'):
+            os.chmod(path, 0o666)
+        named = ('--config-file', path)
+        for words in (('apply',), ('undo',)):
+            done = self.command.run(*named, 'host', *words)
+            self.assertThat(done.status, Equals(3))
+            self.assertThat(done.stderr, Contains('writable by everybody'))
+        # What changes nothing reads any.
+        done = self.command.run(*named, 'host', 'plan', '--root', self.root)
+        self.assertThat(done.status, Equals(0))
+        os.symlink(path, f'{self.root}/link.conf')
+        done = self.command.run(
+            '--config-file', f'{self.root}/link.conf', 'host', 'apply'
+        )
+        self.assertThat(done.stderr, Contains('writable by everybody'))
+
+    def test_a_journal_of_a_stranger(self):
+        self.host('apply')
+        path = f'{self.root}/{journal.PATH}'
+        os.chmod(path, 0o666)
+        done = self.host('undo')
+        self.assertThat(done.status, Equals(3))
+        self.assertThat(done.stderr, Contains('JournalFailed'))
+        self.assertThat(done.stderr, Contains('everybody'))
+        os.rename(path, f'{self.root}/elsewhere')
+        os.symlink(f'{self.root}/elsewhere', path)
+        self.assertThat(self.host('undo').stderr, Contains('link'))
+
+
 class TestNothingConfigured(HostPrepTest):
     def build(self):
         return whole_host.build(self.root, '')

@@ -186,3 +186,24 @@ class QueueTest(HooksTest):
         found = start_queue.read(f'{self.root}/queue')
         self.assertIn('name only', [event.guest for event in found])
         self.assertNotIn('root', ''.join(event.guest for event in found))
+
+    def test_what_is_no_event_goes_with_the_others(self):
+        # Otherwise systemd would start one run after the other.
+        os.makedirs(f'{self.root}/queue/folder/more')
+        os.symlink('/etc/passwd', f'{self.root}/queue/link')
+        os.mkfifo(f'{self.root}/queue/pipe')
+        self.put('queue/long', 'x' * (start_queue.MAX_BYTES + 1))
+        self.put('queue/bytes', 'we\x1bb\nprepare\n')
+        found = start_queue.read(f'{self.root}/queue')
+        self.assertEqual({''}, {event.guest for event in found})
+        self.assertEqual(set(), start_queue.starting(found))
+        start_queue.remove(found)
+        self.assertEqual([], os.listdir(f'{self.root}/queue'))
+
+    def test_a_strangers_queue(self):
+        self.put('queue/event', 'web\nprepare\n')
+        os.chmod(f'{self.root}/queue', 0o777)
+        error = self.assertRaises(
+            InventoryUnreadable, start_queue.read, f'{self.root}/queue'
+        )
+        self.assertIn('everybody', str(error))
