@@ -1,8 +1,8 @@
 """Who holds what, read from the domains of a host.
 
 A claim comes from the receipts of all defined domains and from what every
-domain has in fact: the pins it was given by hand, the affinity of its
-threads, its host devices and its huge pages, receipt or not.
+domain actually has, receipt or not: the pins it was given by hand, the
+affinity of its threads, its host devices and its huge pages.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.receipt import Receipt
 
-#: In the metadata of each guest that Nova has made.
+#: In the metadata of each guest that Nova made.
 _NOVA = 'metadata/{http://openstack.org/xmlns/libvirt/nova/1.1}instance'
 
 #: An element that pins, and the number of what it pins.
@@ -28,16 +28,16 @@ _Pages = Mapping[tuple[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What libvirt says of one domain."""
+    """What libvirt reports about one domain."""
 
     name: str
     uuid: str
     #: The definition; None for a transient domain.
     defined: str | None
-    #: What runs; None for a domain that does not.
+    #: The live document; None for a domain that does not run.
     live: str | None
-    #: Where the threads of a running domain may run in fact, by vCPU and by
-    #: iothread. Empty: not known.
+    #: Where the threads of a running domain may actually run, by vCPU and by
+    #: iothread. Empty: unknown.
     vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
@@ -50,10 +50,11 @@ def read(
     """Return all claims of the domains in ``records``.
 
     A pCPU is held by a domain without a receipt when it is one of
-    ``dedicated`` and something of the domain is pinned to it. What may run on
-    all online pCPUs, or on all dedicated ones and has more of them than vCPUs,
-    is not pinned: it floats, and holds nothing. Nor does what Nova lets share
-    pCPUs, which it gives to vCPUs that are dedicated one by one.
+    ``dedicated`` and something of the domain is pinned to it. A thread that
+    may run on all online pCPUs, or on all dedicated ones when there are more
+    of them than vCPUs, is not pinned: it floats, and holds nothing. Nor does a
+    guest whose vCPUs Nova lets share pCPUs, because Nova pins dedicated vCPUs
+    one by one.
 
     :param online: the host's pCPUs.
     :param dedicated: those that may be dedicated; None: any.
@@ -88,8 +89,8 @@ def _claims(
 
 
 def _beyond(claim: Claim, running: Claim) -> Claim:
-    """Return what a definition holds beside what runs: it was tuned since
-    the start.
+    """Return what a definition holds beyond what runs: it was tuned since the
+    start.
     """
     return replace(
         claim,
@@ -123,8 +124,8 @@ def _holds(claim: Claim) -> bool:
 
 
 def _read(xml: str) -> Domain:
-    """Return the domain, without its receipt where that cannot be read: its
-    pins are in the XML, and hold their pCPUs all the same.
+    """Return the domain, without its receipt if that cannot be read: its pins
+    are in the XML, and hold their pCPUs all the same.
     """
     try:
         return domain.read(xml)
@@ -163,7 +164,8 @@ def _live_claim(
     claim = promised(live, record)
     real = [*record.vcpus.values(), *record.iothreads.values()]
     if claim is not None:
-        # What helps such a guest as promised holds what the receipt says.
+        # The helper threads of such a guest, when as promised, hold what the
+        # receipt says.
         pins = [*guest.pins.values(), *record.vcpus.values()]
         pins += _pins(live, claimed=True)
     else:
@@ -199,7 +201,7 @@ def _live_claim(
 
 
 def _devices(guest: Guest) -> frozenset[str]:
-    """Return the host's functions and NICs that a guest has for itself: the
+    """Return the host's functions and NICs that a guest has to itself: the
     kernel gives a NIC with a macvtap of mode passthrough to no other.
     """
     return frozenset(guest.host_devices).union(
@@ -216,11 +218,11 @@ def _pins(
     real: Iterable[frozenset[int]] = (),
     claimed: bool = False,
 ) -> list[frozenset[int]]:
-    """Return every pin that the XML has, and what threads have in fact; of
-    Nova's guests those that can be to a pCPU that is not shared.
+    """Return every pin that the XML has, and where threads actually run; for
+    Nova's guests, only pins to a pCPU that is not shared.
 
-    :param claimed: without those that the receipt promises: what they hold
-        is in its claim.
+    :param claimed: without those that the receipt promises: what they hold is
+        in its claim.
     """
     known = _promised(found.receipt) if claimed else frozenset[_Pin]()
     pins = [c for pin, c in _written(found.current) if pin not in known]
@@ -253,7 +255,9 @@ def _of_nova(found: Domain) -> bool:
 
 
 def _shares(found: Domain) -> bool:
-    """Return whether Nova has pinned no vCPU of a guest of its own."""
+    """Return whether Nova has pinned none of the vCPUs of a guest of
+    its own.
+    """
     return _of_nova(found) and not found.current.pins
 
 
@@ -276,7 +280,9 @@ def _pinned(
     online: frozenset[int],
     within: frozenset[int],
 ) -> bool:
-    """Return whether a set of pCPUs is a pin, or else lets a thread float."""
+    """Return whether a set of pCPUs is a pin rather than a range to float
+    over.
+    """
     if len(online) > 1 and cpus >= online:
         return False
     return not (cpus >= within and len(cpus) > vcpus)
@@ -299,8 +305,8 @@ def _floating(
 
 
 def _pages(guest: Guest) -> _Pages:
-    """Return the huge pages of a guest whose one size and cell are known:
-    those of others are missing from the host's free ones anyway.
+    """Return the huge pages of a guest when its page size and cell are known;
+    those of other guests are missing from the host's free pages anyway.
     """
     sizes, nodes = guest.huge_pages_kib, guest.memory_nodes or frozenset()
     if len(sizes) != 1 or len(nodes) != 1:

@@ -1,4 +1,4 @@
-"""A flavor's keys for Nova: what Nova itself has to know of our keys.
+"""Compile a flavor's keys for Nova: what Nova itself must know of our keys.
 
 Nova's PCI tracker assigns VFs by aliases, and its scheduler finds hosts by
 traits. Both follow from our keys, so they are derived, not written by hand.
@@ -12,7 +12,7 @@ ALIAS = 'pci_passthrough:alias'
 VF_ALIAS = 'kvm-tuning-vf'
 VFS = 'kvm:vfs'
 
-#: What every host with the extension has.
+#: The trait of every host with the extension.
 TRAIT = 'CUSTOM_KVM_TUNING'
 
 #: Every trait that this package ever sets on a host.
@@ -25,7 +25,7 @@ TRAITS = (
     f'{TRAIT}_THP_MADVISE',
 )
 
-# By key and value: the end of the trait that a host must have for it.
+# The suffix of the trait that a host needs, by key and value.
 _TRAITS = {
     ('kvm:cpu_locality', 'l3'): '_L3',
     ('kvm:vif_backend', 'vhost'): '_VHOST',
@@ -37,11 +37,11 @@ _TRAITS = {
 
 
 def compile(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
-    """Return the extra specs with Nova's own keys for ours among them.
+    """Return the extra specs with Nova's own keys for ours added to them.
 
     Compiling twice changes nothing.
 
-    :param alias: Nova's ``[pci] alias`` that stands for the VFs.
+    :param alias: the name in Nova's ``[pci] alias`` that stands for the VFs.
     """
     found = dict(extra_specs)
     ours = {k: v.strip() for k, v in found.items() if k.startswith('kvm:')}

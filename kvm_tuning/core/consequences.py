@@ -1,5 +1,5 @@
-"""What follows from a plan, in one wording: whether the guest can migrate,
-whether the host reaches it, and what a resize will change.
+"""Consequences of a plan in one wording: whether the guest can migrate,
+whether the host can reach it, and what a resize will change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ NOT_MIGRATABLE = 'not-migratable'
 HOST_UNREACHABLE = 'host-unreachable'
 RESIZE = 'resize'
 
-#: Keys of queues that follow the number of vCPUs.
+#: Keys whose queue count follows the number of vCPUs.
 _QUEUES = ('kvm:vif_queues', 'kvm:disk_queues')
 
 
@@ -23,22 +23,22 @@ def not_migratable(why: str) -> Consequence:
 
 
 def host_unreachable(nics: Iterable[str]) -> Consequence:
-    """Return that host and guest do not reach each other over ``nics``: a
-    macvtap never loops back to its lower device.
+    """Return that the host and the guest cannot reach each other over
+    ``nics``: a macvtap never loops back to its lower device.
     """
     names = ', '.join(sorted(nics))
     return Consequence(
         HOST_UNREACHABLE,
         'tenant',
-        f'host and guest cannot talk to each other over {names}',
+        f'the host and the guest cannot reach each other over {names}',
     )
 
 
 def resize(
     request: Request, placement: Placement, effects: Sequence[Effect]
 ) -> Iterable[Consequence]:
-    """Yield what a resize of the guest chooses anew; nothing for a guest
-    whose tuning is the same at any size.
+    """Yield what a resize of the guest chooses again; nothing for a guest
+    whose tuning does not depend on its size.
     """
     changes = [
         what
@@ -66,7 +66,7 @@ def resize(
         yield Consequence(
             RESIZE,
             'tenant',
-            f'a resize restarts the guest and chooses anew: '
+            'a resize restarts the guest and chooses again: '
             f'{", ".join(changes)}',
         )
 

@@ -1,8 +1,8 @@
-"""CPU sets: ``frozenset`` of CPU numbers in code, Linux list format in text.
+"""CPU sets: a ``frozenset`` of CPU numbers in code, Linux list format in text.
 
 The text format is the kernel's "list format" (``0-3,8``, see the kernel's
-admin-guide/kernel-parameters, "cpu lists"), with libvirt's exclusions
-(``0-7,^3``, see libvirt's formatdomain, "CPU Allocation") accepted on input.
+admin-guide/kernel-parameters, "cpu lists"); libvirt's exclusions (``0-7,^3``,
+see libvirt's formatdomain, "CPU Allocation") are accepted on input.
 """
 
 from collections.abc import Iterable
@@ -60,7 +60,7 @@ def parse_mask(text: str) -> frozenset[int]:
     for group in text.strip().split(','):
         # int() alone takes a sign, 0x and underscores, too.
         if _GROUP.match(group) is None:
-            raise ValueError(f'{group[:40]!r} is no group of a CPU mask')
+            raise ValueError(f'{group[:40]!r} is not a group of a CPU mask')
         bits = bits << 32 | int(group, 16)
         if bits >> (MAX_CPU + 1):
             raise ValueError(f'the mask names a CPU above {MAX_CPU}')
@@ -94,7 +94,7 @@ def to_bits(cpus: Iterable[int]) -> int:
 def from_bits(bits: int) -> frozenset[int]:
     """Return the CPUs whose bits are set in ``bits``.
 
-    :raises ValueError: ``bits`` is negative: it has no end of them.
+    :raises ValueError: ``bits`` is negative: it would have no last bit.
     """
     if bits < 0:
         raise ValueError(f'{bits} is negative')

@@ -1,4 +1,4 @@
-"""What hooks need of the site. A closed vocabulary; placement answers it.
+"""What hooks need of the site: a closed vocabulary that placement answers.
 
 Hooks never choose a CPU, a cell or a VF: CPUs, pages, memory and devices are
 coupled, so all demands of a guest are solved together.
@@ -10,7 +10,7 @@ import enum
 
 
 class Locality(enum.Enum):
-    """How close a guest cell's vCPUs shall be to each other."""
+    """How close together a guest cell's vCPUs have to be."""
 
     L3 = 'l3'
     NUMA = 'numa'
@@ -34,7 +34,7 @@ class MemoryMode(enum.Enum):
 
 
 class Pool(enum.Enum):
-    """Where helper threads may run: ``kvm:emulator_cpus`` and its like."""
+    """Where helper threads may run, as in ``kvm:emulator_cpus``."""
 
     #: The host's shared pCPUs.
     HOUSEKEEPING = 'housekeeping'
@@ -61,19 +61,19 @@ class CellDemand:
 
     cell: int
     vcpus: frozenset[int]
-    #: Those of ``vcpus`` that need a pCPU of their own.
+    #: Which of ``vcpus`` need a pCPU of their own.
     dedicated: frozenset[int]
     memory_kib: int
-    #: All of a guest that has no NUMA cells of its own: its shared vCPUs and
-    #: its memory are bound to no host cell.
+    #: True for the one cell of a guest without NUMA cells: its shared vCPUs
+    #: and its memory are not bound to a host cell.
     whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PageDemand:
-    """Page sizes that will do for a guest cell's memory, the best first.
+    """Acceptable page sizes for a guest cell's memory, the best first.
 
-    The host's base page size in it means: no huge pages will do, too.
+    If the host's base page size is among them, no huge pages will do, too.
     """
 
     cell: int
@@ -89,7 +89,9 @@ class ThreadDemand:
 
 @dataclass(frozen=True, slots=True)
 class LocalityDemand:
-    """How close the vCPUs of a cell shall be; strict: or not at all."""
+    """How close together the vCPUs of a cell have to be; strict: or not at
+    all.
+    """
 
     level: Locality
     strict: bool
@@ -98,8 +100,8 @@ class LocalityDemand:
 
 @dataclass(frozen=True, slots=True)
 class EmulatorDemand:
-    """One more pCPU beside the first guest cell's, for the emulator alone
-    (``hw:emulator_threads_policy=isolate``).
+    """One more pCPU for the emulator alone, next to those of the first guest
+    cell (``hw:emulator_threads_policy=isolate``).
     """
 
 
@@ -126,7 +128,9 @@ class MemoryDemand:
 
 @dataclass(frozen=True, slots=True)
 class DeviceDemand:
-    """``count`` VFs or other PCI functions, near the vCPUs by ``affinity``."""
+    """``count`` VFs or other PCI functions, as near the vCPUs as ``affinity``
+    says.
+    """
 
     #: Names the demand in the placement, such as ``kvm:vfs``.
     key: str
@@ -135,7 +139,7 @@ class DeviceDemand:
     #: What a function must be: PciDevice attribute to allowed values, such as
     #: ``{'product': {'10ca'}, 'vendor': {'8086'}}`` or ``{'pf': {...}}``.
     match: Mapping[str, frozenset[str]]
-    #: What it must not be, in the same way.
+    #: What it must not be, in the same form.
     unlike: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 

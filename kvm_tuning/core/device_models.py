@@ -1,4 +1,4 @@
-"""The guest's devices as its image wants them."""
+"""The guest's devices with the models that its image requests."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ BUS = 'hw_disk_bus'
 
 
 def applied(request: Request, guest: Guest) -> Guest:
-    """Return ``guest`` with the NIC model and the disk bus that are asked
-    for: queues and backends are for the devices that it will have.
+    """Return ``guest`` with the requested NIC model and disk bus: queues and
+    backends are chosen for the devices that it will have.
     """
     model, bus = request.value(VIF), request.value(BUS)
     if model is not None:

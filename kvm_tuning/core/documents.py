@@ -1,9 +1,9 @@
-"""Flavor and image documents.
+"""Read flavor and image documents.
 
-What ``openstack flavor show`` and ``openstack image show`` print with ``-f
-json`` or ``-f yaml``, by old and new clients alike: properties as a mapping
-or as the text ``hw:cpu_policy='dedicated', kvm:x='1'``, an image's also at
-the top level, and the document as a list of fields and values.
+These are what ``openstack flavor show`` and ``openstack image show`` print
+with ``-f json`` or ``-f yaml``, with old and new clients alike: properties as
+a mapping or as the text ``hw:cpu_policy='dedicated', kvm:x='1'``, an image's
+also at the top level, and the document as a list of fields and values.
 """
 
 from collections.abc import Mapping
@@ -19,22 +19,23 @@ from kvm_tuning.core.nova.image_properties import OLD_NAMES
 from kvm_tuning.core.plain_text import Tree
 from kvm_tuning.core.wording import short
 
-#: Nova's and Glance's columns of names and keys, and Nova's of extra specs.
+#: The size of Nova's and Glance's columns for names and keys, and of Nova's
+#: for extra specs.
 MAX_NAME = 255
 #: Glance's column of property values (MySQL's TEXT).
 MAX_VALUE = 65_535
-#: Extra specs or properties of one document.
+#: The most extra specs or properties of one document.
 MAX_PROPERTIES = 1024
 #: MiB and GiB: Nova's columns are 32 bits.
 MAX_SIZE = 2**31 - 1
 
-# What XML, and so a domain's metadata, cannot hold.
+# What XML, and so a domain's metadata, cannot contain.
 _UNPRINTABLE = re.compile(
     '[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]'
 )
 
-# ``key='value'``, the next one behind a comma. A value may have quotes and
-# commas in it: it ends where the next key begins.
+# ``key='value'``, separated by commas. A value may contain quotes and commas:
+# it ends where the next key begins.
 _PAIR = re.compile(r"([^=']+)='(.*?)'(?:, *(?=[^=']+=')|\s*\Z)", re.DOTALL)
 
 _IMAGE_PREFIXES = ('hw_', 'os_', 'img_', 'trait:')
@@ -66,8 +67,8 @@ class Image:
 def flavor(text: str, origin: str) -> Flavor:
     """Return the flavor that ``text`` describes.
 
-    :param origin: what to call the document in messages, such as its path.
-    :raises InvalidDocument: what is wrong, with the field and its value.
+    :param origin: what messages call the document, such as its path.
+    :raises InvalidDocument: it is malformed; names the field and its value.
     """
     document = _Document(text, origin, 'flavor')
     return Flavor(
@@ -83,15 +84,15 @@ def flavor(text: str, origin: str) -> Flavor:
 def image(text: str, origin: str) -> Image:
     """Return the image that ``text`` describes.
 
-    :param origin: what to call the document in messages, such as its path.
-    :raises InvalidDocument: what is wrong, with the field and its value.
+    :param origin: what messages call the document, such as its path.
+    :raises InvalidDocument: it is malformed; names the field and its value.
     """
     document = _Document(text, origin, 'image')
     if 'vcpus' in document.fields:
-        document.refuse('it has vcpus, which a flavor has: want an image')
+        document.refuse('it has vcpus, as a flavor does: want an image')
     id_ = document.name('id', '')
     return Image(
-        # An image may have no name.
+        # An image need not have a name.
         name=document.name('name', id_ or None),
         id=id_,
         properties={
@@ -123,7 +124,9 @@ class _Document:
         raise InvalidDocument(f'{self.kind} of {self.origin}: {why}')
 
     def name(self, name: str, default: str | None = None) -> str:
-        """Return a text; ``default`` where it is missing, unless None."""
+        """Return a text; ``default`` where it is missing, unless
+        that is None.
+        """
         value = self.fields.get(name)
         if value is None or value == '':
             if default is None:
@@ -152,7 +155,9 @@ class _Document:
         )
 
     def properties(self, longest: int) -> dict[str, str]:
-        """Return the field ``properties``, what is null left out."""
+        """Return the field ``properties`` without the entries that
+        are null.
+        """
         value = self.fields.get('properties')
         if value is None:
             return {}
@@ -183,11 +188,13 @@ class _Document:
             if match is None:
                 self.refuse(
                     f'properties={short(text[place:])}: want a mapping, or '
-                    f"key='value' and commas between"
+                    "key='value' pairs separated by commas"
                 )
             key = match[1].strip()
             if key in found:
-                self.refuse(f'the property {short(key)} twice: want it once')
+                self.refuse(
+                    f'the property {short(key)} appears twice: want it once'
+                )
             found[key] = match[2]
             place = match.end()
         return found
@@ -206,7 +213,7 @@ class _Document:
             if not isinstance(value, str):
                 if self.kind == 'flavor':
                     self.refuse(f'{short(name)}={_said(value)}: want a text')
-                # Glance keeps such things as JSON texts.
+                # Glance keeps such values as JSON texts.
                 value = json.dumps(value)
             self._checked('the key', name, MAX_NAME)
             texts[name] = self._checked(short(name), value, longest)

@@ -1,8 +1,8 @@
-"""A domain's XML: read it, tune it in place, take the tuning back.
+"""Read a domain's XML, tune it in place, and undo the tuning.
 
-Unknown elements and comments survive; a domain of which nothing is asked
-keeps its bytes. XML from outside is parsed with entities, DTDs and network
-off (a DTD is refused).
+Unknown elements and comments survive; the bytes of a domain stay the same when
+nothing is requested for it. XML from outside is parsed with entities, DTDs and
+network off (a DTD is refused).
 """
 
 import copy
@@ -19,10 +19,10 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
 
-#: Far above any domain that libvirt takes; bounds what is parsed.
+#: Far larger than any domain that libvirt accepts; bounds what is parsed.
 MAX_BYTES = 10 * 1024 * 1024
 
-# lxml lets one thread at a time use a parser.
+# lxml lets only one thread at a time use a parser.
 _FROM_OUTSIDE = etree.XMLParser(
     resolve_entities=False,
     no_network=True,
@@ -43,13 +43,13 @@ class Untuned:
     """A document without our tuning."""
 
     root: etree._Element
-    #: Addresses that somebody else has changed since: left as they are.
+    #: Addresses that somebody else has changed since: they are left alone.
     foreign: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain's document, and what was promised to it before."""
+    """A domain's document, and what it was promised before."""
 
     xml: str
     #: As it is in ``xml``.
@@ -67,7 +67,9 @@ class Domain:
 
     @cached_property
     def guest(self) -> Guest:
-        """The facts of the domain before we tuned it: what a plan is of."""
+        """The facts of the domain before we tuned it: what a plan is made
+        from.
+        """
         return guest.read(self.untuned.root)
 
     @cached_property
@@ -77,9 +79,9 @@ class Domain:
 
 
 def read(xml: str) -> Domain:
-    """Return the domain of its XML.
+    """Return the domain that its XML describes.
 
-    :raises InvalidDocument: it is no domain, has a DTD, or is too large.
+    :raises InvalidDocument: it is not a domain, has a DTD, or is too large.
     """
     root = _parse(xml)
     element = receipt.find(root)
@@ -89,7 +91,7 @@ def read(xml: str) -> Domain:
 
 
 def read_without_receipt(xml: str) -> Domain:
-    """Return the domain as if nobody had tuned it: for a receipt that cannot
+    """Return the domain as if nobody had tuned it, for a receipt that cannot
     be read.
 
     :raises InvalidDocument: as :func:`read`.
@@ -100,8 +102,8 @@ def read_without_receipt(xml: str) -> Domain:
 def tune(domain: Domain, plan: Plan) -> str:
     """Return the XML in which every effect of ``plan`` holds.
 
-    What an earlier plan has changed and this one does not want is restored.
-    The same bytes come back when nothing has to change.
+    What an earlier plan changed and this one does not want is restored. If
+    nothing has to change, the bytes stay the same.
     """
     if not (plan.effects or plan.unkept):
         return undo(domain)
@@ -112,7 +114,7 @@ def tune(domain: Domain, plan: Plan) -> str:
 
 def tune_tree(root: etree._Element, plan: Plan) -> None:
     """Make every effect of ``plan`` hold in a document that nobody has tuned
-    yet, and add the receipt; without effects, and without a preference that
+    yet, and add the receipt. Without effects, and without a preference that
     could not be kept, nothing changes.
     """
     if plan.effects or plan.unkept:
@@ -123,7 +125,7 @@ def apply(
     root: etree._Element, plan: Plan
 ) -> tuple[edit.Promise | edit.Removal, ...]:
     """Make every effect of ``plan`` hold in an untuned document, and return
-    the promises that they are.
+    the resulting promises.
     """
     editor = edit.Editor(root)
     return tuple(
@@ -172,11 +174,11 @@ def _parse(xml: str) -> etree._Element:
     try:
         root = etree.fromstring(xml.encode(), _FROM_OUTSIDE)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
-        raise InvalidDocument(f'the domain is no XML: {exc}') from exc
+        raise InvalidDocument(f'the domain is not XML: {exc}') from exc
     if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidDocument(
-            'the domain XML has a document type declaration: refused, as '
-            'libvirt writes none and entities could read files'
+            'the domain XML has a document type declaration: it is refused '
+            'because libvirt writes none and entities could read files'
         )
     if root.tag != 'domain':
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
@@ -217,8 +219,8 @@ def add_receipt(
 
 
 def _serialise(root: etree._Element, like: str) -> str:
-    """Return the text of ``root``, with what surrounds it in ``like`` and
-    with the quotes that ``like`` uses (libvirt writes single ones).
+    """Return the text of ``root``, with the prolog and the end of ``like``,
+    and with the quotes that ``like`` uses (libvirt writes single ones).
     """
     text = etree.tostring(root, encoding='unicode', with_tail=False)
     prologue = _PROLOGUE.match(like)
@@ -240,8 +242,8 @@ def _first_quote(like: str, start: int) -> str | None:
 
 
 def _end(like: str) -> int:
-    """Return where the root element ends: behind it is only what XML calls
-    Misc (white space, comments, processing instructions).
+    """Return where the root element ends: only what XML calls Misc follows
+    (white space, comments, processing instructions).
     """
     end = len(like.rstrip())
     while not like.startswith('</domain', like.rfind('<', 0, end)):
@@ -258,7 +260,7 @@ def _single_quoted(text: str) -> str:
     """Return lxml's output with attributes in single quotes."""
     if '<!' in text or '<?' in text or _QUOTE_IN_TEXT.search(text):
         return _MARKUP.sub(_single_quotes, text)
-    # All quotes stand in tags: the common case, far faster.
+    # All quotes are in tags: the common case, and far faster.
     return text.replace("'", '&apos;').replace('"', "'")
 
 

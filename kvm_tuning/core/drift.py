@@ -1,8 +1,8 @@
-"""Where a domain's document is no longer what was promised.
+"""Find where a domain's document no longer matches what was promised.
 
 libvirt rewrites what it stores: ``0,1`` becomes ``0-1``, ``2 MiB`` becomes
-``2048 KiB``, a MAC address lower case, ``queues='1'`` of a NIC is left out,
-a live document has a machine type with its version. None of that is drift.
+``2048 KiB``, a MAC address becomes lower case, ``queues='1'`` of a NIC is left
+out, and a live document has a versioned machine type. None of that is drift.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from lxml import etree
 from kvm_tuning.core import cpuset, paths
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 
-#: What stands for the value of an element that is promised as such.
+#: What stands for the value of an element that is itself the promise.
 PRESENT = 'present'
 ABSENT = 'absent'
 
@@ -22,7 +22,7 @@ _CPUS = frozenset({'cpuset', 'nodeset', 'cpus'})
 _SWITCH = {'yes': True, 'on': True, 'no': False, 'off': False}
 _NUMBER = re.compile(r'\A(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,18})\Z')
 _DECIMAL = re.compile(r'\A[0-9]{1,18}\Z')
-#: Attributes whose value has its unit in ``unit`` beside it.
+#: Attributes whose unit is in the attribute ``unit`` of the same element.
 _SIZED = frozenset({'size', 'memory', TEXT})
 # libvirt's scaled integers (formatdomain, "Memory Allocation").
 _BYTES: dict[str, int] = {
@@ -34,11 +34,11 @@ _BYTES: dict[str, int] = {
         (f'{prefix}B', 1000),
     )
 } | {'bytes': 1, 'k': 1024, 'B': 1, 'iB': 1}
-# Wanted values that libvirt's virDomainNetDefParseXML takes as the default
+# Promised values that libvirt's virDomainNetDefParseXML takes for the default
 # and leaves out: "There's always at least one TX/RX queue."
 _LEFT_OUT = {('devices/interface/driver', 'queues'): '1'}
-# What only the live document says otherwise: libvirt resolves host-model to
-# the model it found, and the balloon moves currentMemory.
+# Where only the live document differs: libvirt resolves host-model to the
+# model it found, and the balloon moves currentMemory.
 _RESOLVED_LIVE = {('cpu', 'mode'): frozenset({'host-model'})}
 _MOVES_LIVE = frozenset({'currentMemory'})
 # libvirt gives every device an address of its own when it is defined.
@@ -56,7 +56,7 @@ class Point:
     wanted: str
     #: What the document says; ABSENT for nothing.
     found: str
-    #: Whether that is the same for libvirt.
+    #: Whether libvirt treats the two as equal.
     same: bool
     #: The element in the document.
     element: etree._Element | None
@@ -74,7 +74,9 @@ class Point:
         return plain(self.path), self.name
 
     def key(self, name: str) -> str | None:
-        """Return what the path's last key called ``name`` asks for."""
+        """Return the value that the path's last key named ``name``
+        requires.
+        """
         for step in reversed(paths.steps(self.path)):
             for key in step.keys:
                 if key.attribute == name:
@@ -89,7 +91,7 @@ def plain(path: str) -> str:
 
 def kib(text: str) -> int | None:
     """Return the KiB of a size as a :class:`Point` shows it, ``2 GiB``; None
-    for what is no size.
+    for anything else.
     """
     number, _space, unit = text.partition(' ')
     factor = _BYTES.get(unit or 'KiB')
@@ -128,7 +130,7 @@ def _keys(path: str) -> set[str]:
 
 
 def find(root: etree._Element, path: str) -> list[etree._Element]:
-    """Return every element at ``path``, however libvirt writes its keys."""
+    """Return every element at ``path``, however libvirt spells its keys."""
     elements = [root]
     for step in paths.steps(path):
         elements = [
@@ -202,7 +204,7 @@ def _unit(wanted: Mapping[str, str | None]) -> str | None:
 
 
 def _normal(name: str, text: str, unit: str | None) -> object:
-    """Return what ``text`` means, so that equal means compare equal."""
+    """Return ``text`` normalised, so that equal meanings compare equal."""
     text = text.strip()
     if name in _CPUS:
         try:

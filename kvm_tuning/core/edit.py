@@ -1,8 +1,8 @@
-"""Change a domain's XML in place, and take every change back exactly.
+"""Change a domain's XML in place, and undo every change exactly.
 
 Each change gives a :class:`Promise`: what was wanted and what was there
-before. Taking promises back in reverse order gives the bytes of before, the
-indentation included.
+before. Undoing promises in reverse order restores the original bytes,
+including the indentation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ class Promise:
     """One kept effect and what it replaced."""
 
     path: str
-    #: By attribute, or TEXT; None: must not be there, was not there.
+    #: By attribute, or TEXT; None: must be absent, or was absent.
     wanted: Mapping[str, str | None]
     found: Mapping[str, str | None]
-    #: How many of the path's last steps were made for it.
+    #: How many of the path's last steps were created for it.
     made: int = 0
-    #: The attributes' order of before, where taking one away lost it.
+    #: The attributes' previous order, where removing one lost it.
     order: tuple[str, ...] = ()
 
 
@@ -71,8 +71,8 @@ class Editor:
         """Make ``effect`` hold.
 
         :raises InvalidDocument: the path leads through a device that the
-            domain does not have; only elements that are told by attributes
-            of their own are made.
+            domain does not have; only elements that their own attributes
+            identify are created.
         """
         element, made = self._reach(effect.path, effect.make)
         wanted = effect.attributes
@@ -94,8 +94,8 @@ class Editor:
         return Promise(effect.path, wanted, found, made, order)
 
     def remove(self, effect: Absent) -> Removal:
-        """Take out every element at the path, below the parent that
-        :meth:`apply` would reach: the first one.
+        """Take out every element at the path, below the first parent that
+        :meth:`apply` would reach.
         """
         removed = []
         for element in self._all(effect.path):
@@ -113,10 +113,11 @@ class Editor:
         return Removal(effect.path, tuple(removed))
 
     def take_back(self, promises: Iterable[Promise | Removal]) -> list[str]:
-        """Restore what ``promises``, in the order of their making, replaced.
+        """Restore what ``promises``, in the order in which they were made,
+        replaced.
 
-        What somebody else has changed since is left as it is; its addresses
-        are returned.
+        What somebody else has changed since is left alone; its addresses are
+        returned.
         """
         foreign: list[str] = []
         for promise in reversed(list(promises)):
@@ -154,7 +155,7 @@ class Editor:
     def _unmake(self, element: etree._Element, promise: Promise) -> None:
         steps = paths.steps(promise.path)
         for step in steps[len(steps) - promise.made :][::-1]:
-            # A device that we made goes with all that libvirt added to it.
+            # A device that we created goes, with all that libvirt added to it.
             device = _parent(element).tag == 'devices'
             if not device and not _only_keys(element, step):
                 return
@@ -199,9 +200,9 @@ class Editor:
         return next(iter(paths.find(self.root, above)), None)
 
     def _reach(self, path: str, make: bool) -> tuple[etree._Element, int]:
-        """Return the element at ``path`` and how many steps were made.
+        """Return the element at ``path`` and how many steps were created.
 
-        :param make: whether devices may be made, too.
+        :param make: whether devices may be created, too.
         """
         known = self._known.get(path)
         if known is not None:
@@ -236,7 +237,7 @@ class Editor:
     def _children(
         self, parent: etree._Element, tag: str, key: paths.Key
     ) -> _Children:
-        """Return the children of ``tag`` by what they have at ``key``."""
+        """Return the children of ``tag`` by their value at ``key``."""
         name = (parent, tag, key.child, key.attribute)
         index = self._index.get(name)
         if index is None:
@@ -264,14 +265,16 @@ class Editor:
 
 
 def _libvirts(path: str) -> bool:
-    """Return whether libvirt writes what stands at ``path`` anew when it is
-    missing: nobody's change, and wrong for what is restored around it.
+    """Return whether libvirt recreates what is at ``path`` when it is missing:
+    it is nobody's change, and wrong for what is restored around it.
     """
     return paths.steps(path)[-1].tag == 'address'
 
 
 def _keyed(element: etree._Element, key: paths.Key) -> etree._Element:
-    """Return what carries the attribute of ``key``: made if need be."""
+    """Return the element that carries the attribute of ``key``, created if
+    necessary.
+    """
     if key.child is None:
         return element
     child = element.find(key.child)
@@ -279,7 +282,7 @@ def _keyed(element: etree._Element, key: paths.Key) -> etree._Element:
 
 
 def _only_keys(element: etree._Element, step: paths.Step) -> bool:
-    """Return whether ``element`` has nothing but what tells it apart."""
+    """Return whether ``element`` has nothing except what identifies it."""
     keys: dict[str | None, set[str]] = {None: set()}
     for key in step.keys:
         keys.setdefault(key.child, set()).add(key.attribute)
@@ -294,10 +297,11 @@ def _only_keys(element: etree._Element, step: paths.Step) -> bool:
 
 
 def append(parent: etree._Element, child: etree._Element, depth: int) -> None:
-    """Add ``child`` as the last of ``parent``, indented as its neighbours.
+    """Add ``child`` as the last child of ``parent``, indented like its
+    siblings.
 
-    ``depth`` is how deep the child stands, 1 below the root. A document
-    without line breaks stays without.
+    ``depth`` is how deep the child is, 1 below the root. A document without
+    line breaks gets none.
     """
     if len(parent):
         last = parent[-1]
@@ -310,7 +314,7 @@ def append(parent: etree._Element, child: etree._Element, depth: int) -> None:
 
 
 def cut(element: etree._Element) -> None:
-    """Take ``element`` out of its parent: :func:`append`, backwards."""
+    """Take ``element`` out of its parent: the reverse of :func:`append`."""
     parent = _parent(element)
     before = element.getprevious()
     tail = element.tail

@@ -1,9 +1,9 @@
-"""What must hold of a guest or a host. A closed vocabulary of small values.
+"""What must hold for a guest or a host: a closed vocabulary of small values.
 
-One engine applies, checks and restores any effect; a hook only says it.
+One engine applies, checks and restores any effect; a hook only states it.
 
-An element's *path* starts below ``<domain>``. Each step is a tag, with keys
-in brackets where there can be several: ``cputune/vcpupin[@vcpu='0']`` or
+An element's *path* starts below ``<domain>``. Each step is a tag, with keys in
+brackets where there can be several: ``cputune/vcpupin[@vcpu='0']`` or
 ``devices/disk[target/@dev='vda']/driver``. Keys name things that stay: a disk
 target, a MAC, a vCPU or iothread number; never a position.
 """
@@ -30,7 +30,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """What the domain XML must not carry: every element at the path."""
+    """What the domain XML must not carry: no element at the path."""
 
     path: str
 
@@ -57,9 +57,9 @@ class Setting:
 
     ``kind`` is one of thread-affinity, vf-attribute, host-mode or guest, or
     one of the host's (:data:`kvm_tuning.host.prep.kinds.table.KINDS`): sysfs,
-    module-parameter, running-parameter, module, module-load,
-    kernel-arguments, udev-rule, service or cpu-affinity. ``name`` addresses
-    the thing within the kind.
+    module-parameter, running-parameter, module, module-load, kernel-arguments,
+    udev-rule, service or cpu-affinity. ``name`` addresses the thing within the
+    kind.
     """
 
     kind: str
@@ -74,7 +74,7 @@ Effect = Element | Absent | Setting
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What the guest holds of the host beside its placement, by a name that
+    """What the guest holds on the host besides its placement, by the name that
     its claim carries: ``nic/eth1``.
     """
 
@@ -83,7 +83,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What the operator or the tenant should know of a plan.
+    """What the operator or the tenant should know about a plan.
 
     ``audience`` is ``operator`` or ``tenant``; ``code`` is short and stable.
     """

@@ -12,7 +12,7 @@ class KvmTuningError(Exception):
 
     #: Who has to act on it, in the operator's words.
     who = 'operator'
-    #: Where it is seen, and what to do about it, in reStructuredText.
+    #: Where it appears, and what to do about it, in reStructuredText.
     seen = ''
     remedy = ''
 
@@ -22,12 +22,12 @@ class KvmTuningError(Exception):
 
 
 class RequestError(KvmTuningError):
-    """What was asked makes no sense: the flavor's or image's author acts."""
+    """The request is wrong: the author of the flavor or the image acts."""
 
     who = 'flavor or image author'
     seen = (
-        'A command exits with 1. nova-api answers HTTP 400 when the '
-        'flavor is set; where it was not asked, the build is aborted, and '
+        'A command exits with 1. nova-api answers HTTP 400 when the flavor '
+        'is set; if it was not validated there, the build is aborted, and '
         "the server's fault has the code and the message."
     )
 
@@ -36,17 +36,17 @@ class UnknownKnob(RequestError):
     """A key in our namespace that no hook owns."""
 
     remedy = (
-        'Correct the key: ``kvm-tuning knob list`` has all. A key of a '
-        'hook from outside the tree needs that package here, too.'
+        'Correct the key: ``kvm-tuning knob list`` lists them all. A key of '
+        'a hook from outside the tree needs that package here, too.'
     )
 
 
 class InvalidValue(RequestError):
-    """A value outside of its kind."""
+    """A value that its kind does not allow."""
 
     remedy = (
-        'Give a value that the message names; ``kvm-tuning knob show '
-        'KEY`` describes them all.'
+        'Use a value that the message names; ``kvm-tuning knob show KEY`` '
+        'describes them all.'
     )
 
 
@@ -54,9 +54,9 @@ class ConflictingKnobs(RequestError):
     """Two keys that contradict each other."""
 
     remedy = (
-        'Take one of the keys that the message names out of the flavor or '
-        'the image. ``kvm-tuning flavor check`` finds them before a guest '
-        'does.'
+        'Remove one of the keys that the message names from the flavor or '
+        'the image. ``kvm-tuning flavor check`` finds such conflicts before '
+        'a guest does.'
     )
 
 
@@ -64,18 +64,18 @@ class InvalidDocument(RequestError):
     """A flavor, an image, a profile or a domain that cannot be read."""
 
     remedy = (
-        'Give what the message wants: a flavor or an image as ``openstack '
+        'Supply what the message wants: a flavor or an image as ``openstack '
         'flavor show -f json`` prints it, a domain as ``virsh dumpxml`` '
-        'does, a flavor that the cloud has.'
+        'prints it, a flavor that the cloud has.'
     )
 
 
 class SeveralErrors(RequestError):
-    """All that is wrong with one request, at once."""
+    """Everything that is wrong with one request, at once."""
 
     remedy = (
-        'Each line of the message is an error with a code of its own: '
-        'look there.'
+        'Each line of the message is an error with a code of its own: look '
+        'that code up.'
     )
 
     def __init__(self, errors: Sequence[RequestError]) -> None:
@@ -84,7 +84,9 @@ class SeveralErrors(RequestError):
 
 
 def raise_all(errors: Sequence[RequestError]) -> None:
-    """Raise what is in ``errors``, each message once; nothing for none."""
+    """Raise what is in ``errors``, each message once; do nothing if it is
+    empty.
+    """
     if not errors:
         return
     distinct = list({str(error): error for error in errors}.values())
@@ -94,7 +96,9 @@ def raise_all(errors: Sequence[RequestError]) -> None:
 
 
 class Refused(KvmTuningError):
-    """This host cannot keep the promise: another host, or its operator."""
+    """This host cannot keep the promise: use another host, or its operator
+    acts.
+    """
 
     who = 'scheduler or operator'
     seen = (
@@ -105,23 +109,23 @@ class Refused(KvmTuningError):
 
 
 class Unsupported(Refused):
-    """The host, its kernel, QEMU or libvirt has no such thing."""
+    """The host, its kernel, QEMU or libvirt lacks a feature."""
 
     remedy = (
-        'Start the guest on a host that has it, give this one what the '
-        'message names (``kvm-tuning host plan`` shows what host-prep '
-        'would do), or ask for less: a preference in a profile or in '
-        '``[defaults] knobs`` is never refused.'
+        'Start the guest on a host that has the feature, add to this one '
+        'what the message names (``kvm-tuning host plan`` shows what '
+        'host-prep would do), or request less: a preference in a profile or '
+        'in ``[defaults] knobs`` is never refused.'
     )
 
 
 class Exhausted(Refused):
-    """The host has such a thing, and not enough of it is free."""
+    """The host has the resource, but not enough of it is free."""
 
     remedy = (
         '``kvm-tuning guest list`` shows who holds what. Start the guest '
-        'elsewhere, stop or move another one, or reserve more (huge '
-        'pages, VFs, ``cpu_dedicated_set``).'
+        'elsewhere, stop or move another one, or reserve more (huge pages, '
+        'VFs, ``cpu_dedicated_set``).'
     )
 
 
@@ -136,11 +140,13 @@ class HookError(KvmTuningError):
 
 
 class HookLoadError(HookError):
-    """A hook cannot be imported, is no hook, or claims another one's name."""
+    """A hook cannot be imported, is not a hook, or claims another
+    one's name.
+    """
 
     remedy = (
-        'Install the package that the message names anew, or uninstall '
-        'it. No guest is planned meanwhile.'
+        'Reinstall the package that the message names, or uninstall it. '
+        'Until then no guest is planned.'
     )
 
 
@@ -148,8 +154,8 @@ class HookConflict(HookError):
     """Two hooks want different values at one address."""
 
     remedy = (
-        "Take one of the two hooks' knobs out of the flavor, or uninstall "
-        'one of their packages, until their developer has settled it.'
+        "Remove one of the two hooks' knobs from the flavor, or uninstall "
+        'one of their packages, until the developers have settled it.'
     )
 
 
@@ -170,11 +176,11 @@ class HostError(KvmTuningError):
 
 
 class InventoryUnreadable(HostError):
-    """Something below /sys or /proc is missing or is not as documented."""
+    """Something below /sys or /proc is missing or not as documented."""
 
     remedy = (
         'Look at the path that the message names, as the same user. In a '
-        "container, the host's ``/sys`` and ``/proc`` have to be there."
+        "container, the host's ``/sys`` and ``/proc`` must be mounted."
     )
 
 
@@ -183,8 +189,7 @@ class SettingRejected(HostError):
 
     remedy = (
         "Write the value that the message names by hand: the kernel's log "
-        'says more. A file that is not ours has to be moved away by its '
-        'owner.'
+        'says more. If a file is not ours, its owner has to move it away.'
     )
 
 
@@ -192,9 +197,9 @@ class JournalFailed(HostError):
     """The journal of host settings cannot be read, written or locked."""
 
     remedy = (
-        'Run the command as root, and one at a time. A journal that '
-        'cannot be read has to come from a backup: without it, undo does '
-        'not know what was there before.'
+        'Run the command as root, and one at a time. A journal that cannot '
+        'be read must be restored from a backup: without it, undo does not '
+        'know the previous values.'
     )
 
 
@@ -202,42 +207,45 @@ class LibvirtFailed(HostError):
     """libvirt cannot be reached, or a call to it failed."""
 
     remedy = (
-        '``virsh -c URI list`` as the same user fails alike: look at '
-        "libvirt's daemon, its socket's rights and ``[libvirt] uri``."
+        'If ``virsh -c URI list`` fails in the same way as the same user, '
+        "look at libvirt's daemon, its socket's permissions and ``[libvirt] "
+        'uri``.'
     )
 
 
 class CloudFailed(HostError):
-    """A cloud cannot be reached, or refused what was asked."""
+    """A cloud cannot be reached, or refused a request."""
 
     remedy = (
-        '``openstack --os-cloud NAME flavor list`` fails alike: look at '
-        "``clouds.yaml`` and the user's roles. openstacksdk comes with "
-        '``pip install kvm-tuning[cloud]``.'
+        'If ``openstack --os-cloud NAME flavor list`` fails in the same way, '
+        "look at ``clouds.yaml`` and the user's roles. openstacksdk comes "
+        'with ``pip install kvm-tuning[cloud]``.'
     )
 
 
 class ConfigInvalid(HostError):
-    """A configuration option of this host makes no sense."""
+    """A configuration option of this host is wrong."""
 
     remedy = (
-        'Correct the option that the message names, in '
-        "``/etc/kvm-tuning`` or in Nova's configuration: "
-        ':doc:`/configuration/index` has all of ours.'
+        'Correct the option that the message names, in ``/etc/kvm-tuning`` '
+        "or in Nova's configuration: :doc:`/configuration/index` lists all "
+        'of ours.'
     )
 
 
 class LockFailed(HostError):
-    """Another process plans guests here, or the lock cannot be made."""
+    """Another process is planning guests here, or the lock cannot be
+    created.
+    """
 
     remedy = (
-        'Wait until the other process has ended, or run the command as '
+        'Wait until the other process has finished, or run the command as '
         "the user that plans guests here: root, or nova-compute's."
     )
 
 
 class WrongUsage(KvmTuningError):
-    """A command line makes no sense, or names a file that is not there."""
+    """A command line is wrong, or names a file that does not exist."""
 
     who = 'caller'
     seen = 'A command exits with 2.'

@@ -1,8 +1,8 @@
-"""The placement of a guest that somebody else has placed, such as Nova.
+"""Read the placement of a guest that somebody else, such as Nova, has placed.
 
 Its vCPU pins, cells and nodesets are facts that its domain already has: they
-are read, never chosen. Only what the domain does not say is still to be
-decided, which is where helper threads run.
+are read, never chosen. What is still to be decided is only what the domain
+does not say: where helper threads run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,9 +27,9 @@ def read(
 ) -> Placement:
     """Return where ``guest`` is, and where its helper threads may run.
 
-    A vCPU that is pinned to one pCPU has it for itself; the others float.
+    A vCPU that is pinned to a single pCPU has it to itself; the others float.
 
-    :param isolated: the emulator has its pCPU for itself, too.
+    :param isolated: the emulator has its pCPU to itself, too.
     :raises Unsupported: a promised pool has no pCPU on this site.
     """
     asked = list(demands)
@@ -67,7 +67,7 @@ def read(
 def _devices(
     demand: DeviceDemand, guest: Guest, site: Site
 ) -> tuple[str, ...]:
-    """Return the functions that the guest has and that ``demand`` means."""
+    """Return the guest's functions that satisfy ``demand``."""
     found = map(site.inventory.device.get, guest.passed_through)
     return tuple(
         function.address

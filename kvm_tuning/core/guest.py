@@ -1,4 +1,4 @@
-"""What a domain already says: sizes, cells, pins, disks, NICs. Facts only."""
+"""The facts that a domain states: sizes, cells, pins, disks, NICs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ _BYTES = {
     'TB': 1000 ** 4, 'T': 1024 ** 4, 'TiB': 1024 ** 4,
 }  # fmt: skip
 
-# Interface types of libvirt that end in a tap or macvtap device of the host.
+# libvirt's interface types that end in a tap or macvtap device of the host.
 _TAPPED = frozenset({'bridge', 'network', 'ethernet', 'direct', 'openvswitch'})
-# Disk targets, MACs and numbers: what needs no quotes in a path.
+# Disk targets, MACs and numbers: they need no quotes in a path.
 _NAME = re.compile(r'[\w:.-]{1,64}', re.ASCII)
 _VIRTIO = frozenset({
     'virtio', 'virtio-transitional', 'virtio-non-transitional',
@@ -32,7 +32,7 @@ _VIRTIO = frozenset({
 class Disk:
     """A disk, CD-ROM or floppy."""
 
-    #: Its name in the guest's XML, such as ``vda``: stays for its life.
+    #: Its name in the guest's XML, such as ``vda``: it never changes.
     target: str
     bus: str
     #: ``disk``, ``cdrom``, ``floppy`` or ``lun``.
@@ -53,7 +53,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A NIC that libvirt makes."""
+    """A NIC that libvirt creates."""
 
     mac: str | None
     #: ``bridge``, ``network``, ``ethernet``, ``direct``, ``hostdev`` ...
@@ -72,7 +72,7 @@ class Interface:
         if self.mac is None:
             raise InvalidDocument(
                 'a NIC of the domain has no <mac address=...>: define the '
-                'domain first (libvirt then makes one), or write one'
+                'domain first (libvirt then adds one), or write one'
             )
         return f"devices/interface[mac/@address='{self.mac}']"
 
@@ -101,7 +101,7 @@ class Numa:
 
 @dataclass(frozen=True)
 class Guest:
-    """A domain, as its XML says."""
+    """The facts of a domain, read from its XML."""
 
     name: str
     uuid: str | None
@@ -122,33 +122,33 @@ class Guest:
     iothreads: int = 0
     #: Host PCI addresses of ``<hostdev>`` and hostdev interfaces.
     host_devices: tuple[str, ...] = ()
-    #: Those of ``<hostdev>`` alone: no NICs of the network.
+    #: Those of ``<hostdev>`` alone: not NICs of the network.
     passed_through: tuple[str, ...] = ()
-    #: Sizes in KiB of the huge pages it names.
+    #: Sizes in KiB of the huge pages that it names.
     huge_pages_kib: tuple[int, ...] = ()
     #: Host cells of ``<numatune><memory nodeset=...>``.
     memory_nodes: frozenset[int] | None = None
     #: Host cells of ``<memnode>`` by guest cell.
     memnodes: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    #: pCPUs of ``<vcpu cpuset=...>``, for vCPUs without a pin of their own.
+    #: pCPUs of ``<vcpu cpuset=...>``, for vCPUs without their own pin.
     cpuset: frozenset[int] | None = None
     #: Attributes of ``<cpu><topology>``.
     cpu_topology: tuple[str, ...] = ()
     #: ``mode`` of ``<cpu>``, such as ``host-passthrough``.
     cpu_mode: str | None = None
-    #: Whether Nova made it (it carries Nova's metadata).
+    #: Whether Nova created it (it carries Nova's metadata).
     nova: bool = False
 
     @property
     def owner(self) -> str:
-        """What names its claims on the host."""
+        """The name that identifies its claims on the host."""
         return self.uuid or self.name
 
     def verify(self) -> None:
-        """Check that every device can be addressed, each by its own name.
+        """Check that every device can be addressed by a name of its own.
 
-        :raises InvalidDocument: two of them have one name, or one has a name
-            that libvirt would not take.
+        :raises InvalidDocument: two devices share a name, or one has a name
+            that libvirt would not accept.
         """
         for what, names in (
             ('disk target', [disk.target for disk in self.disks]),
@@ -158,18 +158,18 @@ class Guest:
             for name in names:
                 if not _NAME.fullmatch(name):
                     raise InvalidDocument(
-                        f'{what} {name!r} of the domain is no such name'
+                        f'{what} {name!r} of the domain is not a valid name'
                     )
             if len(set(names)) < len(names):
                 twice = next(n for n in names if names.count(n) > 1)
                 raise InvalidDocument(
-                    f'{what} {twice} comes twice in the domain: what is '
-                    f'asked of one device would meet the other'
+                    f'{what} {twice} appears twice in the domain, so a '
+                    'setting for one device could hit the other'
                 )
 
     @cached_property
     def direct_nics(self) -> frozenset[str]:
-        """The host's NICs that it has macvtaps on."""
+        """The host's NICs below its macvtaps."""
         return frozenset(
             nic.source['dev']
             for nic in self.interfaces
@@ -178,7 +178,7 @@ class Guest:
 
     @cached_property
     def data_disks(self) -> tuple[Disk, ...]:
-        """Its disks; no CD-ROM, no floppy."""
+        """Its disks, without CD-ROM and floppy drives."""
         return tuple(d for d in self.disks if d.device in ('disk', 'lun'))
 
     @cached_property
@@ -194,7 +194,7 @@ class Guest:
 def read(root: etree._Element) -> Guest:
     """Return the facts of a parsed ``<domain>``.
 
-    :raises InvalidDocument: a value that libvirt would not take either.
+    :raises InvalidDocument: a value that libvirt would not accept either.
     """
     if root.tag != 'domain':
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
@@ -297,12 +297,12 @@ def _number(text: str | None, what: str, base: int = 10) -> int:
         return int((text or '').strip(), base)
     except ValueError:
         raise InvalidDocument(
-            f'{what} of the domain: {text!r} is no whole number'
+            f'{what} of the domain: {text!r} is not a whole number'
         ) from None
 
 
 def _scaled(text: str | None, unit: str) -> int:
-    """Return bytes of a libvirt scaled integer."""
+    """Return the bytes of one of libvirt's scaled integers."""
     if unit not in _BYTES:
         raise InvalidDocument(f'unit {unit!r} in the domain is unknown')
     return _number(text, 'a size') * _BYTES[unit]

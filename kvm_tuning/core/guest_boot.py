@@ -1,12 +1,12 @@
-"""What a guest does at its boot, from the settings in its receipt.
+"""Make what a guest runs at boot, from the settings in its receipt.
 
 The result is what cloud-init takes from Nova's vendordata: the value of the
-key ``cloud-init`` is one text, and one that begins with ``#cloud-boothook``
-is run early in each boot, also where the tenant's user-data has lists of its
-own (those replace vendordata's, key by key).
+key ``cloud-init`` is one text. A text that begins with ``#cloud-boothook``
+runs early in each boot, even where the tenant's user-data has lists of its own
+(those replace vendordata's, key by key).
 
-Nothing is kept on the guest's disk but by cloud-init: what is set is made
-anew at each boot, and for devices that come later by udev rules in ``/run``.
+Only cloud-init keeps anything on the guest's disk: settings are made again at
+each boot, and for devices that come later by udev rules in ``/run``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,22 +15,22 @@ from typing import Any
 
 from kvm_tuning.core.effects import Scope, Setting
 
-#: Names of settings, and what they are about.
+#: Names of settings, and what they apply to.
 CHANNELS = 'nic-channels'
 SCHEDULER = 'disk-scheduler'
 HUGE_PAGES = 'transparent-huge-pages'
 IRQBALANCE = 'irqbalance'
 
-#: In the place of a MAC or a disk: any of them.
+#: In place of a MAC or a disk: any of them.
 ANY = '*'
 
-# Whatever else there is in a receipt never comes to a shell.
+# Nothing else in a receipt ever reaches a shell.
 _MAC = re.compile(r'(?:[0-9a-f]{2}:){5}[0-9a-f]{2}', re.ASCII)
 _WORD = re.compile(r'[a-z][a-z-]{0,31}', re.ASCII)
 _COUNT = re.compile(r'[1-9][0-9]{0,4}', re.ASCII)
 
-# How Linux calls the disks of a bus; libvirt's letters need not be the
-# guest's, so that a rule is for all disks of the bus.
+# What Linux calls the disks of a bus; libvirt's letters need not match the
+# guest's, so a rule is for all disks of the bus.
 _DISKS = {
     'vd': 'KERNEL=="vd*"',
     'sd': 'KERNEL=="sd*", ATTRS{vendor}=="QEMU*"',
@@ -78,7 +78,7 @@ def _scheduler(values: Mapping[str, str]) -> Iterable[str]:
             for target, value in values.items()
             if target.startswith(prefix) or target == ANY
         }
-        # One rule for all: none where they are to differ.
+        # One rule for all; none where they would differ.
         if len(chosen) == 1 and _WORD.fullmatch(value := chosen.pop()):
             text = _DISK.replace('@MATCH@', match).replace('@VALUE@', value)
             yield text.replace('@PREFIX@', prefix)

@@ -69,7 +69,7 @@ class PciDevice:
     driver: str | None
     #: Address of the bridge above it; None on a root bus.
     parent: str | None = None
-    #: For a PF: what it could have and what it has now.
+    #: For a PF: how many VFs it could have and how many it has now.
     total_vfs: int = 0
     vfs: tuple[str, ...] = ()
     #: For a VF: its PF's address and its index there.
@@ -98,8 +98,8 @@ class Nic:
     pci: str | None
     driver: str | None
     cell: int | None
-    #: Kernel's kind as far as sysfs tells: physical, bridge, bond, vlan, tap,
-    #: macvtap, virtual.
+    #: The kernel's kind as far as sysfs shows it: physical, bridge, bond,
+    #: vlan, tap, macvtap, virtual.
     kind: str
     speed_mbps: int | None = None
     up: bool = False
@@ -120,7 +120,7 @@ class BlockDevice:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All of a host. Tuples are sorted by id, name or address."""
+    """Everything about a host. Tuples are sorted by id, name or address."""
 
     cpus: tuple[Cpu, ...]
     cells: tuple[Cell, ...]

@@ -1,8 +1,9 @@
-"""Knobs: what can be asked, declared once as data.
+"""Knobs: what can be requested, declared once as data.
 
-From a declaration come the parser, Nova's API validator, the JSON schema, the
-reference page and ``kvm-tuning knob list``. A :class:`Kind` is the type of a
-knob's value and has four faces: parse, schema, Nova's value, description.
+The parser, Nova's API validator, the JSON schema, the reference page and
+``kvm-tuning knob list`` all derive from a declaration. A :class:`Kind` is the
+type of a knob's value and has four faces: parse, schema, Nova's value,
+description.
 """
 
 from abc import ABC, abstractmethod
@@ -29,12 +30,12 @@ class Kind(ABC):
     def parse(self, text: str) -> Value:
         """Return the value of ``text``.
 
-        :raises ValueError: with what would be valid as its message.
+        :raises ValueError: its message says what would be valid.
         """
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of the value (cloud-init's is made of it)."""
+        """Return the JSON schema of the value (the source of cloud-init's)."""
 
     @abstractmethod
     def nova_value(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Kind(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Flag(Kind):
-    """A boolean, in the words that Nova takes."""
+    """A boolean, in the words that Nova accepts."""
 
     def parse(self, text: str) -> bool:
         word = text.strip().lower()
@@ -106,8 +107,8 @@ class Count(Kind):
                 'max': self.maximum,
                 'description': self.description,
             }
-        # Nova has no union type: a pattern takes the words and any number,
-        # the bounds are checked again when the flavor is used.
+        # Nova has no union type: a pattern takes the words and any number; the
+        # bounds are checked again when the flavor is used.
         words = '|'.join(re.escape(word) for word in self.words)
         return {
             'type': str,
@@ -254,12 +255,14 @@ class Aliases(Kind):
 
     @property
     def description(self) -> str:
-        return 'alias:count, or more of them with commas between'
+        return 'alias:count, or several separated by commas'
 
 
 @dataclass(frozen=True, slots=True)
 class Word(Kind):
-    """A word of letters, digits and ``_.:=,-``; its meaning is the hook's."""
+    """A word of letters, digits and ``_.:=,-``; the hook defines its
+    meaning.
+    """
 
     what: str
 
@@ -281,7 +284,7 @@ class Word(Kind):
 
 
 class Source(enum.Enum):
-    """Who asked, strongest first."""
+    """Where a value comes from, the strongest first."""
 
     FLAVOR = 'flavor'
     IMAGE = 'image'
@@ -290,18 +293,18 @@ class Source(enum.Enum):
 
     @property
     def promise(self) -> bool:
-        """Whether what it asks is a promise, or else a preference."""
+        """Whether its values are promises rather than preferences."""
         return self in (Source.FLAVOR, Source.IMAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One thing that can be asked.
+    """One thing that can be requested.
 
     ``name`` is the extra spec's key. With a ``parameter`` (a regular
-    expression) the name ends in one number more: ``hw:numa_cpus.0``.
-    ``nova``: the key is Nova's own; under Nova it has been honoured before
-    our hooks run. ``image`` is the image property of the same meaning.
+    expression) the name ends in one more number: ``hw:numa_cpus.0``. ``nova``:
+    the key is Nova's own; under Nova, Nova has applied it before our hooks
+    run. ``image`` is the image property with the same meaning.
     """
 
     name: str
@@ -314,12 +317,12 @@ class Knob:
     parameter: str | None = None
     #: Whether a profile and the host's defaults may set it.
     preferable: bool = True
-    #: Why an audit cannot tell whether it is kept; None: it can.
+    #: Why an audit cannot check whether it is kept; None: it can.
     unaudited: str | None = None
 
 
 def by_name(knobs: Mapping[str, Knob], key: str) -> Knob | None:
-    """Return the knob that owns ``key``, a parametrised one included."""
+    """Return the knob that owns ``key``, including parametrised ones."""
     knob = knobs.get(key)
     if knob is not None or '.' not in key:
         return knob

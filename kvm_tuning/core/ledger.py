@@ -1,8 +1,8 @@
-"""Who holds what: the claims of every guest on a host.
+"""The claims of every guest on a host: who holds what.
 
 A claim comes from the receipt of a *defined* guest, from what an *active*
-guest has in fact, receipt or not, or from the operator (``--taken``). So a
-stopped guest's pCPUs and a hand-pinned guest's are never given twice.
+guest actually has, receipt or not, or from the operator (``--taken``). So the
+pCPUs of a stopped guest or of one pinned by hand are never given out twice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ class Claim:
     owner: str
     #: For people: the guest's name.
     name: str
-    #: pCPUs that nobody else may have.
+    #: pCPUs that nobody else may use.
     pcpus: frozenset[int] = frozenset()
     #: pCPUs that its shared vCPUs float over, and how many vCPUs do.
     shared: frozenset[int] = frozenset()
@@ -45,7 +45,7 @@ class Ledger:
 
     @cached_property
     def pcpus(self) -> frozenset[int]:
-        """Every pCPU that somebody holds for itself."""
+        """Every pCPU that somebody holds exclusively."""
         return frozenset().union(*(claim.pcpus for claim in self.claims))
 
     @cached_property
@@ -53,7 +53,7 @@ class Ledger:
         return frozenset().union(*(claim.devices for claim in self.claims))
 
     def without(self, owner: str) -> 'Ledger':
-        """Return the ledger as it is for ``owner`` itself."""
+        """Return the ledger without the claims of ``owner``."""
         return Ledger(tuple(c for c in self.claims if c.owner != owner))
 
     def plus(self, claims: Iterable[Claim]) -> 'Ledger':

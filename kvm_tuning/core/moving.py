@@ -27,7 +27,7 @@ class Pin(NamedTuple):
 
     #: A key of :data:`THREADS`.
     tag: str
-    #: The vCPU's or iothread's; 0 for the emulator.
+    #: The number of the vCPU or iothread; 0 for the emulator.
     number: int
     cpus: frozenset[int]
 
@@ -70,7 +70,7 @@ def cells(receipt: Receipt, inventory: Inventory) -> frozenset[int]:
 
 
 def left(receipt: Receipt, plan: Plan, inventory: Inventory) -> frozenset[int]:
-    """Return the cells to which vCPUs would go from other ones."""
+    """Return the cells that vCPUs would enter without having been there."""
     before = {pin[:2]: pin.cpus for pin in promised(receipt)}
     away: frozenset[int] = frozenset()
     for pin in wanted(plan):
@@ -89,7 +89,7 @@ def _cells(cpus: frozenset[int], inventory: Inventory) -> frozenset[int]:
 def check_place_alone(name: str, receipt: Receipt, plan: Plan) -> None:
     """Refuse a plan that changes more than where a guest runs.
 
-    :raises Unsupported: with the first address that would change.
+    :raises Unsupported: names the first address that would change.
     """
     before: set[tuple[str, str, str | None]] = set()
     for promise in receipt.promises:
@@ -111,7 +111,7 @@ def check_place_alone(name: str, receipt: Receipt, plan: Plan) -> None:
     }
     if other:
         raise Unsupported(
-            f'guest {name!r} would change in more than its place '
+            f'more of guest {name!r} would change than where it runs '
             f'({min(other)}): tune it again, and restart it'
         )
 

@@ -345,7 +345,7 @@ class RecordedAuditTest(AuditTest):
             [(
                 'iothreads',
                 'warning',
-                '1 are named by a disk or a controller',
+                'a disk or a controller names 1 of them',
                 'iothread-idle',
             )],
             broken,

@@ -1,10 +1,10 @@
-"""Compare what was promised to a guest with what it really has.
+"""Compare what a guest was promised with what it has.
 
 Findings are data, not errors: one for every promise of the receipt, kept or
 not, and one for everything else that is wrong. A promise is compared with the
 live document first and then, by the rule of its address
-(:mod:`kvm_tuning.core.audit.rules`), with what the kernel and QEMU show: a
-document in which a promise stands is no proof that it holds.
+(:mod:`kvm_tuning.core.audit.rules`), with what the kernel and QEMU show: that
+a document contains a promise is no proof that it holds.
 """
 
 from collections.abc import Iterator
@@ -34,22 +34,22 @@ def compare(
 ) -> tuple[Finding, ...]:
     """Return the findings of one guest, its promises first.
 
-    ``domain`` is of the *live* XML of a running guest, of the definition of
-    a stopped one, for which ``observed`` is None. ``receipt`` is the one of
-    the definition: a guest that was tuned while it ran shows what is still
-    to come. ``others`` holds the claims of all other guests.
+    ``domain`` is the *live* XML of a running guest, or the definition of a
+    stopped one, for which ``observed`` is None. ``receipt`` is that of the
+    definition: a guest that was tuned while it ran shows what is still to
+    come. ``others`` holds the claims of all other guests.
     """
     return tuple(_compare(domain, receipt, observed, inventory, others))
 
 
 def unreadable(error: KvmTuningError) -> Finding:
-    """Return the finding of a domain whose receipt or XML is unreadable."""
+    """Return the finding for a domain whose receipt or XML is unreadable."""
     return Finding(
         Severity.ERROR,
         'metadata/receipt',
         'a readable receipt',
         str(error),
-        'what was promised to this guest is not known',
+        'it is unknown what this guest was promised',
         'receipt-unreadable',
     )
 
@@ -67,7 +67,7 @@ def _compare(
             'metadata/receipt',
             '',
             'absent',
-            'nothing was promised to this guest',
+            'this guest was promised nothing',
             'no-receipt',
         )
     else:
@@ -89,7 +89,9 @@ def _compare(
 
 
 def _defined(point: Point) -> Finding:
-    """The finding of a stopped guest: only its definition can be compared."""
+    """Return the finding for a stopped guest: only its definition can be
+    compared.
+    """
     if point.same:
         return Finding(
             Severity.INFO,
@@ -104,14 +106,14 @@ def _defined(point: Point) -> Finding:
         point.address,
         point.wanted,
         point.found,
-        'not running; the definition was changed since it was tuned, and '
-        'the next start will not keep the promise',
+        'not running; the definition was changed after it was tuned, so the '
+        'next start will not keep the promise',
         'drift',
     )
 
 
 def _running(case: Case) -> Finding:
-    """The finding of a running guest: the kernel's word is the last."""
+    """Return the finding for a running guest: the kernel has the last word."""
     point = case.point
     rule = RULES.get(point.pattern, FALLBACK)
     verdict = rule.check(case)
@@ -126,13 +128,13 @@ def _running(case: Case) -> Finding:
     if not point.same and found != point.found:
         found += f' (the live XML: {point.found})'
     if not point.same:
-        why += '; it was changed since, or takes a restart of the guest'
+        why += '; it was changed since, or needs a restart of the guest'
     return Finding(severity, point.address, point.wanted, found, why, code)
 
 
 def _drifted(point: Point, verdict: Verdict) -> Finding:
-    """The finding of a live document that says otherwise, while the kernel
-    does not: it holds by accident, or it cannot be told.
+    """Return the finding where the live document differs and the kernel does
+    not: the promise holds by accident, or cannot be checked.
     """
     if verdict.kept is True and verdict.found != point.found:
         found = f'{verdict.found} (the live XML: {point.found})'
@@ -145,7 +147,7 @@ def _drifted(point: Point, verdict: Verdict) -> Finding:
         point.address,
         point.wanted,
         found,
-        'the live XML was changed since the guest was tuned, or the guest '
-        'was tuned since it was started: it takes a restart',
+        'the live XML was changed after the guest was tuned, or the guest '
+        'was tuned after it started: it needs a restart',
         'drift',
     )

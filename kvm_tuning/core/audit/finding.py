@@ -1,18 +1,18 @@
-"""What an audit says of one address."""
+"""What an audit reports about one address."""
 
 from dataclasses import dataclass
 import enum
 
 
 class Severity(enum.Enum):
-    """How bad it is, the best first. ``unknown`` is never fine."""
+    """How bad a finding is, the best first. ``unknown`` is never fine."""
 
     OK = 'ok'
     #: To know, nobody has to act: a preference that was not kept.
     INFO = 'info'
     #: It could not be known whether the promise holds.
     UNKNOWN = 'unknown'
-    #: Likely not what was meant, or broken soon.
+    #: Probably not intended, or about to break.
     WARNING = 'warning'
     #: A promise is broken.
     ERROR = 'error'
@@ -23,11 +23,11 @@ class Finding:
     """One row of an audit."""
 
     severity: Severity
-    #: The path of the effect, ``/@attribute`` behind it; or ``guest``.
+    #: The path of the effect, followed by ``/@attribute``; or ``guest``.
     address: str
     wanted: str
     found: str
-    #: Why it matters, and for an unknown what it needs to be known.
+    #: Why it matters; for an unknown, what is needed to find out.
     why: str
     #: Short and stable.
     code: str

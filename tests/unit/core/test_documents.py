@@ -216,7 +216,7 @@ BAD_FLAVORS = [
     (minimal(properties=['a']), 'properties=["a"]: want a mapping'),
     (minimal(properties='a=1'), "properties=a=1: want a mapping, or key='"),
     (minimal(properties="a='1"), "want a mapping, or key='value'"),
-    (minimal(properties="a='1', a='2'"), 'the property a twice'),
+    (minimal(properties="a='1', a='2'"), 'the property a appears twice'),
     (minimal(properties={'a': {'b': 1}}), 'a={"b": "1"}: want a text'),
     (minimal(properties={'a': 'x' * 256}), 'want at most 255 characters'),
     (minimal(properties={'a' * 256: 'x'}), 'want at most 255 characters'),
@@ -235,7 +235,7 @@ BAD_FLAVORS = [
 
 BAD_IMAGES = [
     ('a: b', 'it has no name'),
-    (FLAVOR_JSON, 'it has vcpus, which a flavor has: want an image'),
+    (FLAVOR_JSON, 'it has vcpus, as a flavor does: want an image'),
     ('id: a\nmin_ram: x', 'min_ram=x: want a whole number from 0'),
     ('id: a\nhw_x: "' + 'x' * 65_536 + '"', 'want at most 65535 characters'),
     ('id: a\nproperties: 1', "properties=1: want a mapping, or key='value'"),

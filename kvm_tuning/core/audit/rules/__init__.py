@@ -1,1 +1,1 @@
-"""The rules of the audit, one concern a file; ``table`` joins them."""
+"""The rules of the audit, one concern per file; ``table`` joins them."""

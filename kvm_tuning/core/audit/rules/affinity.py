@@ -13,7 +13,7 @@ _UNTOLD = Unknown(
 
 
 def threads(observed: Observed, *kinds: Kind) -> tuple[Thread, ...] | Unknown:
-    """Return the threads of ``kinds``."""
+    """Return the threads of these ``kinds``."""
     if isinstance(observed.threads, Unknown):
         return observed.threads
     if any(t.kind is Kind.UNTOLD for t in observed.threads):
@@ -49,13 +49,13 @@ def _numbered(case: Case, kind: Kind, index: int | None) -> Verdict:
     if not mine and kind is Kind.VCPU and len(found) == _plugged(case):
         return Verdict(True, 'not plugged')
     if not mine:
-        return Verdict(False, f'no thread of {kind.value} {index}')
+        return Verdict(False, f'no {kind.value} thread {index}')
     return _same(case, mine)
 
 
 def _plugged(case: Case) -> int | None:
-    """Return how many vCPUs the running guest has, where that is not all
-    of them (formatdomain, ``<vcpu current>``).
+    """Return how many vCPUs the running guest has where it has fewer than all
+    (formatdomain, ``<vcpu current>``).
     """
     vcpu = case.domain.root.find('vcpu')
     text = None if vcpu is None else vcpu.get('current')
@@ -63,7 +63,7 @@ def _plugged(case: Case) -> int | None:
 
 
 def _all_vcpus(case: Case) -> Verdict:
-    """``<vcpu cpuset>`` holds the vCPUs without a ``<vcpupin>``."""
+    """Check the vCPUs without a ``<vcpupin>`` against ``<vcpu cpuset>``."""
     found = threads(case.observed, Kind.VCPU)
     if isinstance(found, Unknown):
         return Verdict.unknown(found)
@@ -88,9 +88,10 @@ def _same(case: Case, found: Iterable[Thread]) -> Verdict:
 
 
 def _emulatorpin(case: Case) -> Verdict:
-    """The main loop has the promised pCPUs. What else runs beside the vCPUs
-    and iothreads stays within them: vhost threads follow the emulator, and a
-    worker the thread that started it, which may be an iothread.
+    """Check that the main loop has the promised pCPUs. Whatever runs besides
+    the vCPUs and iothreads stays within them: vhost threads follow the
+    emulator, and a worker follows the thread that started it, which may be an
+    iothread.
     """
     found = threads(case.observed, Kind.EMULATOR)
     within = threads(case.observed, Kind.VHOST, Kind.WORKER)
@@ -126,8 +127,8 @@ RULES: Rules = {
     ('cputune/vcpupin', 'cpuset'): Rule(
         _vcpupin,
         'vcpu-affinity',
-        'a vCPU that moves loses its caches, and takes a pCPU that may be '
-        "another guest's",
+        'a vCPU that moves loses its caches, and may take a pCPU that '
+        'belongs to another guest',
     ),
     ('vcpu', 'cpuset'): Rule(
         _all_vcpus,
@@ -137,11 +138,11 @@ RULES: Rules = {
     ('cputune/emulatorpin', 'cpuset'): Rule(
         _emulatorpin,
         'emulator-affinity',
-        "the emulator's threads may take time from vCPUs",
+        "the emulator's threads may take time from the vCPUs",
     ),
     ('cputune/iothreadpin', 'cpuset'): Rule(
         _iothreadpin,
         'iothread-affinity',
-        'an iothread may take time from vCPUs',
+        'an iothread may take time from the vCPUs',
     ),
 }

@@ -1,4 +1,4 @@
-"""Addresses that only libvirt acts on: the document is the whole truth."""
+"""Addresses that only libvirt acts on: the document is all to check."""
 
 from kvm_tuning.core import drift
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
@@ -10,9 +10,9 @@ def _document(case: Case) -> Verdict:
 
 
 def unaudited(case: Case) -> Verdict:
-    """The verdict where no rule knows the address."""
+    """Return the verdict for an address that no rule knows."""
     return Verdict(
-        Unknown('the document says so, and no rule asks the kernel'),
+        Unknown('the document says so; no rule checks it with the kernel'),
         case.point.found,
     )
 
@@ -33,7 +33,7 @@ _DOCUMENT = Rule(_document, 'drift', 'the definition was changed')
 
 RULES: Rules = {
     ('memory', '#text'): Rule(
-        _memory, 'memory-size', 'the guest has other memory'
+        _memory, 'memory-size', 'the guest has a different amount of memory'
     ),
     # The balloon moves it while the guest runs.
     ('currentMemory', '#text'): _DOCUMENT,

@@ -34,22 +34,22 @@ _Served = Disk | Controller
 def _disk(case: Case) -> Disk | Unknown:
     target = _key(case, 'dev')
     disk = case.observed.disks.get(target or '')
-    return disk or Unknown(f'the guest has no disk {target} now')
+    return disk or Unknown(f'the guest no longer has disk {target}')
 
 
 def _served(case: Case) -> _Served | Unknown:
-    """Return the disk or the SCSI controller of the path."""
+    """Return the disk or the SCSI controller at the path."""
     if not case.point.path.startswith('devices/controller'):
         return _disk(case)
     index = case.point.key('index')
     for number, each in case.observed.controllers.items():
         if str(number) == index:
             return each
-    return Unknown(f'the guest has no SCSI controller {index} now')
+    return Unknown(f'the guest no longer has SCSI controller {index}')
 
 
 def _key(case: Case, name: str) -> str | None:
-    """Return a key of the device: of the path's second step."""
+    """Return a key of the device, from the path's second step."""
     for key in paths.steps(case.point.path)[1].keys:
         if key.attribute == name:
             return key.value
@@ -57,7 +57,7 @@ def _key(case: Case, name: str) -> str | None:
 
 
 def _cache(case: Case) -> Verdict:
-    """The kernel's O_DIRECT says most; what the guest sees is QEMU's."""
+    """The host's side is the kernel's O_DIRECT; the guest's side is QEMU's."""
     disk = _disk(case)
     if isinstance(disk, Unknown):
         return Verdict.unknown(disk)
@@ -85,7 +85,7 @@ def _io(case: Case) -> Verdict:
 
 
 def _iothread(case: Case) -> Verdict:
-    """The ``iothread`` of a driver: one for all queues."""
+    """Check the ``iothread`` of a driver: one for all queues."""
     served = _served(case)
     if isinstance(served, Unknown):
         return Verdict.unknown(served)
@@ -93,7 +93,7 @@ def _iothread(case: Case) -> Verdict:
         return Verdict.unknown(served.iothreads)
     found = _shown(served.iothreads)
     if case.wanted == ABSENT:
-        # Also wanted where <iothreads> below the driver says it instead.
+        # Also promised where <iothreads> below the driver says it instead.
         mapped = len(served.iothreads) != 1 or any(served.iothreads.values())
         return Verdict(not served.iothreads or mapped, found)
     kept = {str(number) for number in served.iothreads} == {case.wanted}
@@ -101,7 +101,7 @@ def _iothread(case: Case) -> Verdict:
 
 
 def _mapped(case: Case) -> Verdict:
-    """One iothread of a queue map."""
+    """Check one iothread of a queue map."""
     served = _served(case)
     if isinstance(served, Unknown):
         return Verdict.unknown(served)
@@ -161,11 +161,11 @@ def _same_model(wanted: str, model: str) -> bool:
 _IOTHREAD = Rule(
     _iothread,
     'disk-iothread',
-    'the main loop serves the disk, beside everything else, or disks share '
-    'an iothread',
+    'the main loop serves the disk along with everything else, or disks '
+    'share an iothread',
 )
 _MAPPED = Rule(
-    _mapped, 'disk-iothread', "the disk's queues are served by other iothreads"
+    _mapped, 'disk-iothread', "other iothreads serve the disk's queues"
 )
 _QUEUES = Rule(
     _queues, 'disk-queues', 'vCPUs contend for fewer queues than promised'
@@ -175,24 +175,24 @@ RULES: Rules = {
     ('devices/disk/driver', 'cache'): Rule(
         _cache,
         'disk-cache',
-        'data goes through the page cache of the host, or not; a crash may '
-        'lose other data than the guest expects',
+        "whether data goes through the host's page cache has changed; a "
+        'crash may lose data that the guest expects to keep',
     ),
     ('devices/disk/driver', 'io'): Rule(
-        _io, 'disk-io', 'requests take another way through the kernel'
+        _io, 'disk-io', 'requests take a different path through the kernel'
     ),
     ('devices/disk/driver', 'iothread'): _IOTHREAD,
     ('devices/disk/driver', 'queues'): _QUEUES,
     ('devices/disk/driver/iothreads', ''): _MAPPED,
     ('devices/disk/driver/iothreads/iothread', ''): _MAPPED,
     ('devices/disk/target', 'bus'): Rule(
-        _model(_on_bus), 'disk-model', 'the guest has another disk device'
+        _model(_on_bus), 'disk-model', 'the guest has a different disk device'
     ),
     ('devices/controller/driver', 'iothread'): _IOTHREAD,
     ('devices/controller/driver', 'queues'): _QUEUES,
     ('devices/controller', 'model'): Rule(
         _model(_same_model),
         'disk-model',
-        'the guest has another SCSI controller',
+        'the guest has a different SCSI controller',
     ),
 }

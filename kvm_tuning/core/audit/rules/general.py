@@ -1,4 +1,4 @@
-"""What is wrong with a guest beside its promises, and what is to know."""
+"""Findings about a guest that are not about a promise, and notes."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,13 @@ from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.core.observed import Kind, Observed, Unknown
 from kvm_tuning.core.receipt import Receipt
 
-_TWICE = 'both guests wait for each other on one pCPU'
+_TWICE = 'the two guests wait for each other on one pCPU'
 
 
 def claims(receipt: Receipt | None, others: Ledger) -> Iterator[Finding]:
-    """Yield pCPUs that this guest and another one hold for themselves."""
+    """Yield the pCPUs that this guest and another one both hold
+    exclusively.
+    """
     mine = receipt.claim if receipt is not None else None
     if mine is None:
         return
@@ -34,7 +36,7 @@ def claims(receipt: Receipt | None, others: Ledger) -> Iterator[Finding]:
 
 
 def intrusion(observed: Observed, others: Ledger) -> Iterator[Finding]:
-    """Yield threads that may run on another guest's own pCPUs."""
+    """Yield threads that may run on another guest's exclusive pCPUs."""
     for kind in (Kind.VCPU, Kind.EMULATOR, Kind.IOTHREAD, Kind.VHOST):
         found = threads(observed, kind)
         if isinstance(found, Unknown):
@@ -64,7 +66,7 @@ def idle_iothreads(
     domain: Domain, receipt: Receipt | None
 ) -> Iterator[Finding]:
     """Yield iothreads that nothing in the document names: as a warning where
-    their number was promised. Nova gives an idle one to every guest.
+    their number was promised. Nova gives every guest an idle one.
     """
     count = domain.current.iothreads
     if not count:
@@ -83,7 +85,7 @@ def idle_iothreads(
             Severity.WARNING if asked else Severity.INFO,
             'iothreads',
             f'{count} iothreads that serve disks',
-            f'{len(named)} are named by a disk or a controller',
+            f'a disk or a controller names {len(named)} of them',
             'an iothread that no disk names does nothing: the main loop '
             'serves the disks',
             'iothread-idle',
@@ -93,7 +95,7 @@ def idle_iothreads(
 def transparent_huge_pages(
     observed: Observed, inventory: Inventory
 ) -> Iterator[Finding]:
-    """Yield how much of the guest RAM is in transparent huge pages."""
+    """Yield how much of the guest's RAM is in transparent huge pages."""
     ram = observed.memory.ram
     if isinstance(ram, Unknown):
         return
@@ -115,7 +117,7 @@ def transparent_huge_pages(
 def merged_pages(
     observed: Observed, inventory: Inventory
 ) -> Iterator[Finding]:
-    """Yield what KSM has merged."""
+    """Yield how much KSM has merged."""
     ksm = observed.memory.ksm
     if isinstance(ksm, Unknown) or not ksm.merging_pages:
         return

@@ -52,7 +52,9 @@ def _iothreads(case: Case) -> Verdict:
 
 
 def _cell_cpus(case: Case) -> Verdict:
-    """``-numa node,cpus=0-1,cpus=4`` or ``-numa cpu`` of newer libvirt."""
+    """Read ``-numa node,cpus=0-1,cpus=4``, or ``-numa cpu`` of newer
+    libvirt.
+    """
     node = _cell(case.point, _arguments(case))
     if isinstance(node, Unknown):
         return Verdict.unknown(node)
@@ -63,12 +65,12 @@ def _cell_cpus(case: Case) -> Verdict:
     except ValueError as error:
         return Verdict.unknown(Unknown(f"QEMU's -numa: {error}"))
     if not found:
-        return Verdict.unknown(Unknown("QEMU's -numa names no cpus"))
+        return Verdict.unknown(Unknown("QEMU's -numa lists no CPUs"))
     return Verdict(found == case.cpus, cpuset.format(found))
 
 
 def _cell_memory(case: Case) -> Verdict:
-    """The size of the cell's block of RAM."""
+    """Check the size of the cell's block of RAM."""
     cell = case.number('id')
     ram = case.observed.memory.ram
     if isinstance(ram, Unknown):
@@ -100,11 +102,13 @@ def _cache(case: Case) -> Verdict:
     return Verdict.unknown(Unknown('QEMU was started without -cpu'))
 
 
-_SHAPE = "the guest's scheduler decides by another topology"
+_SHAPE = "the guest's scheduler works with a different topology"
 _SMP = Rule(_topology, 'guest-topology', _SHAPE)
 
 RULES: Rules = {
-    ('vcpu', '#text'): Rule(_vcpus, 'vcpus', 'the guest has other vCPUs'),
+    ('vcpu', '#text'): Rule(
+        _vcpus, 'vcpus', 'the guest has a different number of vCPUs'
+    ),
     ('iothreads', '#text'): Rule(
         _iothreads, 'iothreads', 'disks share fewer iothreads than promised'
     ),

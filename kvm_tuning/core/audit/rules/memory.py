@@ -18,13 +18,15 @@ _POLICIES = {
     'restrictive': ('bind', 'default'),
 }
 _POLICY = re.compile(r'\A([a-z ()]+?)(?:=[a-z|]+)?(?::([\d,-]+))?\Z')
-#: Least share of the memory that an immediate allocation has in place, as a
-#: balloon or a discarded page may have given some back.
+#: The smallest share of the memory that an immediate allocation has in place,
+#: as a balloon or a discarded page may have given some back.
 _ALLOCATED = 0.99
 
 
 def _pages(case: Case) -> Verdict:
-    """Huge pages of the promised size below the promised guest cells."""
+    """Check that the promised guest cells have huge pages of the promised
+    size.
+    """
     size = case.number('size')
     cells = _cells(case)
     ram = _ram(case, cells)
@@ -95,7 +97,9 @@ def _policy(case: Case) -> Verdict:
 
 
 def _nodes(case: Case) -> Verdict:
-    """The policy names the promised cells, and all memory lies there."""
+    """Check that the policy names the promised cells and that all memory is
+    there.
+    """
     wanted = case.cpus
     if isinstance(wanted, Unknown):
         return Verdict.unknown(wanted)
@@ -130,13 +134,13 @@ def _nodes(case: Case) -> Verdict:
     strict = all(not p.startswith('prefer') for p in policies)
     there = set(kib) <= wanted
     if named and not there and not strict:
-        # Preferred memory may overflow: the promise is the preference.
+        # Preferred memory may overflow: only the preference is promised.
         return Verdict(True, text)
     return Verdict(named and there, text)
 
 
 def _bound(case: Case) -> tuple[Ram, ...] | Unknown:
-    """Return the blocks that a ``<memory>`` or ``<memnode>`` is about. A
+    """Return the blocks that a ``<memory>`` or ``<memnode>`` applies to. A
     ``<memnode>`` takes its guest cell out of ``<memory>``.
     """
     cell = case.number('cellid')
@@ -145,7 +149,7 @@ def _bound(case: Case) -> tuple[Ram, ...] | Unknown:
     ram = _ram(case)
     if isinstance(ram, Unknown):
         return ram
-    # Every cell has its own: <memory> then says the same of all.
+    # Every cell has its own, so <memory> says the same of all.
     return _rest(case, ram) or ram
 
 
@@ -176,8 +180,8 @@ def _named(policy: str) -> frozenset[int]:
 
 
 def _nosharepages(case: Case) -> Verdict:
-    """VM_MERGEABLE is what lets KSM in. Pages that it merged earlier count,
-    too; a kernel that hides both leaves it unknown.
+    """KSM may merge only what has VM_MERGEABLE. Pages that it merged earlier
+    count, too; a kernel that hides both leaves the verdict unknown.
     """
     wanted = case.wanted == PRESENT
     memory = case.observed.memory
@@ -216,7 +220,9 @@ def _allocation(case: Case) -> Verdict:
 
 
 def _locked(case: Case) -> Verdict:
-    """Huge pages are never swapped; mlock counts the others (Locked)."""
+    """Huge pages are never swapped; the others count as locked by mlock
+    (Locked).
+    """
     ram = _ram(case)
     if isinstance(ram, Unknown):
         return Verdict.unknown(ram)
@@ -231,7 +237,7 @@ def _locked(case: Case) -> Verdict:
 _HUGE = Rule(
     _hugepages,
     'page-size',
-    'small pages cost TLB misses; the guest was given its memory elsewhere',
+    'small pages cost TLB misses; the guest got other pages than promised',
 )
 _POLICY_RULE = Rule(
     _policy, 'memory-policy', 'new memory may come from a remote cell'
@@ -246,13 +252,13 @@ RULES: Rules = {
     ('memoryBacking/nosharepages', ''): Rule(
         _nosharepages,
         'page-sharing',
-        'a merged page is copied at the next write, and tells others what '
-        'the guest holds',
+        'a merged page is copied at the next write, and its timing leaks '
+        'what the guest holds',
     ),
     ('memoryBacking/allocation', 'mode'): Rule(
         _allocation,
         'allocation',
-        'the guest waits at first use of its memory, or finds none',
+        'the guest waits when it first touches memory, or finds none left',
     ),
     ('memoryBacking/locked', ''): Rule(
         _locked, 'locked', 'the memory of the guest may be swapped out'

@@ -14,13 +14,15 @@ def _nic(case: Case) -> Nic | Unknown:
         if key.attribute == 'address':
             mac = key.value.lower()
     nic = case.observed.nics.get(mac)
-    return nic or Unknown(f'the guest has no NIC {mac} now')
+    return nic or Unknown(f'the guest no longer has NIC {mac}')
 
 
 def _plain(
     part: Callable[[Nic], int | Unknown], default: str
 ) -> Callable[[Case], Verdict]:
-    """Return the check of a number, ``default`` where none is promised."""
+    """Return a check of a number; ``default`` counts where none is
+    promised.
+    """
 
     def check(case: Case) -> Verdict:
         nic = _nic(case)
@@ -34,7 +36,7 @@ def _plain(
 
 def _backend(case: Case) -> Verdict:
     """``vhost``: every queue has a descriptor of /dev/vhost-net. libvirt
-    drops vhost silently from a domain of type qemu.
+    silently drops vhost for a domain of type qemu.
     """
     nic = _nic(case)
     if isinstance(nic, Unknown):
@@ -74,7 +76,7 @@ RULES: Rules = {
     ('devices/interface/driver', 'name'): Rule(
         _backend,
         'vif-backend',
-        "packets take the way through QEMU's main loop",
+        "packets go through QEMU's main loop",
     ),
     ('devices/interface/driver', 'queues'): Rule(
         _plain(lambda nic: nic.queues, '1'),
@@ -88,6 +90,6 @@ RULES: Rules = {
         _plain(lambda nic: nic.tx_ring, '256'), 'vif-ring', _RING
     ),
     ('devices/interface/model', 'type'): Rule(
-        _model, 'vif-model', 'the guest has another NIC device'
+        _model, 'vif-model', 'the guest has a different NIC device'
     ),
 }

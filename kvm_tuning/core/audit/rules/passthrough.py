@@ -1,4 +1,4 @@
-"""Host devices, VFs and macvtaps of the guest."""
+"""Host devices, VFs and macvtaps of a guest."""
 
 from lxml import etree
 
@@ -19,7 +19,7 @@ def _mac(case: Case) -> str:
 
 def _nic(case: Case) -> Nic | Unknown:
     nic = case.observed.nics.get(_mac(case))
-    return nic or Unknown(f'the guest has no NIC {_mac(case)} now')
+    return nic or Unknown(f'the guest no longer has NIC {_mac(case)}')
 
 
 def _device(case: Case) -> etree._Element | None:
@@ -42,12 +42,12 @@ def _function(case: Case) -> Function | Unknown:
         except InvalidDocument as error:
             return Unknown(str(error))
         found = case.observed.functions.get(wanted)
-        return found or Unknown(f'{wanted} was not looked at')
-    return Unknown('it has no address of the host')
+        return found or Unknown(f'{wanted} was not examined')
+    return Unknown('it has no host address')
 
 
 def _opened(case: Case) -> Verdict:
-    """The function is VFIO's, and QEMU was started with it."""
+    """Check that VFIO has the function, and that QEMU was started with it."""
     function = _function(case)
     if isinstance(function, Unknown):
         return Verdict.unknown(function)
@@ -74,8 +74,8 @@ def _started_with(observed: Observed, address: str) -> Verdict:
 
 
 def _kind(case: Case) -> Verdict:
-    """A VF that the guest drives has the NIC's MAC on its PF; a direct NIC
-    is a macvtap.
+    """A VF that the guest drives has the NIC's MAC on its PF; a direct NIC is
+    a macvtap.
     """
     if case.wanted == 'direct':
         nic = _nic(case)
@@ -106,7 +106,9 @@ def _vlan(case: Case) -> Verdict:
         return Verdict.unknown(function.attributes)
     vlan = function.attributes.get('vlan')
     if vlan is None:
-        return Verdict.unknown(Unknown("the PF's driver tells no VLAN"))
+        return Verdict.unknown(
+            Unknown("the PF's driver does not report VLANs")
+        )
     if vlan != str(wanted):
         return Verdict(False, f'VLAN {vlan}')
     return Verdict(True, case.point.found)
@@ -146,7 +148,9 @@ def _document(case: Case) -> Verdict:
     return Verdict(case.point.same, case.point.found)
 
 
-_OPENED = Rule(_opened, 'host-device', 'the guest has another device, or none')
+_OPENED = Rule(
+    _opened, 'host-device', 'the guest has a different device, or none'
+)
 _PLAIN = Rule(_document, 'drift', 'the definition was changed')
 
 RULES: Rules = {
@@ -160,10 +164,12 @@ RULES: Rules = {
     ('devices/hostdev', 'managed'): _PLAIN,
     ('devices/interface', 'managed'): _PLAIN,
     ('devices/interface', 'type'): Rule(
-        _kind, 'vif-type', 'packets do not take the promised way'
+        _kind, 'vif-type', 'packets do not take the promised path'
     ),
     ('devices/interface/source', 'mode'): Rule(
-        _mode, 'macvtap-mode', 'guests on one NIC see each other otherwise'
+        _mode,
+        'macvtap-mode',
+        'guests on one NIC see each other in a different way',
     ),
     ('devices/interface/source', 'dev'): Rule(
         _lower, 'macvtap-lower', 'the guest is on another network'

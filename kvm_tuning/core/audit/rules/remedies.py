@@ -1,7 +1,7 @@
-"""What to do about a finding of the audit, by its code.
+"""Remedies for the findings of the audit, by code.
 
-A finding says itself what was found and why it matters; here is what is
-usually behind it, who has to act, and what helps.
+The finding itself says what was found and why it matters; a remedy gives the
+usual cause, who has to act, and what helps.
 """
 
 from dataclasses import dataclass
@@ -22,34 +22,34 @@ class Remedy:
 
 _RESTART = (
     'Power the guest off and start it again: under Nova with ``openstack '
-    'server reboot --hard``, else with ``kvm-tuning guest start``. When the '
-    'definition itself was changed, make it anew first with ``kvm-tuning '
-    'guest tune``.'
+    'server reboot --hard``, otherwise with ``kvm-tuning guest start``. If '
+    'the definition itself was changed, tune it again first with '
+    '``kvm-tuning guest tune``.'
 )
 
 REMEDIES = (
     Remedy(
         ('vcpu-affinity', 'emulator-affinity', 'iothread-affinity'),
-        'Somebody has moved the threads (``taskset``, ``virsh vcpupin``, a '
-        'cpuset of systemd), or pCPUs were offline meanwhile.',
+        'Somebody moved the threads (``taskset``, ``virsh vcpupin``, a '
+        'systemd cpuset), or pCPUs went offline.',
         _OPERATOR,
-        'Under Nova, restart nova-compute: it pins them as promised. Else '
-        'pin them as the definition says, with ``virsh vcpupin``, '
+        'Under Nova, restart nova-compute: it pins them as promised. '
+        'Otherwise pin them as the definition says, with ``virsh vcpupin``, '
         '``emulatorpin`` or ``iothreadpin``, or let ``kvm-tuning guest '
-        'repin`` find them a new place.',
+        'repin`` find a new place for them.',
     ),
     Remedy(
         ('vhost-affinity', 'vf-attribute'),
-        'The guest was not started by us, and libvirt has no word for this; '
-        'or somebody has changed it since.',
+        'The guest was not started by us, and libvirt cannot express this '
+        'setting; or somebody has changed it since.',
         _OPERATOR,
-        '``kvm-tuning guest reconcile`` makes it. ``kvm-tuning host hooks '
-        'install`` has it made at every start.',
+        '``kvm-tuning guest reconcile`` sets it. ``kvm-tuning host hooks '
+        'install`` has it set at every start.',
     ),
     Remedy(
         ('pcpu-claimed-twice', 'pcpu-of-another-guest'),
-        'A guest was started without us, or was pinned by hand. A guest that '
-        'nobody has pinned floats over all pCPUs.',
+        'A guest was started without us, or was pinned by hand. An unpinned '
+        'guest floats over all pCPUs.',
         _OPERATOR,
         'Move one of the two: ``kvm-tuning guest repin``, or a migration. '
         'Keep unpinned guests on ``shared_cpus`` (Nova: ``cpu_shared_set``).',
@@ -57,33 +57,35 @@ REMEDIES = (
     Remedy(
         ('memory-policy', 'memory-cell'),
         'The memory was moved (``migratepages``, automatic NUMA balancing), '
-        'or was taken before it was bound; a preference lets it spill over.',
+        'or was allocated before it was bound; or the binding is a '
+        'preference and the memory spilled over.',
         _OPERATOR,
-        'See that the cell has room, then start the guest anew. '
+        'Make room in the cell, then restart the guest. '
         '``kvm:memory_locality=strict`` refuses what does not fit.',
     ),
     Remedy(
         ('page-size', 'allocation', 'locked', 'memory-size'),
-        'The guest runs with a definition of before, or its balloon was '
-        'moved.',
+        'The guest runs with an earlier definition, or its balloon was moved.',
         _OPERATOR,
         _RESTART,
     ),
     Remedy(
         ('page-sharing', 'pages-merged'),
-        'KSM runs, and the guest was started before its pages were kept from '
-        'it. Pages of a guest that allows it are merged rightly.',
+        'KSM runs, and the guest was started before its pages were excluded '
+        'from it. It is correct for KSM to merge pages of a guest that '
+        'allows it.',
         _OPERATOR,
-        '``kvm:page_sharing=false`` in the flavor, and a new start; for the '
-        'whole host ``[ksm] run = off`` and ``kvm-tuning host apply``.',
+        'Set ``kvm:page_sharing=false`` in the flavor and restart the guest; '
+        'for the whole host, set ``[ksm] run = off`` and run ``kvm-tuning '
+        'host apply``.',
     ),
     Remedy(
         ('transparent-huge-pages', 'transparent-huge-pages-mode'),
-        "The host's mode is another one than was promised, or its memory is "
-        'too fragmented for huge pages.',
+        "The host's mode differs from the promise, or its memory is too "
+        'fragmented for huge pages.',
         _OPERATOR,
         'Set ``[transparent_huge_pages]`` and run ``kvm-tuning host apply``; '
-        '``[compaction]`` helps against fragments.',
+        '``[compaction]`` helps against fragmentation.',
     ),
     Remedy(
         (
@@ -102,49 +104,49 @@ REMEDIES = (
             'guest-cells',
             'cache-topology',
         ),
-        'The running QEMU was started with something else: the guest was '
-        'tuned while it ran, a device was attached without us, or libvirt '
-        'left something out.',
+        'QEMU was started with something else: the guest was tuned while it '
+        'ran, a device was attached without us, or libvirt left something '
+        'out.',
         _OPERATOR,
         _RESTART,
     ),
     Remedy(
         ('iothread-idle',),
-        'The flavor asks for more iothreads than disks use.',
+        'The flavor requests more iothreads than disks use.',
         _OWNER,
-        'Ask for fewer with ``kvm:iothreads``, or spread the disks with '
+        'Request fewer with ``kvm:iothreads``, or spread the disks with '
         '``kvm:disk_iothread_map``.',
     ),
     Remedy(
         ('host-device', 'vif-type', 'vf-vlan'),
-        "The device was taken from the guest, or its PF's settings were "
+        "The device was taken away from the guest, or its PF's settings were "
         'changed by hand or by an agent.',
         _OPERATOR,
-        'Start the guest anew: libvirt binds the device and sets MAC and VLAN '
-        "then. Under Nova the VLAN is the Neutron port's.",
+        'Restart the guest: libvirt then binds the device and sets MAC and '
+        'VLAN. Under Nova the VLAN is that of the Neutron port.',
     ),
     Remedy(
         ('macvtap-mode', 'macvtap-lower'),
-        'The link of the macvtap was changed with ``ip link``, or made anew.',
+        'The macvtap link was changed with ``ip link``, or created again.',
         _OPERATOR,
-        'Detach and attach the NIC, or start the guest anew.',
+        'Detach and attach the NIC, or restart the guest.',
     ),
     Remedy(
         ('drift',),
         'The definition was changed after it was tuned: ``virsh edit``, or '
         'another tool.',
-        'who has changed it',
+        'whoever changed it',
         '``kvm-tuning guest plan`` shows the difference. ``kvm-tuning guest '
-        'tune`` puts it right (Nova: a hard reboot), ``guest undo`` gives up '
+        'tune`` corrects it (Nova: a hard reboot), ``guest undo`` gives up '
         'the promises.',
     ),
     Remedy(
         ('preference-not-kept',),
-        "What a profile or the host's defaults prefer was not to be had when "
+        "What a profile or the host's defaults prefer was not available when "
         'the guest was placed.',
         'nobody',
-        'To insist on it, ask for it in the flavor (with a policy of '
-        '``strict`` where there is one): what cannot be kept is refused then.',
+        'To insist on it, set it in the flavor (with a policy of ``strict`` '
+        'where there is one): what cannot be kept is then refused.',
     ),
     Remedy(
         ('not-running',),
@@ -155,24 +157,24 @@ REMEDIES = (
     Remedy(
         ('no-receipt',),
         'Nothing was promised: the guest was made without us, or its flavor '
-        'asks for nothing.',
+        'requests nothing.',
         'nobody',
         '``kvm-tuning guest tune``, or a flavor with ``kvm:`` keys.',
     ),
     Remedy(
         ('receipt-unreadable',),
-        'Somebody has edited the metadata in the definition, or it comes '
-        'from a newer version of this package.',
+        'Somebody edited the metadata in the definition, or it was written '
+        'by a newer version of this package.',
         _OPERATOR,
-        'Upgrade the package, or tune the guest anew (Nova: a hard reboot).',
+        'Upgrade the package, or tune the guest again (Nova: a hard reboot).',
     ),
     Remedy(
         ('not-observed', 'unaudited', 'guest-setting'),
-        'It could not be seen: rights are missing, QEMU has just ended, '
+        'It could not be observed: rights are missing, QEMU has just ended, '
         'no rule knows the address, or only the guest knows.',
         _OPERATOR,
-        'The finding says what it would need: root, or ``--monitor``. For '
-        'settings inside of the guest, look there.',
+        'The finding says what is needed: root, or ``--monitor``. For '
+        'settings inside the guest, look there.',
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What a rule of the audit is: a question to the kernel about one address."""
+"""A rule of the audit: a question to the kernel about one address."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Case:
 
     @property
     def cpus(self) -> frozenset[int] | Unknown:
-        """The set of CPUs or cells that is wanted."""
+        """The set of CPUs or cells that is promised."""
         try:
             return cpuset.parse(self.wanted)
         except ValueError:
-            return Unknown(f'the promise {self.wanted!r} is no list')
+            return Unknown(f'the promise {self.wanted!r} is not a list')
 
     def number(self, key: str) -> int | None:
         """Return the number at a key of the path."""
@@ -43,7 +43,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a rule found. ``kept`` an Unknown: it could not be told."""
+    """What a rule found. ``kept`` is an Unknown where it could not
+    be checked.
+    """
 
     kept: bool | Unknown
     #: What the guest has, in a few words.
@@ -61,7 +63,7 @@ class Rule:
     check: Callable[[Case], Verdict]
     #: The code of a finding against it.
     code: str
-    #: Why it matters when the promise is broken.
+    #: Why it matters that the promise is broken.
     why: str
 
 

@@ -1,4 +1,4 @@
-"""What was promised beside the domain's document, by the setting's kind."""
+"""Promises outside the domain's document, by the kind of setting."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,7 +11,7 @@ from kvm_tuning.core.observed import Kind, Observed, Unknown
 
 SettingRule = Callable[[Setting, Observed, Inventory], Finding]
 
-_RECONCILE = 'kvm-tuning guest reconcile makes it'
+_RECONCILE = 'kvm-tuning guest reconcile sets it'
 
 
 def findings(
@@ -27,7 +27,7 @@ def findings(
                 setting,
                 Severity.INFO,
                 'unknown',
-                'the guest does not run',
+                'the guest is not running',
                 'not-running',
             )
         elif rule is None:
@@ -35,7 +35,7 @@ def findings(
                 setting,
                 Severity.UNKNOWN,
                 'unknown',
-                'no audit for this kind of setting',
+                'this kind of setting cannot be audited',
                 'unaudited',
             )
         else:
@@ -52,14 +52,14 @@ def _checked(
         return rule(setting, observed, inventory)
     except ValueError:
         # Somebody has edited the receipt.
-        unknown = Unknown(f'the promise {setting.value!r} is none')
+        unknown = Unknown(f'the promise {setting.value!r} is not valid')
         return _unknown(setting, unknown, 'unaudited')
 
 
 def _vhost(
     setting: Setting, observed: Observed, inventory: Inventory
 ) -> Finding:
-    """Every vhost thread has the promised pCPUs."""
+    """Check that every vhost thread has the promised pCPUs."""
     code = 'vhost-affinity'
     found = threads(observed, Kind.VHOST)
     cpus = found if isinstance(found, Unknown) else cpus_of(found)
@@ -71,7 +71,7 @@ def _vhost(
             setting,
             Severity.ERROR,
             'no vhost threads',
-            "packets take the way through QEMU's main loop",
+            "packets go through QEMU's main loop",
             code,
         )
     odd = [t for t in found if t.cpus != cpuset.parse(setting.value)]
@@ -94,7 +94,9 @@ def _vhost(
 def _attribute(
     setting: Setting, observed: Observed, inventory: Inventory
 ) -> Finding:
-    """The PF keeps the promised attribute for a VF that the guest has."""
+    """Check that the PF keeps the promised attribute for a VF that the guest
+    has.
+    """
     code = 'vf-attribute'
     pf, index, name = setting.name.split('/')
     vf = observed.vf(pf, int(index))
@@ -111,7 +113,7 @@ def _attribute(
     found = vf.attributes.get(name)
     if found is None:
         return _unknown(
-            setting, Unknown("the PF's driver does not tell it"), code
+            setting, Unknown("the PF's driver does not report it"), code
         )
     if found == setting.value:
         return _kept(setting, code)
@@ -119,7 +121,7 @@ def _attribute(
         setting,
         Severity.ERROR,
         found,
-        f'somebody has changed it, or it was never set; {_RECONCILE}',
+        f'somebody changed it, or it was never set; {_RECONCILE}',
         code,
     )
 
@@ -127,8 +129,8 @@ def _attribute(
 def _host_mode(
     setting: Setting, observed: Observed, inventory: Inventory
 ) -> Finding:
-    """Transparent huge pages: the mode counts when memory is touched, so the
-    guest's own RAM has the last word.
+    """Check transparent huge pages: the mode counts when memory is touched, so
+    the guest's own RAM has the last word.
     """
     code = 'transparent-huge-pages-mode'
     mode = observed.transparent_huge_pages
@@ -150,8 +152,8 @@ def _host_mode(
         setting,
         Severity.WARNING,
         f'{mode}, and {huge[0] >> 10} of {huge[1] >> 10} MiB of its RAM',
-        'the mode is as promised, and its memory was touched before: restart '
-        'the guest',
+        "the mode is as promised, but the guest's memory was touched before "
+        'it was set: restart the guest',
         code,
     )
 
@@ -159,8 +161,8 @@ def _host_mode(
 def _anonymous_huge(
     observed: Observed, inventory: Inventory
 ) -> tuple[int, int] | None:
-    """Return the KiB of the guest's RAM in transparent huge pages, and all
-    of it; None where that is not known or says nothing.
+    """Return the KiB of the guest's RAM in transparent huge pages, and the KiB
+    of all of it; None where that is unknown or inconclusive.
     """
     if isinstance(observed.memory.ram, Unknown):
         return None
@@ -182,7 +184,7 @@ def _guest(
         setting,
         Severity.UNKNOWN,
         'unknown',
-        'only the guest itself knows: look inside of it (cloud-init status)',
+        'only the guest itself knows: look inside it (cloud-init status)',
         'guest-setting',
     )
 

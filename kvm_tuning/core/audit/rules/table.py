@@ -1,4 +1,4 @@
-"""The rule table: which rule audits which address."""
+"""The table of rules: which rule audits which address."""
 
 from kvm_tuning.core.audit.rules import (
     affinity,

@@ -346,7 +346,7 @@ class RulesTest(AuditTest):
         wanted = promise("cputune/vcpupin[@vcpu='1']", cpuset='0')
         severity, found = self.one(wanted, observed=observed)
         self.assertEqual(Severity.ERROR, severity)
-        self.assertIn('no thread of vCPU 1', found)
+        self.assertIn('no vCPU thread 1', found)
         xml = XML.replace('<vcpu ', "<vcpu current='1' ").replace(
             '<emulatorpin', "<vcpupin vcpu='1' cpuset='0'/><emulatorpin"
         )
