@@ -96,7 +96,7 @@ class TestApply(WholeHostTest):
         self.assertThat(done.failed, Equals([]))
         after = prepared.snapshot(self.root)
         for tree in (before, after):
-            _forget_modules(tree)
+            prepared.forget_modules(tree)
         self.assertThat(prepared.differences(after, before), Equals({}))
         for path, mode in _modes(self.root).items():
             self.assertThat(mode, Equals(modes.get(path, mode)), path)
@@ -168,7 +168,7 @@ class TestApply(WholeHostTest):
         self.assertThat(done.failed, Equals([]))
         after = prepared.snapshot(self.root)
         for tree in (before, after):
-            _forget_modules(tree)
+            prepared.forget_modules(tree)
         self.assertThat(prepared.differences(after, before), Equals({}))
 
 
@@ -198,7 +198,7 @@ class TestKernels(testtools.TestCase):
             prepared.take_back(kernel)
             after = prepared.snapshot(root)
             for tree in (before, after):
-                _forget_modules(tree)
+                prepared.forget_modules(tree)
             self.assertThat(
                 prepared.differences(after, before), Equals({}), release
             )
@@ -223,7 +223,7 @@ class TestKilled(test_killed.KilledTest):
 
     def volatile(self, found):
         super().volatile(found)
-        _forget_modules(found)
+        prepared.forget_modules(found)
         return found
 
     def test_apply(self):
@@ -237,20 +237,6 @@ class TestKilled(test_killed.KilledTest):
             self.made, self.scratch, self.kernel, self.undo
         ):
             self.mends(point, root)
-
-
-def _forget_modules(found: dict[str, str]) -> None:
-    """Drop what a module shows in other words, or only once it was loaded
-    anew: Y is 1, and a value that was not shown is shown. And which pages
-    are merged, which the kernel does by itself.
-    """
-    for name in ('pages_shared', 'pages_sharing'):
-        found.pop(f'sys/kernel/mm/ksm/{name}', None)
-    for path in list(found):
-        if path.startswith('sys/module/') and not path.startswith(
-            'sys/module/kvm/'
-        ):
-            del found[path]
 
 
 def _modes(root: str) -> dict[str, int]:
