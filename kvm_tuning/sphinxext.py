@@ -22,13 +22,13 @@ from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
 from kvm_tuning import guest_table, loader
-from kvm_tuning.conf import document
 from kvm_tuning.core import exceptions
 from kvm_tuning.core.audit.rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.plan import Hook
 from kvm_tuning.guest_table import Row
+from kvm_tuning.host import document
 
 
 class KnobsDirective(SphinxDirective):

@@ -86,13 +86,14 @@ def configuration(
     :raises ConfigInvalid: it cannot be read, or is somebody else's.
     """
     from kvm_tuning import conf
+    from kvm_tuning.host import configuration as loaded
 
     named = [*options.config_file, *options.config_dir]
     if named and changing:
         _check_owned(conf.tree(named), '/')
     elif not named and (changing or at == '/'):
         _check_owned(conf.tree([os.path.join('/', conf.DIRECTORY)], at), at)
-    return conf.load(at, options.config_file, options.config_dir)
+    return loaded.load(at, options.config_file, options.config_dir)
 
 
 def _check_owned(paths: Iterable[str], at: str) -> None:

@@ -61,7 +61,7 @@ class HostProvision(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.conf import document
+        from kvm_tuning.host import document
         from kvm_tuning.host.prep import provision
         from kvm_tuning.host.prep.provision import State, Step
 
@@ -84,8 +84,7 @@ class HostProvision(Report):
             raise
 
     def _make(self, section: Mapping[str, Any], before: 'State') -> Output:
-        from kvm_tuning.conf import document
-        from kvm_tuning.host import ready
+        from kvm_tuning.host import document, ready
         from kvm_tuning.host.prep import provision
         from kvm_tuning.host.prep.kinds import services
         from kvm_tuning.host.prep.kinds.kind import UNIT
@@ -159,7 +158,7 @@ class HostCloudInit(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         import yaml
 
-        from kvm_tuning.conf import document
+        from kvm_tuning.host import document
 
         if parsed_args.schema:
             json.dump(document.schema(), self.app.stdout, indent=2)
@@ -199,12 +198,12 @@ def _check(options: str) -> None:
 
     :raises ConfigInvalid: what does not.
     """
-    from kvm_tuning import conf
+    from kvm_tuning.host import configuration
 
     with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
         file.write(options)
         file.flush()
-        conf.load(host_session.ROOT, [file.name])
+        configuration.load(host_session.ROOT, [file.name])
 
 
 def _waiting(session: host_session.Session) -> list[str]:

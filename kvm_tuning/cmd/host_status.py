@@ -106,16 +106,14 @@ class HostFragment(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.conf import placement
-        from kvm_tuning.host.prep import configured, fragment
+        from kvm_tuning.host.prep import fragment
 
         root = arguments.root(parsed_args)
         session = host_session.open_session(
             self.app.options, root, private=False
         )
         policy = placement.policy(session.conf, session.host.inventory)
-        made = fragment.make(
-            configured.site(session.conf, session.host, policy)
-        )
+        made = fragment.make(fragment.site(session.conf, session.host, policy))
         raw = made.text() if parsed_args.formatter == 'table' else None
         return Output(_document(made), raw=raw, main=_table(made))
 

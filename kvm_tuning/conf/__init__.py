@@ -1,7 +1,7 @@
-"""The host's configuration: oslo.config, one file a group.
+"""Reads configuration with oslo.config.
 
-There is no global ``CONF``: :func:`load` makes one, and it is passed to
-whoever needs it.
+There is no global ``CONF``: :func:`read` makes one, and it is passed to
+whoever needs it. :func:`kvm_tuning.host.configuration.load` reads a host's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import os
 
 from oslo_config import cfg
 
-from kvm_tuning.conf import opts
+from kvm_tuning.conf.opts import Groups
 from kvm_tuning.core.exceptions import ConfigInvalid
 
 #: Where the configuration lies, below a host's root.
@@ -21,20 +21,22 @@ PARTS = 'conf.d'
 MAX_BYTES = 1 << 20
 
 
-def load(
+def read(
+    groups: Groups,
     root: str = '/',
     files: Sequence[str] = (),
     directories: Sequence[str] = (),
 ) -> cfg.ConfigOpts:
     """Return the configuration of the host below ``root``.
 
+    :param groups: all options that may be set.
     :param files: read these instead of the ones below ``root``.
     :param directories: read the ``*.conf`` in these, too.
     :raises ConfigInvalid: a file cannot be read, names an option that there
         is none of, or gives one a value that is outside of its type.
     """
     conf = cfg.ConfigOpts()
-    for group, options in opts.list_opts():
+    for group, options in groups:
         conf.register_opts(options, group=group)
     if not files and not directories:
         files, directories = _present(root)
@@ -48,9 +50,9 @@ def load(
             default_config_dirs=list(directories),
             use_env=False,
         )
-        _read_all(conf)
+        _read_all(conf, groups)
         for path in (*conf.config_file, *_parts(conf.config_dir)):
-            _check_names(path)
+            _check_names(path, groups)
     except (cfg.Error, ValueError, OSError) as exc:
         names = ', '.join((*files, *directories))
         text = ' '.join(str(exc).split())
@@ -123,20 +125,19 @@ def _bound(path: str) -> None:
         )
 
 
-def _read_all(conf: cfg.ConfigOpts) -> None:
+def _read_all(conf: cfg.ConfigOpts, groups: Groups) -> None:
     """Read every option once: oslo.config parses a value when it is read,
     and a wrong one is to be told at the start.
     """
-    for group, options in opts.list_opts():
+    for group, options in groups:
         for option in options:
             conf[group][option.dest]
 
 
-def _check_names(path: str) -> None:
+def _check_names(path: str, groups: Groups) -> None:
     """Refuse what is no option: oslo.config passes over it."""
     known = {
-        group: {option.dest for option in options}
-        for group, options in opts.list_opts()
+        group: {option.dest for option in options} for group, options in groups
     }
     sections: dict[str, dict[str, list[str]]] = {}
     cfg.ConfigParser(path, sections).parse()

@@ -8,7 +8,7 @@ It needs no privilege, and writes nothing.
 from collections.abc import Iterator
 from typing import Any
 
-from kvm_tuning import conf as configuration
+from kvm_tuning.host import configuration
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import configured, provision

@@ -11,8 +11,8 @@ import subprocess
 import fixtures
 import testtools
 
-from kvm_tuning import conf
 from kvm_tuning.core import cpuset
+from kvm_tuning.host import configuration
 from tests.fixtures import devstack
 from tests.fixtures.command import Command
 
@@ -172,7 +172,7 @@ class TestReadme(testtools.TestCase):
             path = f'{folder}/{number}.conf'
             with open(path, 'w') as file:
                 file.write(re.sub(r'^ +', '', block, flags=re.M))
-            conf.load(folder, [path])
+            configuration.load(folder, [path])
 
     def test_sample_flavors_are_sound(self):
         names = sorted(glob.glob(f'{PLUGIN}/files/flavors/*.yaml'))

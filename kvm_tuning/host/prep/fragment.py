@@ -12,10 +12,19 @@ there several times, as long as their types are the same.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 import json
+from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.compiled import VF_ALIAS
 from kvm_tuning.core.inventory import Inventory, PciDevice
+from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.goals import Argument
+from kvm_tuning.host.prep.groups import cpu_isolation
+from kvm_tuning.host.prep.groups.sriov import group as sriov
+from kvm_tuning.host.prep.kinds import kernel_arguments
+
+if TYPE_CHECKING:
+    from kvm_tuning.core.site import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,24 @@ class Site:
     pfs: tuple[str, ...] = ()
     #: Whether the isolation is in force.
     isolated: bool = True
+
+
+def site(conf: Any, host: Host, policy: 'Policy') -> Site:
+    """Return what the fragment of a host is made of."""
+    cpus = cpu_isolation.wanted(conf)
+    arguments: list[Argument] = []
+    if cpus is not None:
+        planned = cpu_isolation.plan(cpus, cpu_isolation.read(host))
+        arguments += [i for i in planned if isinstance(i, Argument)]
+    counts = sriov.chosen(conf, host)
+    return Site(
+        host.inventory,
+        None if cpus is None else cpus.housekeeping,
+        policy.dedicated_cpus or frozenset(),
+        policy.reserved_pages,
+        wanted_pfs(host.inventory, (a for a, n in counts.items() if n)),
+        kernel_arguments.in_force(host.command_line, arguments),
+    )
 
 
 def make(site: Site) -> Fragment:

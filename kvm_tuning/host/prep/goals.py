@@ -159,8 +159,8 @@ class Terms:
     #: Words of the option ``allow``, by concern.
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
     write_timeout: float = 120.0
-    #: ``sriov_drivers_autoprobe`` while VFs are made, by the PF's address.
-    autoprobe: Mapping[str, str] = field(default_factory=dict)
+    #: What addresses must have while settings that they matter to are made.
+    meanwhile: Mapping[Address, str] = field(default_factory=dict)
 
     def lifts(self, refusal: Refusal) -> bool:
         return refusal.allow is not None and refusal.allow in self.allow.get(

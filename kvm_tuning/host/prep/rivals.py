@@ -10,8 +10,9 @@ import re
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Goal
-from kvm_tuning.host.prep.groups.sriov import owners, ports
-from kvm_tuning.host.prep.kinds import command_line, services, vf_count
+from kvm_tuning.host.prep.groups.group import NOBODY, Rivals
+from kvm_tuning.host.prep.groups.table import BY_NAME
+from kvm_tuning.host.prep.kinds import command_line, services
 
 _TUNED_DIRECTORIES = (
     'etc/tuned/profiles',
@@ -19,27 +20,8 @@ _TUNED_DIRECTORIES = (
     'usr/lib/tuned/profiles',
     'usr/lib/tuned',
 )
-#: What a line of a profile says that sets the same, by concern.
-_TUNED_LINES = {
-    'transparent_huge_pages': r'transparent_hugepages?\s*=|/transparent_huge',
-    'ksm': r'/mm/ksm/',
-    'compaction': r'compaction_proactiveness',
-    'block_scheduler': r'^\s*elevator\s*=',
-    'huge_pages': r'nr_hugepages|hugepages=',
-    'cpu_isolation': r'isolcpus|nohz_full|rcu_nocbs|irqaff|isolated_cores',
-    'kvm_modules': r'halt_poll_ns|experimental_zcopytx',
-    'iommu': r'iommu=',
-}
-#: Arguments of the kernel that set the same as a file in /sys, by concern.
-_KERNEL_ARGUMENTS = {
-    'transparent_huge_pages': ('transparent_hugepage',),
-    'huge_pages': ('hugepages',),
-    'block_scheduler': ('elevator',),
-}
 #: Kinds of setting whose name is a module's parameter.
 _PARAMETERS = ('module-parameter', 'running-parameter')
-#: Daemons that write below a path.
-_DAEMONS = {'sys/kernel/mm/ksm/': 'ksmtuned', 'proc/irq/': 'irqbalance'}
 _MOST_PROFILES = 16
 
 
@@ -55,42 +37,36 @@ def find(host: Host, goal: Goal) -> list[str]:
 
 
 def _find(host: Host, goal: Goal) -> Iterator[str]:
+    group = BY_NAME.get(goal.concern)
+    known = NOBODY if group is None else group.rivals or NOBODY
     profile = tuned_profile(host)
-    pattern = _TUNED_LINES.get(goal.concern)
-    if profile and pattern:
+    if profile and known.tuned:
         for line in _profile_lines(host, profile):
-            if re.search(pattern, line):
+            if re.search(known.tuned, line):
                 yield f'TuneD ({profile})'
-    yield from _kernel(host, goal)
-    for prefix, name in _DAEMONS.items():
+    yield from _kernel(host, goal, known)
+    for prefix, name in known.daemons.items():
         if goal.setting.name.startswith(prefix) and services.active(
             host.tree, f'{name}.service'
         ):
             yield name
-    if goal.concern == 'sriov':
-        yield from _sriov(host, goal)
+    if known.find is not None:
+        yield from known.find(host, goal)
 
 
-def _kernel(host: Host, goal: Goal) -> Iterator[str]:
+def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
     if goal.setting.kind in _PARAMETERS:
         # modprobe hands these on, and a built-in module reads them (the
         # kernel's admin-guide/kernel-parameters.rst).
         names: tuple[str, ...] = (goal.setting.name,)
     elif goal.setting.kind == 'sysfs':
-        names = _KERNEL_ARGUMENTS.get(goal.concern, ())
+        names = known.arguments
     else:
         names = ()
     for name in names:
         value = command_line.value(host.command_line, name)
         if value is not None:
             yield f'kernel command line ({name}={value})'
-
-
-def _sriov(host: Host, goal: Goal) -> Iterator[str]:
-    for device in host.inventory.devices:
-        if goal.setting.name == vf_count.path(device.address):
-            for owner in owners.find(host, ports.port(host, device)):
-                yield f'{owner.name} ({owner.text})'
 
 
 def tuned_profile(host: Host) -> str | None:

@@ -2,7 +2,6 @@
 that interrupts, and why it is refused. Apply and undo ask the same.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 import re
 
@@ -15,19 +14,7 @@ from kvm_tuning.host.prep.goals import (
     Terms,
     Value,
 )
-from kvm_tuning.host.prep.groups import ksm, kvm_modules
-from kvm_tuning.host.prep.groups.sriov import route as sriov_route
-from kvm_tuning.host.prep.kinds import vf_count
-
-#: Returns the route of an address that its pattern matches.
-Finder = Callable[[Host, Terms, Address, Value, Value], Route]
-
-_FINDERS: tuple[tuple[str, str, Finder], ...] = (
-    ('sysfs', ksm.DIRECTORY + '/.*', ksm.route),
-    ('sysfs', vf_count.PATTERN, sriov_route.route),
-    ('running-parameter', r'.*\.max_vfs', sriov_route.reload_route),
-    ('running-parameter', r'.*', kvm_modules.route),
-)
+from kvm_tuning.host.prep.groups.table import GROUPS
 
 
 def find(
@@ -38,9 +25,13 @@ def find(
     """
     if found == target:
         return DIRECT
-    for kind, pattern, finder in _FINDERS:
-        if kind == address[0] and re.fullmatch(pattern, address[1]):
-            return _lift(finder(host, terms, address, found, target), terms)
+    for group in GROUPS:
+        for way in group.ways:
+            if way.kind == address[0] and re.fullmatch(
+                way.pattern, address[1]
+            ):
+                route = way.find(host, terms, address, found, target)
+                return _lift(route, terms)
     return Route(timeout=terms.write_timeout)
 
 

@@ -7,10 +7,10 @@ import os
 import fixtures
 import testtools
 
-from kvm_tuning import conf
 from kvm_tuning.adapters import lock
 from kvm_tuning.conf import libvirt as options
 from kvm_tuning.core.exceptions import LockFailed
+from kvm_tuning.host import configuration
 
 
 class LockCase(testtools.TestCase):
@@ -25,7 +25,7 @@ class LockCase(testtools.TestCase):
             stream.write(
                 f'[libvirt]\nlock_path = {path}\nlock_timeout = {timeout}\n'
             )
-        return conf.load('/', [file])
+        return configuration.load('/', [file])
 
     def held(self, path=None):
         return lock.held(self.settings(path or self.path))

@@ -5,7 +5,7 @@ import os
 import fixtures
 import testtools
 
-from kvm_tuning import conf, loader
+from kvm_tuning import loader
 from kvm_tuning.adapters import holders, lock, repin, standalone, starting
 from kvm_tuning.core import cpuset, domain, request
 from kvm_tuning.core.documents import Flavor
@@ -17,6 +17,7 @@ from kvm_tuning.core.exceptions import (
     SettingRejected,
     Unsupported,
 )
+from kvm_tuning.host import configuration
 from tests.fixtures import memory_dir
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_host import FakeHost, FakePf
@@ -64,7 +65,7 @@ class StoreTest(testtools.TestCase):
             file.write(f'[placement]\ndedicated_cpus = {self.dedicated}\n')
             file.write('[libvirt]\n')
             file.writelines(f'{k} = {v}\n' for k, v in values.items())
-        return conf.load(self.root, [path])
+        return configuration.load(self.root, [path])
 
     def tune(self, name, asked=None):
         return tune(self.store, self.conf, self.root, name, asked)
@@ -122,7 +123,7 @@ class TuneTest(StoreTest):
         path = os.path.join(folder, 'c.conf')
         with open(path, 'w') as file:
             file.write(f'[libvirt]\nlock_path = {folder}\n')
-        self.conf = conf.load(self.root, [path])
+        self.conf = configuration.load(self.root, [path])
         error = self.assertRaises(Unsupported, self.tune, 'g')
         self.assertIn('[placement] dedicated_cpus', str(error))
 

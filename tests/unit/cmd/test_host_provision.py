@@ -6,7 +6,7 @@ import os
 from testtools.matchers import Contains, Equals
 import yaml
 
-from kvm_tuning.conf import document
+from kvm_tuning.host import document
 from kvm_tuning.host.prep import provision
 from kvm_tuning.host.prep.kinds.kind import UNIT
 from tests.fixtures import prepared, whole_host

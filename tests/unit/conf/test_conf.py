@@ -4,8 +4,9 @@ import fixtures
 import testtools
 
 from kvm_tuning import conf
-from kvm_tuning.conf import defaults, opts, pci, placement
+from kvm_tuning.conf import defaults, pci, placement
 from kvm_tuning.core.exceptions import ConfigInvalid
+from kvm_tuning.host import configuration
 from tests.fixtures.fake_host import FakeHost
 
 INVENTORY = FakeHost(
@@ -26,7 +27,7 @@ class ConfTest(testtools.TestCase):
         return path
 
     def load(self, text):
-        return conf.load(self.folder, [self.write(text)])
+        return configuration.load(self.folder, [self.write(text)])
 
     def placement(self, text, cpusets=None):
         read = self.load(f'[placement]\n{text}\n')
@@ -40,7 +41,7 @@ class ConfTest(testtools.TestCase):
 
 class LoadTest(ConfTest):
     def test_nothing_written(self):
-        read = conf.load(self.folder)
+        read = configuration.load(self.folder)
         self.assertFalse(conf.written(read))
         self.assertIsNone(read.placement.dedicated_cpus)
         self.assertEqual('qemu:///system', read.libvirt.uri)
@@ -54,7 +55,7 @@ class LoadTest(ConfTest):
             '[placement]\ndedicated_cpus = 2\n',
             'etc/kvm-tuning/conf.d/site.conf',
         )
-        read = conf.load(self.folder)
+        read = configuration.load(self.folder)
         self.assertTrue(conf.written(read))
         self.assertEqual('2', read.placement.dedicated_cpus)
         self.assertEqual('0', read.placement.shared_cpus)
@@ -76,13 +77,17 @@ class LoadTest(ConfTest):
             self.write('[placement]\npack_cells = perhaps\n', 'value.conf'),
         ):
             error = self.assertRaises(
-                ConfigInvalid, conf.load, self.folder, [path]
+                ConfigInvalid, configuration.load, self.folder, [path]
             )
             self.assertIn(path, str(error))
 
     def test_an_absent_directory(self):
         self.assertRaises(
-            ConfigInvalid, conf.load, self.folder, (), ['/no/such/place']
+            ConfigInvalid,
+            configuration.load,
+            self.folder,
+            (),
+            ['/no/such/place'],
         )
 
     def test_a_sample_of_its_own(self):
@@ -97,7 +102,7 @@ class LoadTest(ConfTest):
             self.assertIn(f'did you mean {hint}?', str(error))
 
     def test_every_option_has_sentences_of_help(self):
-        for _group, options in opts.list_opts():
+        for _group, options in configuration.list_opts():
             for option in options:
                 text = option.help.strip()
                 self.assertGreater(len(text.split()), 5, option.name)

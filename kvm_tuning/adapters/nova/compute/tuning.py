@@ -8,7 +8,6 @@ from typing import Any
 from lxml import etree
 from nova import exception
 
-from kvm_tuning import conf
 from kvm_tuning.adapters.nova.compute import expected_guest, timing
 from kvm_tuning.adapters.nova.compute import request as request_
 from kvm_tuning.adapters.nova.compute.host import Host
@@ -20,6 +19,7 @@ from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.site import Site
+from kvm_tuning.host import configuration
 
 #: Keys whose promises depend on the guest's own devices, which a claim does
 #: not know: they are kept, or refused, when the guest is made.
@@ -143,7 +143,7 @@ def reader() -> Reader:
 
     :raises KvmTuningError: as :func:`load`.
     """
-    options = conf.load()
+    options = configuration.load()
     without = request_.reader({}, {})
     found = profiles.read(without.knobs, options.defaults.profiles_dir)
     return replace(

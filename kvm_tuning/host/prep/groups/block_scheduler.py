@@ -10,7 +10,11 @@ administrator's guide).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 import re
+from typing import Any
 
+from oslo_config import cfg, types
+
+from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.inventory import BlockDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -21,11 +25,14 @@ from kvm_tuning.host.prep.goals import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import udev
 
 CONCERN = 'block_scheduler'
 NAMES = ('none', 'mq-deadline', 'bfq', 'kyber')
 CLASSES = ('rotational', 'ssd', 'nvme')
+
+_DISK = re.compile(r'([\w.-]{1,64})\s*=\s*([a-z-]{1,32})')
 
 #: Names of the old elevators, and what took their place.
 RENAMED = {'cfq': 'bfq', 'deadline': 'mq-deadline', 'noop': 'none'}
@@ -45,6 +52,44 @@ _MATCHES = {
     'nvme': 'KERNEL=="nvme*"',
 }
 
+_NAMES = 'none, mq-deadline, bfq or kyber'
+
+OPTIONS = (
+    cfg.StrOpt(
+        'rotational',
+        help=f"""
+Scheduler of disks that turn: {_NAMES}. mq-deadline gives guests most
+throughput, bfq shares a disk fairly. The old names cfq, deadline and noop are
+taken for bfq, mq-deadline and none. A udev rule keeps it for disks that come
+later. Unset: not touched.
+""",
+    ),
+    cfg.StrOpt(
+        'ssd',
+        help=f"""
+Scheduler of disks that do not turn, other than NVMe: {_NAMES}. mq-deadline
+is the usual choice, none behind a RAID controller that sorts by itself.
+Unset: not touched.
+""",
+    ),
+    cfg.StrOpt(
+        'nvme',
+        help=f"""
+Scheduler of NVMe disks: {_NAMES}. Leave it at none unless you have measured
+that another one is better. Unset: not touched.
+""",
+    ),
+    cfg.MultiOpt(
+        'disk',
+        item_type=types.String(max_length=128),
+        help="""
+Scheduler of one disk, such as ``sda=bfq``; it goes before its class. Give it
+several times for several disks. Names of disks can change at a reboot: prefer
+the classes.
+""",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -62,6 +107,33 @@ class State:
     #: Schedulers that a write would load.
     loadable: frozenset[str]
     rules: Mapping[str, str]
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing.
+
+    :raises ConfigInvalid: a disk or a scheduler is not one.
+    """
+    group = conf.block_scheduler
+    disks = {}
+    for text in group.disk or ():
+        match = _DISK.fullmatch(text.strip())
+        if match is None:
+            raise ConfigInvalid(
+                f'[block_scheduler] disk = {text[:64]}: want a disk and a '
+                f'scheduler, such as sda=mq-deadline'
+            )
+        disks[match[1]] = match[2]
+    classes = {
+        name: value for name in CLASSES if (value := group[name]) is not None
+    }
+    for name, value in {**classes, **disks}.items():
+        if modern(value) not in NAMES:
+            raise ConfigInvalid(
+                f'[block_scheduler] {name} = {value[:64]}: want one of '
+                f'{", ".join(NAMES)}'
+            )
+    return Wanted(classes, disks) if classes or disks else None
 
 
 def read(host: Host) -> State:
@@ -169,3 +241,19 @@ def _disk(disk: BlockDevice, asked: str, state: State, named: bool) -> Item:
         else f'asked for its class, {classify(disk)}',
         title=f'scheduler of {disk.name}',
     )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'^\s*elevator\s*=',
+        arguments=('elevator',),
+        attributes=(r'sys/(class/)?block/[^/]+/queue/scheduler',),
+    ),
+    persisted='a udev rule',
+    undone='the former schedulers, and no udev rule',
+)

@@ -8,8 +8,12 @@ on the first one, so nothing but vCPUs pinned one to one may be put there.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from oslo_config import cfg, types
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
     Argument,
@@ -22,6 +26,7 @@ from kvm_tuning.host.prep.goals import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import cpu_affinity
 from kvm_tuning.host.prep.kinds.kind import Sysfs
 
@@ -36,6 +41,45 @@ _REASONS = {
     'rcu_nocbs': "the kernel's deferred work is done elsewhere",
     'irqaffinity': 'interrupts go to the housekeeping CPUs from the start',
 }
+
+OPTIONS = (
+    cfg.StrOpt(
+        'housekeeping_cpus',
+        help="""
+The CPUs for the host's own work, as a list such as ``0-3,32-35``; all others
+are isolated. Take whole cores, and some of each NUMA cell. Unset: nothing is
+isolated.
+""",
+    ),
+    cfg.ListOpt(
+        'isolate_by',
+        default=['nohz_full', 'rcu_nocbs', 'irqaffinity'],
+        item_type=types.String(
+            choices=('isolcpus', 'nohz_full', 'rcu_nocbs', 'irqaffinity')
+        ),
+        help="""
+Kernel arguments to isolate by; empty for none. They are in force after a
+reboot. ``isolcpus`` also takes the CPUs out of the scheduler's balancing:
+only for guests whose every thread there is pinned one to one.
+""",
+    ),
+    cfg.BoolOpt(
+        'systemd_affinity',
+        default=True,
+        help="""
+Whether systemd's CPUAffinity= is set, so that services start on the
+housekeeping CPUs.
+""",
+    ),
+    cfg.BoolOpt(
+        'irq_affinity',
+        default=True,
+        help="""
+Whether interrupts are moved to the housekeeping CPUs. Those that the kernel
+manages itself (of NVMe, for example) stay where they are, and that is told.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +105,34 @@ class State:
     default_interrupts: Value = None
     #: ``isolated`` of sysfs: what the running kernel has out of balancing.
     isolated: Value = None
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing.
+
+    :raises ConfigInvalid: the housekeeping CPUs are not a CPU list.
+    """
+    group = conf.cpu_isolation
+    if group.housekeeping_cpus is None:
+        return None
+    try:
+        cpus = cpuset.parse(group.housekeeping_cpus)
+    except ValueError as error:
+        raise ConfigInvalid(
+            f'[cpu_isolation] housekeeping_cpus = '
+            f'{group.housekeeping_cpus[:64]}: {error}; want a CPU list such '
+            f'as 0-3,32-35'
+        ) from error
+    if not cpus:
+        raise ConfigInvalid(
+            '[cpu_isolation] housekeeping_cpus is empty: leave it out instead'
+        )
+    return Wanted(
+        cpus,
+        tuple(group.isolate_by),
+        group.systemd_affinity,
+        group.irq_affinity,
+    )
 
 
 def read(host: Host) -> State:
@@ -158,3 +230,24 @@ def _interrupts(own: frozenset[int], state: State) -> Iterator[Item]:
             title=f'affinity of interrupt {number}',
             optional=True,
         )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'isolcpus|nohz_full|rcu_nocbs|irqaff|isolated_cores',
+        daemons={f'{_IRQ}/': 'irqbalance'},
+        attributes=(
+            rf'{_IRQ}/(default_smp_affinity|\d+/smp_affinity(_list)?)',
+        ),
+    ),
+    persisted="kernel arguments, systemd's CPUAffinity=, and the unit for "
+    'interrupts',
+    undone='the former kernel arguments to the byte, CPUAffinity= and '
+    'affinity of interrupts',
+    arguments=ARGUMENTS,
+)

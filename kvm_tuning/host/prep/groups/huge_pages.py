@@ -8,15 +8,45 @@ likes, unless it names them (``hugepages=0:2,1:2``, from Linux 5.16 on).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from oslo_config import cfg, types
+
+from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.inventory import Cell, PagePool
+from kvm_tuning.core.knobs import Size
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal, sysfs
+from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'huge_pages'
 _NODES_SINCE = (5, 16)
 _GIB_KIB = 1 << 20
+
+OPTIONS = (
+    cfg.MultiOpt(
+        'pages',
+        item_type=types.Dict(),
+        help="""
+How many huge pages a NUMA cell is to have, such as
+``node:0,size:2048,count:512`` (sizes in KiB, or with a unit: ``1GB``). Give
+it several times for several cells or sizes. What the kernel could not make
+is told, with the cell. Pages in use are never taken away. What is not named
+is not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'kernel_arguments',
+        default=False,
+        help="""
+Whether pages of 1 GiB and more are asked for on the kernel's command line,
+too: at boot memory is still in one piece. Kernels from 5.16 on are told how
+many in each cell, older ones spread the number as they like; host-prep puts
+that right afterwards as far as memory allows.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +68,38 @@ class State:
     numa: bool
     kernel: tuple[int, int]
     command_line: str
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing.
+
+    :raises ConfigInvalid: an entry of ``pages`` is not one.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for entry in conf.huge_pages.pages or ():
+        what = '[huge_pages] pages = ' + ','.join(
+            f'{key}:{value}' for key, value in entry.items()
+        )
+        try:
+            size = Size().parse(entry['size'])
+            key = int(entry['node']), int(size)
+            count = int(entry['count'])
+        except (KeyError, ValueError) as error:
+            raise ConfigInvalid(
+                f'{what[:128]}: want node, size and count, such as '
+                f'node:0,size:2048,count:512'
+            ) from error
+        if count < 0 or len(entry) != 3:
+            raise ConfigInvalid(
+                f'{what[:128]}: want node, size and a count of 0 or more'
+            )
+        if found.setdefault(key, count) != count:
+            raise ConfigInvalid(
+                f'{what[:128]}: there is another one for this cell and size'
+            )
+    if not found:
+        return None
+    return Wanted(found, conf.huge_pages.kernel_arguments)
 
 
 def read(host: Host) -> State:
@@ -146,3 +208,23 @@ def _notes(state: State) -> Iterator[Note]:
             f'the kernel is started with hugepages={argument}, which it '
             f'spreads over the cells as it likes',
         )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'nr_hugepages|hugepages=',
+        arguments=('hugepages',),
+        attributes=(
+            r'sys/(kernel/mm|devices/system/node/node\d+)/hugepages/'
+            r'hugepages-\d+kB/nr_hugepages',
+            r'proc/sys/vm/nr_hugepages(_mempolicy)?',
+        ),
+    ),
+    persisted='the unit, at each boot, and kernel arguments for large pages',
+    undone='the former numbers, and kernel arguments to the byte',
+)

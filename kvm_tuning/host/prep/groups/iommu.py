@@ -6,14 +6,36 @@ Intel's it may take ``intel_iommu=on``; AMD's is on by itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from oslo_config import cfg
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal
+from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'iommu'
 _REASON = 'devices are given to guests'
+
+OPTIONS = (
+    cfg.BoolOpt(
+        'required',
+        default=False,
+        help="""
+Whether a host without IOMMU groups is refused.
+""",
+    ),
+    cfg.BoolOpt(
+        'kernel_arguments',
+        default=False,
+        help="""
+Whether the kernel is started with ``iommu=pt``, and on Intel with
+``intel_iommu=on``. In force after a reboot.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,12 @@ class State:
     groups: int
     vendor: str
     command_line: str
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing."""
+    found = Wanted(conf.iommu.required, conf.iommu.kernel_arguments)
+    return None if found == Wanted() else found
 
 
 def read(host: Host) -> State:
@@ -77,3 +105,16 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             'firmware'
             + ('' if arguments else ', and set kernel_arguments = true'),
         )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(tuned=r'iommu='),
+    persisted='kernel arguments',
+    undone='the former kernel arguments to the byte',
+    arguments=('intel_iommu', 'iommu'),
+)

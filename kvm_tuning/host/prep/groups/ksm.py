@@ -9,6 +9,9 @@ kernel stops half-way, or kills somebody, when there is not enough.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import errno
+from typing import Any
+
+from oslo_config import cfg
 
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -25,6 +28,7 @@ from kvm_tuning.host.prep.goals import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.groups.group import Group, Rivals, Way
 from kvm_tuning.host.prep.kinds import services
 
 DIRECTORY = 'sys/kernel/mm/ksm'
@@ -37,6 +41,36 @@ SERVICES = ('ksmtuned.service', 'ksm.service')
 
 #: Of the memory that unmerging needs: kept for whoever allocates meanwhile.
 _SPARE_PERCENT = 20
+
+OPTIONS = (
+    cfg.StrOpt(
+        'run',
+        choices=('off', 'on'),
+        help="""
+Whether the kernel merges equal pages of guests. ``off`` parts the pages that
+are merged already, which needs memory for all of them: it is refused when
+there is not enough. Merging trades CPU time, and a possible side channel
+between guests, for memory. Huge pages of hugetlbfs are never merged. A guest
+can be kept out with ``kvm:page_sharing=false``. Unset: not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'merge_across_nodes',
+        help="""
+Whether pages of different NUMA cells may be merged. With ``false`` memory of
+a guest stays in its cell. It can only be changed while nothing is merged, so
+all pages are parted first. Unset: not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'stop_ksmtuned',
+        default=False,
+        help="""
+Whether ksmtuned and its unit ksm.service are stopped and disabled. They turn
+merging on and off by themselves, whatever ``run`` says.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +93,17 @@ class State:
     services: Mapping[str, str]
     #: Pages that are merged.
     shared: int = 0
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing."""
+    group = conf.ksm
+    found = Wanted(
+        None if group.run is None else group.run == 'on',
+        group.merge_across_nodes,
+        group.stop_ksmtuned,
+    )
+    return None if found == Wanted() else found
 
 
 def read(host: Host) -> State:
@@ -188,3 +233,20 @@ def _short(host: Host) -> Iterator[Refusal]:
             f'needs up to {needed_kib} KiB and only {free_kib} KiB are '
             f'available; stop or move guests first',
         )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'/mm/ksm/',
+        daemons={f'{DIRECTORY}/': 'ksmtuned'},
+        attributes=(rf'{DIRECTORY}/(run|merge_across_nodes)',),
+    ),
+    persisted='the unit, at each boot; services stay disabled',
+    undone='the former values; services are enabled and started again',
+    ways=(Way('sysfs', rf'{DIRECTORY}/.*', route),),
+)

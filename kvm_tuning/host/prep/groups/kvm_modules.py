@@ -8,6 +8,10 @@ others (drivers/vhost/net.c, experimental_zcopytx).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+import re
+from typing import Any
+
+from oslo_config import cfg
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory.host import Host
@@ -24,6 +28,7 @@ from kvm_tuning.host.prep.goals import (
     When,
     setting,
 )
+from kvm_tuning.host.prep.groups.group import Group, Rivals, Way
 from kvm_tuning.host.prep.kinds import modprobe
 
 CONCERN = 'kvm_modules'
@@ -31,8 +36,53 @@ HALT_POLL = 'kvm.halt_poll_ns'
 ZERO_COPY = 'vhost_net.experimental_zcopytx'
 #: The parameter of nested paging, and the CPU's flag, by module.
 PAGING = {'kvm_intel': ('ept', 'ept'), 'kvm_amd': ('npt', 'npt')}
+#: All parameters that are set here.
+PARAMETERS = (
+    HALT_POLL,
+    ZERO_COPY,
+    *(f'{module}.{parameter}' for module, (parameter, _) in PAGING.items()),
+)
 #: Flags of a CPU that one of them is for.
 _VIRTUALIZATION = frozenset({'vmx', 'svm'})
+
+OPTIONS = (
+    cfg.BoolOpt(
+        'vhost_net',
+        default=False,
+        help="""
+Whether vhost_net is loaded, now and at boot, so that the kernel serves virtio
+NICs instead of QEMU.
+""",
+    ),
+    cfg.IntOpt(
+        'halt_poll_ns',
+        min=0,
+        max=10_000_000,
+        help="""
+Nanoseconds for which KVM waits for a vCPU that has nothing to do before it
+lets go of the pCPU (the kernel's own default is 200000 on x86). 0 saves CPU
+time on dense hosts, more lowers wake-up latency. Unset: not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'vhost_zero_copy',
+        help="""
+Whether vhost_net sends guests' packets without copying them
+(experimental_zcopytx). It saves CPU time for large packets; one guest that
+receives slowly can hold up others. In force when vhost_net is loaded again.
+Unset: not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'nested_paging',
+        default=False,
+        help="""
+Whether the CPU's nested paging (EPT, NPT) is required. Where it is switched
+off by a module option, it is switched on, and the module is loaded anew when
+no guest runs.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +113,21 @@ class State:
     writable: frozenset[str] = frozenset()
 
 
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing."""
+    group = conf.kvm_modules
+    found = Wanted(
+        group.vhost_net,
+        group.halt_poll_ns,
+        group.vhost_zero_copy,
+        group.nested_paging,
+    )
+    return None if found == Wanted() else found
+
+
 def read(host: Host) -> State:
     """Return what the host shows."""
-    names = [HALT_POLL, ZERO_COPY] + [
-        f'{module}.{parameter}' for module, (parameter, _) in PAGING.items()
-    ]
+    names = PARAMETERS
     return State(
         frozenset(
             module
@@ -266,3 +326,30 @@ def route(
         refusals=tuple(refusals),
         timeout=terms.write_timeout,
     )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'halt_poll_ns|experimental_zcopytx',
+        attributes=(
+            r'sys/module/(kvm|kvm_intel|kvm_amd|vhost_net)/parameters/'
+            r'(halt_poll_ns|experimental_zcopytx|ept|npt)',
+        ),
+    ),
+    persisted='lines in modprobe.d and modules-load.d, or the unit where a '
+    'module is built into the kernel',
+    undone='the former lines and values; modules that were not loaded are '
+    'unloaded',
+    ways=(
+        Way(
+            'running-parameter',
+            '|'.join(map(re.escape, PARAMETERS)),
+            route,
+        ),
+    ),
+)

@@ -6,6 +6,9 @@ that is touched from then on: guests that run keep the pages they have.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
+
+from oslo_config import cfg
 
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -17,6 +20,7 @@ from kvm_tuning.host.prep.goals import (
     When,
     sysfs,
 )
+from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'transparent_huge_pages'
@@ -34,6 +38,35 @@ _REASONS = {
     'defrag': 'how hard the kernel tries to find one at a page fault',
     'khugepaged_defrag': 'whether khugepaged compacts memory for them',
 }
+
+OPTIONS = (
+    cfg.StrOpt(
+        'enabled',
+        choices=('always', 'madvise', 'never'),
+        help="""
+Which memory gets transparent huge pages. QEMU asks for them for its guests'
+memory, so ``madvise`` is enough for guests. It is in force for memory that is
+touched later: restart guests to have them profit. Unset: not touched.
+""",
+    ),
+    cfg.StrOpt(
+        'defrag',
+        choices=('always', 'defer', 'defer+madvise', 'madvise', 'never'),
+        help="""
+What a page fault does when no huge page is free: wait until memory has been
+compacted (``always``, or ``madvise`` for those who asked), or take small
+pages and leave it to the background (``defer``). Waiting makes guests start
+slower and run faster. Unset: not touched.
+""",
+    ),
+    cfg.BoolOpt(
+        'khugepaged_defrag',
+        help="""
+Whether khugepaged, which turns small pages into huge ones later, may compact
+memory for it. Unset: not touched.
+""",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +88,18 @@ class State:
     argument: Value
     #: The mode of 2 MiB pages of their own (kernels from 6.8).
     own_mode: Value
+
+
+def wanted(conf: Any) -> Wanted | None:
+    """Return what the configuration wants; None: nothing."""
+    group = conf.transparent_huge_pages
+    khugepaged = group.khugepaged_defrag
+    found = Wanted(
+        group.enabled,
+        group.defrag,
+        None if khugepaged is None else str(int(khugepaged)),
+    )
+    return None if found == Wanted() else found
 
 
 def read(host: Host) -> State:
@@ -130,3 +175,19 @@ def _notes(enabled: str, state: State) -> Iterator[Note]:
             f'pages of 2048 KiB have a mode of their own, {state.own_mode}: '
             f'enabled does not reach them',
         )
+
+
+GROUP = Group(
+    CONCERN,
+    OPTIONS,
+    wanted,
+    read,
+    plan,
+    rivals=Rivals(
+        tuned=r'transparent_hugepages?\s*=|/transparent_huge',
+        arguments=('transparent_hugepage',),
+        attributes=(rf'{DIRECTORY}/(enabled|defrag|khugepaged/defrag)',),
+    ),
+    persisted='the unit, at each boot',
+    undone='the former words',
+)

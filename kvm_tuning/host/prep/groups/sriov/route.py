@@ -100,6 +100,12 @@ def reload_route(
     )
 
 
+def autoprobe(address: str) -> Address:
+    """Return where it is set whether new VFs of a PF get a driver."""
+    path = f'sys/bus/pci/devices/{address}/sriov_drivers_autoprobe'
+    return 'sysfs', path
+
+
 def _vfs(host: Host, pf: PciDevice) -> list[PciDevice]:
     known = host.inventory.device
     return [known[vf] for vf in pf.vfs if vf in known]
@@ -108,12 +114,13 @@ def _vfs(host: Host, pf: PciDevice) -> list[PciDevice]:
 def _companions(
     host: Host, terms: Terms, pf: PciDevice, wanted: int
 ) -> tuple[Companion, ...]:
-    asked = terms.autoprobe.get(pf.address)
-    path = f'sys/bus/pci/devices/{pf.address}/sriov_drivers_autoprobe'
-    now = host.tree.text(path)
-    if asked is None or not wanted or now in (None, asked):
+    address = autoprobe(pf.address)
+    asked = terms.meanwhile.get(address)
+    if asked is None or not wanted:
         return ()
-    return (Companion(('sysfs', path), asked),)
+    if host.tree.text(address[1]) in (None, asked):
+        return ()
+    return (Companion(address, asked),)
 
 
 def _interrupts(

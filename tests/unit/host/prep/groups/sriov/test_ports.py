@@ -19,6 +19,7 @@ from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import journal, status
 from kvm_tuning.host.prep.goals import Goal, Refusal, Terms
 from kvm_tuning.host.prep.groups.sriov import ports as sriov
+from kvm_tuning.host.prep.groups.sriov import route
 from kvm_tuning.host.prep.kinds import table
 from tests.fixtures import fake_cards, killed, prepared
 from tests.fixtures.fake_cards import ADDRESS, I350, I82576, PATH
@@ -204,7 +205,7 @@ class TestKernelAnswers(SriovTest):
 
     def test_autoprobe_is_set_before_and_restored(self):
         self.build()
-        terms = Terms(autoprobe={ADDRESS: '0'})
+        terms = Terms(meanwhile={route.autoprobe(ADDRESS): '0'})
         path = f'sys/bus/pci/devices/{ADDRESS}/sriov_drivers_autoprobe'
         self.apply(terms, vfs={'eth0': 2})
         self.assertThat(self.kernel.get(path), Equals('1'))

@@ -8,9 +8,8 @@ import testtools
 from testtools.matchers import Contains, Equals
 import yaml
 
-from kvm_tuning import conf
-from kvm_tuning.conf import document, opts
 from kvm_tuning.core.exceptions import ConfigInvalid
+from kvm_tuning.host import configuration, document
 from tests.fixtures import whole_host
 
 EXAMPLES = os.path.join(
@@ -33,7 +32,7 @@ class SchemaTest(testtools.TestCase):
         self.assertEqual(
             {
                 group: {o.dest for o in each}
-                for group, each in opts.list_opts()
+                for group, each in configuration.list_opts()
             },
             {group: set(each['properties']) for group, each in groups.items()},
         )
@@ -102,7 +101,7 @@ class TextTest(testtools.TestCase):
         path = os.path.join(self.folder, 'c.conf')
         with open(path, 'w') as file:
             file.write(text)
-        return conf.load(self.folder, [path])
+        return configuration.load(self.folder, [path])
 
     def read(self, text):
         section = yaml.safe_load(text)
@@ -143,7 +142,7 @@ class TextTest(testtools.TestCase):
     def test_a_whole_configuration_comes_back(self):
         before = self.load(whole_host.CONFIGURATION)
         section = {'config': {}}
-        for group, options in opts.list_opts():
+        for group, options in configuration.list_opts():
             values = {o.dest: before[group][o.dest] for o in options}
             section['config'][group] = {
                 key: value
@@ -152,7 +151,7 @@ class TextTest(testtools.TestCase):
             }
         document.check(section)
         after = self.load(document.text(section))
-        for group, options in opts.list_opts():
+        for group, options in configuration.list_opts():
             for option in options:
                 self.assertEqual(
                     before[group][option.dest], after[group][option.dest]

@@ -12,8 +12,8 @@ from typing import Any
 
 from oslo_config import cfg, types
 
-from kvm_tuning.conf import opts
 from kvm_tuning.core.exceptions import ConfigInvalid
+from kvm_tuning.host import configuration
 
 #: cloud-config's key of all that is ours.
 KEY = 'kvm_tuning'
@@ -68,7 +68,7 @@ def schema() -> dict[str, Any]:
             'additionalProperties': False,
             'properties': {each.dest: _option(each) for each in options},
         }
-        for group, options in opts.list_opts()
+        for group, options in configuration.list_opts()
     }
     return {
         '$schema': 'https://json-schema.org/draft/2020-12/schema',
@@ -197,7 +197,7 @@ def _value(kind: Any) -> dict[str, Any]:
 def _texts(group: str, name: str, value: Any) -> Iterator[str]:
     option = next(
         each
-        for other, options in opts.list_opts()
+        for other, options in configuration.list_opts()
         if other == group
         for each in options
         if each.dest == name

@@ -2,20 +2,13 @@
 
 from oslo_config import cfg, types
 
+from kvm_tuning.host.prep.groups.table import GROUPS
+from kvm_tuning.host.prep.kinds import kernel_arguments
+
 GROUP = 'host_prep'
 
-CONCERNS = (
-    'ksm',
-    'transparent_huge_pages',
-    'compaction',
-    'huge_pages',
-    'kvm_modules',
-    'iommu',
-    'sriov',
-    'block_scheduler',
-    'cpu_isolation',
-    'kernel_arguments',
-)
+#: Words for ``ready_ignores``: groups, and what belongs to all of them.
+CONCERNS = (*(group.name for group in GROUPS), kernel_arguments.CONCERN)
 
 OPTIONS = (
     cfg.FloatOpt(
