@@ -6,7 +6,7 @@ from pathlib import Path
 import fixtures
 import testtools
 
-from kvm_tuning import conf, loader
+from kvm_tuning import loader
 from kvm_tuning.adapters import (
     audit,
     holders,
@@ -18,6 +18,7 @@ from kvm_tuning.core import domain, request
 from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.host import configuration
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import start_queue, vf_journal
 from kvm_tuning.host.guests.settings import Result
@@ -51,7 +52,7 @@ class Site(fixtures.Fixture):
         with open(settings, 'w') as stream:
             stream.write(self.plan['configuration'])
             stream.write(f'[libvirt]\nlock_path = {folder}\n')
-        self.conf = conf.load(self.root, [settings])
+        self.conf = configuration.load(self.root, [settings])
         self.hands = FakeHands(
             *((pf, i) for pf, n in self.plan['vfs'].items() for i in range(n)),
             root=self.root,

@@ -5,10 +5,9 @@ import os
 import fixtures
 import testtools
 
-from kvm_tuning import conf
 from kvm_tuning.cmd import host_session, main
 from kvm_tuning.core.exceptions import JournalFailed
-from kvm_tuning.host import privsep
+from kvm_tuning.host import configuration, privsep
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guests import libvirt_hooks
 from kvm_tuning.host.prep import journal
@@ -103,7 +102,7 @@ class ConfigurationTest(testtools.TestCase):
     def test_each_option_says_what_it_said(self):
         for name, release in RELEASES.items():
             root = self.useFixture(fixtures.TempDir()).path
-            read = conf.load(root, [release.path('kvm-tuning.conf')])
+            read = configuration.load(root, [release.path('kvm-tuning.conf')])
             for group, options in release.document(
                 'configuration.yaml'
             ).items():
