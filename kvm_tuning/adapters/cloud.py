@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import importlib
 from typing import Any
 
+from kvm_tuning.core import compiled
+from kvm_tuning.core.documents import NewFlavor
 from kvm_tuning.core.exceptions import CloudFailed, InvalidDocument
 
 # The first with `required` in the list of resource providers.
@@ -57,30 +59,116 @@ def flavor_specs(connection: Any, name: str) -> tuple[Any, dict[str, str]]:
     """Return a flavor of the cloud and its extra specs.
 
     :raises InvalidDocument: the cloud has no such flavor.
+    :raises CloudFailed: Nova does not answer.
     """
-    found = connection.compute.find_flavor(name, get_extra_specs=True)
+    found = find_flavor(connection, name)
     if found is None:
-        raise InvalidDocument(f'the cloud has no flavor {name!r}')
+        raise InvalidDocument(
+            f'the cloud has no flavor {name!r}: make it with kvm-tuning '
+            f'flavor create'
+        )
     return found, dict(found.extra_specs or {})
+
+
+def find_flavor(connection: Any, name: str) -> Any:
+    """Return a flavor of the cloud, public or private; None: there is none.
+
+    :raises CloudFailed: Nova does not answer.
+    """
+    try:
+        return connection.compute.find_flavor(name, get_extra_specs=True)
+    except Exception as exc:
+        raise CloudFailed(f'flavor {name}: {exc}') from exc
+
+
+def create_flavor(
+    connection: Any, wanted: NewFlavor, specs: Mapping[str, str]
+) -> None:
+    """Make a flavor; where Nova refuses a part of it, none is left.
+
+    :raises CloudFailed: Nova refuses it.
+    """
+    attributes = _attributes(wanted)
+    # What has its default needs no new microversion.
+    if wanted.description is not None:
+        attributes['description'] = wanted.description
+    if wanted.id is not None:
+        attributes['id'] = wanted.id
+    name = wanted.flavor.name
+    made = None
+    try:
+        made = connection.compute.create_flavor(name=name, **attributes)
+        for project in wanted.projects:
+            connection.compute.flavor_add_tenant_access(made, project)
+        _set_specs(connection, made, specs)
+    except Exception as exc:
+        if made is not None:
+            connection.compute.delete_flavor(made)
+        raise CloudFailed(f'flavor {name}: {exc}') from exc
+
+
+def unlike(flavor: Any, wanted: NewFlavor) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which a flavor of the cloud is not as wanted:
+    what it has, and what it should have.
+    """
+    attributes = _attributes(wanted)
+    if wanted.id is not None:
+        attributes['id'] = wanted.id
+    # (Nova gives no swap as an empty text.)
+    found = {
+        name: getattr(flavor, name) or type(value)()
+        for name, value in attributes.items()
+    }
+    return {
+        name: (found[name], value)
+        for name, value in attributes.items()
+        if found[name] != value
+    }
+
+
+def _attributes(wanted: NewFlavor) -> dict[str, Any]:
+    """Return a flavor's size and visibility, by openstacksdk's names."""
+    return {
+        'vcpus': wanted.flavor.vcpus,
+        'ram': wanted.flavor.ram_mib,
+        'disk': wanted.flavor.disk_gib,
+        'swap': wanted.swap_mib,
+        'ephemeral': wanted.ephemeral_gib,
+        'rxtx_factor': wanted.rxtx_factor,
+        'is_public': wanted.public,
+    }
 
 
 def push(connection: Any, flavor: Any, changes: Iterable[Difference]) -> None:
     """Make the changes in a flavor of the cloud.
 
+    While something is being removed, the record of what was derived names
+    the old and the new, so that it is right wherever this is interrupted.
+
     :raises CloudFailed: Nova refuses one of them.
     """
     changes = list(changes)
     new = {c.key: c.wanted for c in changes if c.wanted is not None}
+    gone = [c.key for c in changes if c.wanted is None]
+    records = {k: new.pop(k) for k in compiled.RECORDS if k in new}
+    both = records
+    if any(key not in compiled.RECORDS for key in gone):
+        both = compiled.both_records(
+            {c.key: c.now for c in changes if c.now is not None}, records
+        )
     try:
-        if new:
-            connection.compute.create_flavor_extra_specs(flavor, new)
-        for change in changes:
-            if change.wanted is None:
-                connection.compute.delete_flavor_extra_specs_property(
-                    flavor, change.key
-                )
+        _set_specs(connection, flavor, new | both)
+        for key in sorted(gone, key=compiled.RECORDS.__contains__):
+            connection.compute.delete_flavor_extra_specs_property(flavor, key)
+        if both != records:
+            _set_specs(connection, flavor, records)
     except Exception as exc:
         raise CloudFailed(f'flavor {flavor.name}: {exc}') from exc
+
+
+def _set_specs(connection: Any, flavor: Any, specs: Mapping[str, str]) -> None:
+    if specs:
+        connection.compute.create_flavor_extra_specs(flavor, dict(specs))
 
 
 def retire(

@@ -108,6 +108,7 @@ class _Check:
     def _request(self) -> 'Request | None':
         """Return the request, of what can be read where not all can."""
         from kvm_tuning.cmd import requests
+        from kvm_tuning.core import compiled
         from kvm_tuning.core.exceptions import InvalidDocument
 
         profiles = requests.profiles(self.hooks, self.conf, self.root)
@@ -123,6 +124,10 @@ class _Check:
             self._add(error)
         if flavor is None:
             return None
+        for contradiction in compiled.contradictions(
+            compiled.stated(flavor.extra_specs)
+        ):
+            self._add(contradiction)
         return self._read(flavor, image, profiles)
 
     def _read(

@@ -1,10 +1,17 @@
 """``kvm-tuning flavor compile`` and ``push``: our keys as Nova's own."""
 
 import argparse
+from collections.abc import Mapping
+import dataclasses
+from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import Output, Report, Section
 from kvm_tuning.core import compiled as compiled_
+from kvm_tuning.core.exceptions import RequestError, raise_all
+
+if TYPE_CHECKING:
+    from kvm_tuning.core.documents import Flavor, Image
 
 COLUMNS = ('key', 'value', 'derived')
 
@@ -13,7 +20,8 @@ class FlavorCompile(Report):
     """Print a flavor's extra specs with what Nova itself has to know.
 
     VFs become a PCI alias, and what a host must have for the flavor becomes
-    required traits.
+    required traits. Two keys record what was derived, so that it can be told
+    from what the operator set.
     """
 
     examples = (
@@ -29,8 +37,9 @@ class FlavorCompile(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         before, after = compiled(self.app.options, parsed_args)
+        set_ = compiled_.stated(before)
         rows = [
-            (key, value, 'yes' if before.get(key) != value else '')
+            (key, value, 'yes' if set_.get(key) != value else '')
             for key, value in sorted(after.items())
         ]
         return Output(
@@ -42,7 +51,8 @@ class FlavorCompile(Report):
 class FlavorPush(Report):
     """Set a flavor's extra specs in a cloud, compiled, after a diff.
 
-    The flavor must exist there: its size is the cloud's.
+    The flavor must exist there: its size is the cloud's. What an earlier push
+    derived and nothing asks for any more is removed.
     """
 
     examples = (
@@ -67,11 +77,14 @@ class FlavorPush(Report):
         from kvm_tuning.adapters import cloud
         from kvm_tuning.cmd import requests
 
-        _before, wanted = compiled(self.app.options, parsed_args)
+        given = requests.flavor(parsed_args.flavor)
+        image = requests.image(parsed_args.image)
+        compile_flavor(self.app.options, given, image, parsed_args.alias)
         connection = cloud.connect(parsed_args.os_cloud)
-        name = requests.flavor(parsed_args.flavor).name
+        name = given.name
         flavor, now = cloud.flavor_specs(connection, name)
-        changes = cloud.differences(now, wanted, parsed_args.prune)
+        wanted = self._wanted(parsed_args, given, image, now)
+        changes = cloud.differences(now, wanted, prune=True)
         if changes and not parsed_args.dry_run:
             cloud.push(connection, flavor, changes)
             self.changed(parsed_args)
@@ -90,6 +103,41 @@ class FlavorPush(Report):
             },
             (Section('', ('key', 'now', 'wanted'), rows, lines=(done,)),),
         )
+
+    def _wanted(
+        self,
+        parsed_args: argparse.Namespace,
+        given: 'Flavor',
+        image: 'Image | None',
+        now: Mapping[str, str],
+    ) -> Mapping[str, str]:
+        """Return all extra specs that the flavor should have.
+
+        :raises RequestError: those of the cloud and of the document do not
+            go together.
+        """
+        ours = compiled_.stated(given.extra_specs)
+        if not parsed_args.prune:
+            theirs = compiled_.recorded(now, parsed_args.alias)
+            ours = compiled_.stated(theirs) | ours
+        try:
+            return compile_flavor(
+                self.app.options,
+                dataclasses.replace(given, extra_specs=ours),
+                image,
+                parsed_args.alias,
+            )
+        except RequestError as error:
+            raise_all(
+                [
+                    type(each)(
+                        f'with what the cloud has in flavor {given.name} '
+                        f'(--prune removes it): {each}'
+                    )
+                    for each in getattr(error, 'errors', (error,))
+                ]
+            )
+            raise
 
 
 def add_alias(parser: argparse.ArgumentParser) -> None:
@@ -124,17 +172,37 @@ def compiled(
 
     :raises RequestError: they are not.
     """
+    from kvm_tuning.cmd import requests
+
+    flavor = requests.flavor(parsed_args.flavor)
+    image = requests.image(parsed_args.image)
+    after = compile_flavor(options, flavor, image, parsed_args.alias)
+    return dict(flavor.extra_specs), after
+
+
+def compile_flavor(
+    options: argparse.Namespace,
+    flavor: 'Flavor',
+    image: 'Image | None',
+    alias: str,
+) -> dict[str, str]:
+    """Return a flavor's extra specs compiled, once they are known to be
+    sound.
+
+    :param alias: Nova's ``[pci] alias`` of the VFs.
+    :raises RequestError: they are not.
+    """
     from kvm_tuning import loader
     from kvm_tuning.cmd import requests
     from kvm_tuning.core import plan, request
 
-    flavor = requests.flavor(parsed_args.flavor)
-    image = requests.image(parsed_args.image)
     hooks = loader.load()
     conf = arguments.configuration(options, '/')
     asked = request.read(
-        flavor, image, loader.knobs(hooks), requests.profiles(hooks, conf)
+        flavor,
+        image,
+        loader.knobs(hooks),
+        requests.profiles(hooks, conf),
     )
     plan.check(plan.ours(hooks, asked), asked)
-    before = dict(flavor.extra_specs)
-    return before, compiled_.compile(before, parsed_args.alias)
+    return compiled_.compile(flavor.extra_specs, alias)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kvm_tuning import loader
 from kvm_tuning.cmd import files
 from kvm_tuning.core import documents, request
-from kvm_tuning.core.documents import Flavor, Image
+from kvm_tuning.core.documents import Flavor, Image, NewFlavor
 from kvm_tuning.core.request import Request
 from kvm_tuning.hooks.base import Hook
 
@@ -24,6 +24,14 @@ def flavor(path: str) -> Flavor:
     :raises InvalidDocument: it is none.
     """
     return documents.flavor(files.text(path, 'flavor'), path)
+
+
+def new_flavor(path: str) -> NewFlavor:
+    """Return the flavor in a file, with all that its creation needs.
+
+    :raises InvalidDocument: it is not one.
+    """
+    return documents.new_flavor(files.text(path, 'flavor'), path)
 
 
 def image(path: str | None) -> Image | None:

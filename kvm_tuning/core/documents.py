@@ -54,6 +54,22 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFlavor:
+    """What a cloud has to know to make a flavor."""
+
+    flavor: Flavor
+    #: None: the cloud chooses one.
+    id: str | None
+    public: bool
+    swap_mib: int
+    ephemeral_gib: int
+    rxtx_factor: float
+    description: str | None
+    #: IDs of the projects that may use a private flavor.
+    projects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An image's description: a tenant's input."""
 
@@ -70,7 +86,43 @@ def flavor(text: str, origin: str) -> Flavor:
     :param origin: what messages call the document, such as its path.
     :raises InvalidDocument: it is malformed; names the field and its value.
     """
+    return _flavor(_Document(text, origin, 'flavor'))
+
+
+def new_flavor(text: str, origin: str) -> NewFlavor:
+    """Return the flavor that ``text`` describes, with all that only its
+    creation needs.
+
+    :param origin: what to call the document in messages, such as its path.
+    :raises InvalidDocument: what is wrong, with the field and its value.
+    """
     document = _Document(text, origin, 'flavor')
+    found = _flavor(document)
+    public = document.one_of('os-flavor-access:is_public', 'is_public')
+    projects = document.names('access_project_ids')
+    if projects and document.truth(public, True):
+        document.refuse(
+            f'access_project_ids={_said(list(projects))}: want a flavor '
+            f'with {public}=false, as a public one is for all'
+        )
+    return NewFlavor(
+        found,
+        id=None if found.id in ('', 'auto') else found.id,
+        public=document.truth(public, True),
+        swap_mib=document.number('swap', 0, MAX_SIZE, 0),
+        ephemeral_gib=document.number(
+            document.one_of('OS-FLV-EXT-DATA:ephemeral', 'ephemeral'),
+            0,
+            MAX_SIZE,
+            0,
+        ),
+        rxtx_factor=document.factor('rxtx_factor'),
+        description=document.name('description', '') or None,
+        projects=projects,
+    )
+
+
+def _flavor(document: '_Document') -> Flavor:
     return Flavor(
         name=document.name('name'),
         id=document.name('id', ''),
@@ -141,7 +193,8 @@ class _Document:
     ) -> int:
         """Return a whole number; ``default`` where it is missing."""
         value = self.fields.get(name)
-        if value is None:
+        # (Old clients print an empty text for no swap.)
+        if value is None or value == '':
             if default is None:
                 self.refuse(f'it has no {name}')
             return default
@@ -153,6 +206,56 @@ class _Document:
             f'{name}={_said(value)}: want a whole number from {least} to '
             f'{most}'
         )
+
+    def one_of(self, *names: str) -> str:
+        """Return the name by which a field is there; the first where it is
+        not, or where all say the same.
+        """
+        there = [name for name in names if self.fields.get(name) is not None]
+        values = [self.fields[name] for name in there]
+        if any(value != values[0] for value in values):
+            self.refuse(
+                ' and '.join(
+                    f'{name}={_said(self.fields[name])}' for name in there
+                )
+                + ': want one of them'
+            )
+        return there[0] if there else names[0]
+
+    def truth(self, name: str, default: bool) -> bool:
+        """Return a boolean; ``default`` where it is missing."""
+        value = self.fields.get(name)
+        if value is None or value == '':
+            return default
+        words = {'true': True, 'false': False}
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        self.refuse(f'{name}={_said(value)}: want true or false')
+
+    def factor(self, name: str) -> float:
+        """Return a positive number; 1 where it is missing."""
+        value = self.fields.get(name)
+        if value is None or value == '':
+            return 1.0
+        if isinstance(value, str) and re.fullmatch(
+            r'[0-9]{1,9}(\.[0-9]{1,9})?', value
+        ):
+            return float(value)
+        self.refuse(f'{name}={_said(value)}: want a number such as 1.0')
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, or a text with commas between them."""
+        value = self.fields.get(name)
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            value = [each.strip() for each in value.split(',') if each.strip()]
+        found = []
+        for each in value if isinstance(value, list) else [None]:
+            if not isinstance(each, str):
+                self.refuse(f'{name}={_said(value)}: want a list of texts')
+            found.append(self._checked(name, each, MAX_NAME))
+        return tuple(found)
 
     def properties(self, longest: int) -> dict[str, str]:
         """Return the field ``properties`` without the entries that

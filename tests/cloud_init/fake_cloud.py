@@ -13,69 +13,12 @@ TOKENS = {'nova-token': 'service', 'tenant-token': 'member'}
 _OWN = 'own-token'
 
 
-class FakeCloud(fixtures.Fixture):
-    """Listens on one port of loopback.
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers one request.
 
-    :ivar url: the identity endpoint
-    :ivar servers: of GET /servers/ID, by ID
-    :ivar delay: seconds that Nova waits before an answer
-    :ivar status: what Nova answers
+    :cvar cloud: the FakeCloud
     """
 
-    def __init__(self, servers):
-        super().__init__()
-        self.servers = servers
-        self.delay = 0
-        self.status = 200
-
-    def _setUp(self):
-        cloud = self
-
-        class Handler(_Handler):
-            pass
-
-        Handler.cloud = cloud
-        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-        server.daemon_threads = True
-        self.base = f'http://127.0.0.1:{server.server_port}'
-        self.url = f'{self.base}/identity'
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-
-    def token(self, role):
-        """Return a token's document."""
-
-        def entry(kind, path):
-            url = f'{self.base}/{path}'
-            return {
-                'type': kind, 'id': kind, 'name': kind,
-                'endpoints': [
-                    {'interface': each, 'region': 'R', 'region_id': 'R',
-                     'id': each, 'url': url}
-                    for each in ('public', 'internal', 'admin')
-                ],
-            }  # fmt: skip
-
-        domain = {'id': 'default', 'name': 'Default'}
-        return {
-            'token': {
-                'methods': ['password'],
-                'expires_at': '2099-01-01T00:00:00.000000Z',
-                'issued_at': '2026-01-01T00:00:00.000000Z',
-                'user': {'id': 'u', 'name': 'u', 'domain': domain},
-                'project': {'id': 'p', 'name': 'p', 'domain': domain},
-                'roles': [{'id': role, 'name': role}],
-                'catalog': [
-                    entry('identity', 'identity'),
-                    entry('compute', 'compute/v2.1'),
-                    entry('image', 'image'),
-                ],
-            }
-        }
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
 
     def log_message(self, *_args):
@@ -137,3 +80,64 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.end_headers()
             self.wfile.write(body)
+
+
+class FakeCloud(fixtures.Fixture):
+    """Listens on one port of loopback.
+
+    :cvar handler: answers its requests
+
+    :ivar url: the identity endpoint
+    :ivar servers: of GET /servers/ID, by ID
+    :ivar delay: seconds that Nova waits before an answer
+    :ivar status: what Nova answers
+    """
+
+    handler = Handler
+
+    def __init__(self, servers):
+        super().__init__()
+        self.servers = servers
+        self.delay = 0
+        self.status = 200
+
+    def _setUp(self):
+        handler = type('Handler', (self.handler,), {'cloud': self})
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+        server.daemon_threads = True
+        self.base = f'http://127.0.0.1:{server.server_port}'
+        self.url = f'{self.base}/identity'
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+
+    def token(self, role):
+        """Return a token's document."""
+
+        def entry(kind, path):
+            url = f'{self.base}/{path}'
+            return {
+                'type': kind, 'id': kind, 'name': kind,
+                'endpoints': [
+                    {'interface': each, 'region': 'R', 'region_id': 'R',
+                     'id': each, 'url': url}
+                    for each in ('public', 'internal', 'admin')
+                ],
+            }  # fmt: skip
+
+        domain = {'id': 'default', 'name': 'Default'}
+        return {
+            'token': {
+                'methods': ['password'],
+                'expires_at': '2099-01-01T00:00:00.000000Z',
+                'issued_at': '2026-01-01T00:00:00.000000Z',
+                'user': {'id': 'u', 'name': 'u', 'domain': domain},
+                'project': {'id': 'p', 'name': 'p', 'domain': domain},
+                'roles': [{'id': role, 'name': role}],
+                'catalog': [
+                    entry('identity', 'identity'),
+                    entry('compute', 'compute/v2.1'),
+                    entry('image', 'image'),
+                ],
+            }
+        }

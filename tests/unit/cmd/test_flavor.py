@@ -80,3 +80,20 @@ class FlavorCheckTest(CommandTest):
         self.assertEqual(0, done.status)
         codes = [each['code'] for each in done.document['findings']]
         self.assertIn('profile', codes)
+
+    def test_a_needed_trait_that_is_excluded(self):
+        flavor = self.flavor(
+            **{
+                'hw:cpu_policy': 'dedicated',
+                'kvm:cpu_locality': 'l3',
+                'trait:CUSTOM_KVM_TUNING': 'forbidden',
+                'trait:CUSTOM_KVM_TUNING_L3': 'forbidden',
+            }
+        )
+        done = self.check(flavor)
+        self.assertEqual(1, done.status)
+        codes = [each['code'] for each in done.document['findings']]
+        self.assertEqual(2, codes.count('ConflictingKnobs'))
+        done = self.run_command('flavor', 'compile', flavor)
+        self.assertEqual(1, done.status)
+        self.assertIn('trait:CUSTOM_KVM_TUNING=forbidden', done.stderr)

@@ -3,6 +3,7 @@
 import testtools
 
 from kvm_tuning.core import compiled
+from kvm_tuning.core.exceptions import ConflictingKnobs
 
 
 class CompiledTest(testtools.TestCase):
@@ -43,4 +44,61 @@ class CompiledTest(testtools.TestCase):
             self.assertIn(trait, compiled.TRAITS)
         self.assertNotIn(
             'trait:CUSTOM_KVM_TUNING_L3', self.compile(kvm__cpu_locality='any')
+        )
+
+    def test_what_was_derived_is_told_from_what_was_set(self):
+        given = {
+            'kvm:vfs': '2', 'kvm:cpu_locality': 'l3',
+            'trait:CUSTOM_KVM_TUNING': 'required', 'trait:HW_GPU': 'required',
+            'pci_passthrough:alias': 'gpu:1',
+        }  # fmt: skip
+        found = compiled.compile(given, 'nic')
+        self.assertEqual('nic:2', found[compiled.DERIVED_ALIAS])
+        self.assertEqual(
+            'CUSTOM_KVM_TUNING_L3', found[compiled.DERIVED_TRAITS]
+        )
+        self.assertEqual(given, compiled.stated(found))
+        # Whatever the record says, only traits of ours are ours.
+        found[compiled.DERIVED_TRAITS] += ',HW_GPU'
+        self.assertEqual(given, compiled.stated(found))
+
+    def test_what_was_changed_since_is_somebody_elses(self):
+        found = compiled.compile({'kvm:vfs': '2'}, 'nic')
+        changed = found | {
+            'pci_passthrough:alias': 'nic:3',
+            'trait:CUSTOM_KVM_TUNING': 'forbidden',
+        }
+        stated = compiled.stated(changed)
+        self.assertEqual('nic:3', stated['pci_passthrough:alias'])
+        self.assertEqual('forbidden', stated['trait:CUSTOM_KVM_TUNING'])
+
+    def test_an_excluded_trait_that_is_needed(self):
+        for key, value, end in (
+            ('kvm:cpu_locality', 'l3', ''),
+            ('kvm:cpu_locality', 'l3', '_L3'),
+            ('kvm:vif_backend', 'vhost', '_VHOST'),
+            ('kvm:transparent_huge_pages', 'always', '_THP_MADVISE'),
+        ):
+            trait = f'trait:CUSTOM_KVM_TUNING{end}'
+            given = {key: value, trait: 'forbidden'}
+            error = self.assertRaises(
+                ConflictingKnobs, compiled.compile, given, 'nic'
+            )
+            self.assertIn(f'{trait}=forbidden', str(error))
+            self.assertIn(f'{key}={value}', str(error))
+        # A trait that nothing needs can be excluded.
+        given = {
+            'kvm:iothreads': '1', 'trait:CUSTOM_KVM_TUNING_L3': 'forbidden'
+        }  # fmt: skip
+        found = compiled.compile(given, 'nic')
+        self.assertEqual(given, {key: found.get(key) for key in given})
+
+    def test_only_what_was_compiled_gets_a_record(self):
+        by_hand = {'kvm:cpu_locality': 'l3',
+                   'trait:CUSTOM_KVM_TUNING_L3': 'required'}  # fmt: skip
+        self.assertEqual(by_hand, compiled.recorded(by_hand, 'nic'))
+        old = by_hand | {'trait:CUSTOM_KVM_TUNING': 'required'}
+        self.assertEqual(
+            {'kvm:cpu_locality': 'l3'},
+            compiled.stated(compiled.recorded(old, 'nic')),
         )
