@@ -24,7 +24,7 @@ from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import observe, start_queue
 from kvm_tuning.host.guests import settings as guest_settings
-from kvm_tuning.host.guests.settings import Engine, Hands, Owner, Result, Step
+from kvm_tuning.host.guests.settings import Engine, Owner, Result, Step, Writer
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Promised:
     settings: tuple[Setting, ...]
 
 
-def engine(root: str = '/', hands: Hands | None = None) -> Engine:
+def engine(root: str = '/', writer: Writer | None = None) -> Engine:
     """Return what makes settings on the host below ``root``."""
-    return Engine(hands or guest_settings.Privileged(), System(root))
+    return Engine(writer or guest_settings.PrivilegedWriter(), System(root))
 
 
 def promised(
@@ -83,7 +83,7 @@ def reconcile(
     names: Sequence[str] = (),
     queue: str | None = None,
     root: str = '/',
-    hands: Hands | None = None,
+    writer: Writer | None = None,
 ) -> list[Step]:
     """Make the settings of the guests ``names``, or of those in the queue;
     of all running ones without either. Restore those of guests that ended.
@@ -97,7 +97,7 @@ def reconcile(
         events = [] if queue is None else start_queue.read(queue)
         starting = start_queue.starting(events)
         running = libvirt.running()
-        maker = engine(root, hands)
+        maker = engine(root, writer)
         held = {*running, *_uuids(libvirt, starting - set(running.values()))}
         steps = maker.restore(lambda entry: entry.owner not in held)
         if queue is None:

@@ -24,7 +24,7 @@ from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host.guests.settings import Hands, Result, Step
+from kvm_tuning.host.guests.settings import Result, Step, Writer
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -93,14 +93,14 @@ def repin(
     name: str,
     cpus: str | None = None,
     root: str = '/',
-    hands: Hands | None = None,
+    writer: Writer | None = None,
 ) -> Repinned:
     """Place a running guest anew, under the lock, and move its threads.
 
     Inside its NUMA cells it moves freely; to others only when its memory can
     follow. The definition and both receipts are rewritten.
 
-    :param hands: who changes this host; None: the privileged process.
+    :param writer: who changes this host; None: the privileged process.
     :param cpus: CPU list; its dedicated vCPUs go to these. None: any in its
         cells.
     :raises Refused: it does not run, has no receipt, or cannot move there.
@@ -127,7 +127,7 @@ def repin(
         # With the receipt that is new: libvirt knows no vhost threads.
         moved = libvirt.record(guest.record.name)
         steps = reconcile.make(
-            reconcile.engine(root, hands), moved, here.inventory, root
+            reconcile.engine(root, writer), moved, here.inventory, root
         )
     return Repinned(
         guest.record.name,

@@ -15,7 +15,7 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.guests import observe
-from kvm_tuning.host.guests.settings import Engine, Hands, Result, Step
+from kvm_tuning.host.guests.settings import Engine, Result, Step, Writer
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def start(
     conf: 'cfg.ConfigOpts',
     name: str,
     root: str = '/',
-    hands: Hands | None = None,
+    writer: Writer | None = None,
 ) -> Started:
     """Start a guest, with what was promised outside of its definition.
 
-    :param hands: who changes this host; None: the privileged process.
+    :param writer: who changes this host; None: the privileged process.
     :raises Exhausted: somebody else has what was promised to it.
     :raises SettingRejected: its VFs cannot be as was promised; they are as
         they were, and the guest is not started.
@@ -57,7 +57,7 @@ def start(
         if found is None:
             libvirt.start(name)
             return Started(True)
-        maker = reconcile.engine(root, hands)
+        maker = reconcile.engine(root, writer)
         return _start(libvirt, maker, found, record, root)
 
 

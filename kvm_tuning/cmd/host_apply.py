@@ -192,7 +192,7 @@ class HostUndo(Report):
                 self.app.options, host_session.ROOT
             )
             chosen = _chosen(session, parsed_args)
-            steps = undo.plan(session.hands(), chosen)
+            steps = undo.plan(session.context(), chosen)
             if any(step.action == 'refuse' for step in steps):
                 self.status = command.FOUND
             return _steps_output(steps)
@@ -200,8 +200,10 @@ class HostUndo(Report):
             session = host_session.open_session(
                 self.app.options, host_session.ROOT, changing=True
             )
-            apply.resume(session.hands())
-            outcome = undo.undo(session.hands(), _chosen(session, parsed_args))
+            apply.resume(session.context())
+            outcome = undo.undo(
+                session.context(), _chosen(session, parsed_args)
+            )
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:
             self.changed(parsed_args)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kvm_tuning.host.access.system import System
     from kvm_tuning.host.inventory.host import Host
     from kvm_tuning.host.prep import apply as prepare
-    from kvm_tuning.host.prep.change import Hands
+    from kvm_tuning.host.prep.change import ChangeContext
     from kvm_tuning.host.prep.goals import Item, Terms
     from kvm_tuning.host.prep.journal import Journal
 
@@ -57,11 +57,11 @@ class Session:
             self.terms(),
         )
 
-    def hands(self) -> 'Hands':
-        from kvm_tuning.host.prep.change import Hands
+    def context(self) -> 'ChangeContext':
+        from kvm_tuning.host.prep.change import ChangeContext
         from kvm_tuning.host.prep.kinds import table
 
-        return Hands(
+        return ChangeContext(
             system(self.root), table.KINDS, self.journal, self.terms()
         )
 
@@ -122,9 +122,9 @@ def apply(
         wait(options, ROOT, seconds)
     with locked():
         session = open_session(options, ROOT, changing=True)
-        brought = prepare.resume(session.hands())
+        brought = prepare.resume(session.context())
         session = open_session(options, ROOT, changing=True)
-        outcome = prepare.apply(session.hands(), session.plan(), keep_going)
+        outcome = prepare.apply(session.context(), session.plan(), keep_going)
     outcome.changed[:0] = brought.changed
     outcome.failed[:0] = brought.failed
     return outcome

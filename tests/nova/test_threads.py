@@ -11,7 +11,7 @@ from kvm_tuning.core import domain, receipt
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.receipt import Receipt
-from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
+from tests.fixtures.fake_vfs import FakeWriter, add_process, affinities
 from tests.nova import base
 
 SPECS = {
@@ -32,7 +32,7 @@ class ThreadsTest(base.ServersTest):
         )
         self.root = self.useFixture(fixtures.TempDir()).path
         self.patch('threads.ROOT', self.root)
-        self.patch('threads.HANDS', FakeHands(root=self.root))
+        self.patch('threads.WRITER', FakeWriter(root=self.root))
         self.patch('threads.observe.find', self.find)
         self.runs = False
         self.start()
@@ -67,7 +67,7 @@ class ThreadsTest(base.ServersTest):
         self.assertEqual('0,1', self.vhost)
 
         # A soft reboot starts the same definition again.
-        threads.HANDS.set_affinity(PID + 1, {5})
+        threads.WRITER.set_affinity(PID + 1, {5})
         self.useFixture(
             fixtures.MonkeyPatch(
                 'nova.virt.libvirt.driver.LibvirtDriver._soft_reboot',
@@ -77,7 +77,7 @@ class ThreadsTest(base.ServersTest):
         self._reboot_server(server)
         self.assertEqual('0,1', self.vhost)
 
-        threads.HANDS.set_affinity(PID + 1, {5})
+        threads.WRITER.set_affinity(PID + 1, {5})
         definition = self.xml(server)
         drifted = definition.replace(
             '<emulatorpin cpuset="0-1"/>', '<emulatorpin cpuset="7"/>'

@@ -18,7 +18,7 @@ from kvm_tuning.adapters.nova.compute import (
     virtual_functions,
 )
 from kvm_tuning.core.inventory import PciDevice
-from tests.fixtures.fake_vfs import NEW, FakeHands
+from tests.fixtures.fake_vfs import NEW, FakeWriter
 from tests.nova import base
 
 PF = '0000:81:00.0'
@@ -60,11 +60,11 @@ class VfTest(base.ServersTest):
         )
         super().setUp()
         self.flags(state_path=self.useFixture(fixtures.TempDir()).path)
-        self.hands = FakeHands(*((PF, index) for index in range(2)))
+        self.writer = FakeWriter(*((PF, index) for index in range(2)))
         self.useFixture(
             fixtures.MonkeyPatch(
-                'kvm_tuning.adapters.nova.compute.virtual_functions.HANDS',
-                self.hands,
+                'kvm_tuning.adapters.nova.compute.virtual_functions.WRITER',
+                self.writer,
             )
         )
         self.readers.functions = functions
@@ -80,7 +80,7 @@ class VfTest(base.ServersTest):
         """Return the VFs whose attributes were changed."""
         return [
             {k: v for k, v in vf.items() if v != NEW[k]}
-            for vf in self.hands.vfs.values()
+            for vf in self.writer.vfs.values()
         ]
 
 
@@ -112,7 +112,7 @@ class VirtualFunctionsTest(VfTest):
         self.assertIn('asks for fewer', server['fault']['message'])
 
         # What a PF does not take fails the guest, and all is as it was.
-        self.hands.refused.add('vlan')
+        self.writer.refused.add('vlan')
         server = self.boot(vcpus=2, expected_state='ERROR', **SPECS)
         self.assertEqual([{}, {}], self.has())
 

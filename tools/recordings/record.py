@@ -26,7 +26,7 @@ from tests.fixtures.command import Command
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_host import FakeHost, FakePf
 from tests.fixtures.fake_kernel import FakeKernel
-from tests.fixtures.fake_vfs import FakeHands, add_process
+from tests.fixtures.fake_vfs import FakeWriter, add_process
 from tools.recordings import commands, surface
 
 #: Points of the run at which an apply and an undo are killed, as by SIGKILL:
@@ -191,7 +191,7 @@ def guests(folder: Path) -> None:
         settings = conf.load(root, [path])
         store = DomainStore(store_folder)
         vfs = [(pf, i) for pf, n in plan['vfs'].items() for i in range(n)]
-        hands = FakeHands(*vfs, root=root)
+        writer = FakeWriter(*vfs, root=root)
         for pid, (name, guest) in enumerate(plan['guests'].items(), 90):
             store.add(name, **guest['size'])
             place = Path(store_folder) / f'{name}.xml'
@@ -222,7 +222,7 @@ def guests(folder: Path) -> None:
             if guest.get('running'):
                 uuid = store.record(name).uuid
                 add_process(root, 10 * pid, uuid, '0-15', ['0-15'])
-                starting.start(store, settings, name, root, hands)
+                starting.start(store, settings, name, root, writer)
         journal = Path(root) / 'var/lib/kvm-tuning/vf-attributes.json'
         shutil.copy(journal, folder / 'vf-attributes.json')
 

@@ -48,8 +48,8 @@ class Step:
     detail: str = ''
 
 
-class Hands(Protocol):
-    """Who reads and writes."""
+class Writer(Protocol):
+    """What reads and writes the settings of guests on a host."""
 
     def vf(self, pf: str, index: int) -> Mapping[str, str] | None: ...
 
@@ -58,8 +58,8 @@ class Hands(Protocol):
     def set_affinity(self, tid: int, cpus: frozenset[int]) -> None: ...
 
 
-class Privileged:
-    """The hands of this host: writes by the privileged process."""
+class PrivilegedWriter:
+    """Writes on this host, by the privileged process."""
 
     def vf(self, pf: str, index: int) -> Mapping[str, str] | None:
         """As :func:`virtual_functions.read`."""
@@ -110,7 +110,7 @@ class Owner:
 class Engine:
     """Makes and restores the settings of guests."""
 
-    hands: Hands
+    writer: Writer
     system: System
     #: Where is kept what VFs had before, below the root.
     journal: str = vf_journal.PATH
@@ -168,7 +168,7 @@ class Engine:
         if (pf, index) not in owner.vfs:
             return step(Result.FAILED, f'the guest does not have VF {index}')
         try:
-            found = self.hands.vf(pf, index)
+            found = self.writer.vf(pf, index)
         except OSError as error:
             return step(Result.FAILED, str(error.strerror or error))
         if found is None:
@@ -201,8 +201,8 @@ class Engine:
     def _write(self, pf: str, index: int, name: str, value: str) -> str | None:
         """Write an attribute and read it back; return what went wrong."""
         try:
-            self.hands.set_vf(pf, index, name, value)
-            found = self.hands.vf(pf, index) or {}
+            self.writer.set_vf(pf, index, name, value)
+            found = self.writer.vf(pf, index) or {}
         except OSError as error:
             return str(error.strerror or error)
         if found.get(name) != value:
@@ -221,7 +221,7 @@ class Engine:
             )
 
         try:
-            found = self.hands.vf(entry.pf, entry.index)
+            found = self.writer.vf(entry.pf, entry.index)
         except OSError as error:
             return step(Result.FAILED, str(error.strerror or error))
         now = None if found is None else found.get(entry.name)
@@ -264,7 +264,7 @@ class Engine:
             if thread.cpus == wanted:
                 continue
             try:
-                self.hands.set_affinity(thread.tid, wanted)
+                self.writer.set_affinity(thread.tid, wanted)
             except OSError as error:
                 why = str(error.strerror or error)
                 return step(Result.FAILED, f'thread {thread.tid}: {why}')

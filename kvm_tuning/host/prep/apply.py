@@ -14,7 +14,7 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import change, routes
-from kvm_tuning.host.prep.change import Hands
+from kvm_tuning.host.prep.change import ChangeContext
 from kvm_tuning.host.prep.goals import (
     Address,
     Goal,
@@ -145,42 +145,44 @@ def _forgotten(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
     return entry.forgotten(host.boot_id, found)
 
 
-def resume(hands: Hands) -> Outcome:
+def resume(context: ChangeContext) -> Outcome:
     """Bring back what is gone because we were interrupted: a module that was
     unloaded to be loaded anew. Nothing can be planned before.
 
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
-    hands.tidy()
+    context.tidy()
     outcome = Outcome()
     try:
-        for entry in hands.journal:
-            _revive(hands, entry, outcome)
+        for entry in context.journal:
+            _revive(context, entry, outcome)
     except JournalFailed as error:
-        stop(hands, error, outcome)
+        stop(context, error, outcome)
     return outcome
 
 
-def _revive(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+def _revive(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
     try:
-        if hands.kinds[entry.kind].revives and _gone(
-            entry, hands.read(entry.address)
+        if context.kinds[entry.kind].revives and _gone(
+            entry, context.read(entry.address)
         ):
-            change.restore(hands, entry, entry.wanted)
+            change.restore(context, entry, entry.wanted)
             outcome.changed.append(f'{entry.title} (brought back)')
     except FAILURES as error:
         outcome.failed.append(str(error))
 
 
-def stop(hands: Hands, error: JournalFailed, outcome: Outcome) -> None:
+def stop(
+    context: ChangeContext, error: JournalFailed, outcome: Outcome
+) -> None:
     """Tell what stands when the journal can no longer be written.
 
     :raises JournalFailed: nothing has been written yet.
     """
-    if not hands.journal.written:
+    if not context.journal.written:
         raise error
-    standing = ', '.join(hands.journal.standing) or 'nothing'
+    standing = ', '.join(context.journal.standing) or 'nothing'
     outcome.failed.append(
         f'{error}. What stands of this run: {standing}. It is on record: '
         f'undo takes it back once the journal can be written'
@@ -206,7 +208,9 @@ def _overruled(record: Journal, host: Host, goal: Goal) -> Value:
     return entry.wanted
 
 
-def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
+def apply(
+    context: ChangeContext, plan: Plan, keep_going: bool = False
+) -> Outcome:
     """Do what a plan says.
 
     :param keep_going: make what is not refused, and stay with what was made
@@ -215,25 +219,25 @@ def apply(hands: Hands, plan: Plan, keep_going: bool = False) -> Outcome:
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
-    hands.tidy()
+    context.tidy()
     outcome = Outcome(notes=[str(note) for note in plan.notes])
     outcome.refused += [str(refusal) for refusal in plan.refusals]
     outcome.failed += outcome.refused
     if plan.refusals and not keep_going:
         return outcome
     try:
-        _apply(hands, plan, keep_going, outcome)
+        _apply(context, plan, keep_going, outcome)
     except JournalFailed as error:
-        stop(hands, error, outcome)
+        stop(context, error, outcome)
     return outcome
 
 
 def _apply(
-    hands: Hands, plan: Plan, keep_going: bool, outcome: Outcome
+    context: ChangeContext, plan: Plan, keep_going: bool, outcome: Outcome
 ) -> None:
     for entry in plan.mends:
-        _mend(hands, entry, outcome)
-    boot_record.enter(hands.look(), hands.journal, plan.goals)
+        _mend(context, entry, outcome)
+    boot_record.enter(context.look(), context.journal, plan.goals)
     made: list[tuple[Goal, Value]] = []
     refused = {c.goal.address for c in plan.changes if c.route.refusals}
     for goal in plan.goals:
@@ -241,69 +245,71 @@ def _apply(
             continue
         touched = made
         try:
-            found = hands.read(goal.address)
+            found = context.read(goal.address)
             touched = [*made, (goal, found)]
-            if change.make(hands, goal):
+            if change.make(context, goal):
                 made = touched
                 outcome.changed.append(goal.label)
         except FAILURES as error:
             if goal.optional and isinstance(error, SettingRejected):
                 outcome.notes.append(str(error))
-                _leave(hands, goal, found, outcome)
+                _leave(context, goal, found, outcome)
                 continue
             outcome.failed.append(str(error))
             if keep_going:
                 continue
-            _take_back(hands, touched, outcome)
+            _take_back(context, touched, outcome)
             break
-    hands.save()
+    context.save()
 
 
-def _mend(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+def _mend(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
     """Take back an interrupted write that nobody wants any more."""
     try:
-        found = hands.read(entry.address)
-        host = hands.look()
+        found = context.read(entry.address)
+        host = context.look()
         if (
             entry.forgotten(host.boot_id, found)
             or not entry.ours(found)
             or boot_record.missing(host, entry, found) == boot_record.GONE
         ):
-            hands.journal.drop(entry.address)
-            hands.save()
+            context.journal.drop(entry.address)
+            context.save()
             return
-        change.restore(hands, entry, entry.before)
+        change.restore(context, entry, entry.before)
         outcome.changed.append(f'{entry.title} (interrupted, taken back)')
     except FAILURES as error:
         outcome.failed.append(str(error))
 
 
-def _leave(hands: Hands, goal: Goal, found: Value, outcome: Outcome) -> None:
+def _leave(
+    context: ChangeContext, goal: Goal, found: Value, outcome: Outcome
+) -> None:
     """Forget an optional setting that the kernel did not take."""
-    entry = hands.journal.get(goal.address)
+    entry = context.journal.get(goal.address)
     if entry is None or not entry.open:
         return
     try:
-        now = hands.read(goal.address)
+        now = context.read(goal.address)
     except InventoryUnreadable as error:
         # Its entry stays: what is there is not known.
         outcome.failed.append(str(error))
         return
     if now == found:
-        hands.journal.put(replace(entry, wanted=found))
-        hands.journal.close(goal.address, found)
-        hands.save()
+        context.journal.put(replace(entry, wanted=found))
+        context.journal.close(goal.address, found)
+        context.save()
 
 
 def _take_back(
-    hands: Hands, made: list[tuple[Goal, Value]], outcome: Outcome
+    context: ChangeContext, made: list[tuple[Goal, Value]], outcome: Outcome
 ) -> None:
     for goal, found in reversed(made):
-        entry = hands.journal.get(goal.address)
+        entry = context.journal.get(goal.address)
         if entry is None:
             continue
         try:
-            change.restore(hands, entry, found)
+            change.restore(context, entry, found)
         except FAILURES as error:
             outcome.failed.append(f'and could not be taken back: {error}')
             continue

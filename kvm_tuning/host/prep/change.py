@@ -34,7 +34,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class ChangeContext:
     """What a change needs: the host, the kinds, the journal, the terms."""
 
     system: System
@@ -81,19 +81,19 @@ class Hands:
             ) from error
 
 
-def make(hands: Hands, goal: Goal) -> bool:
+def make(context: ChangeContext, goal: Goal) -> bool:
     """Make a setting; return whether anything was written.
 
     :raises SettingRejected: it was refused, or did not become as wanted.
     """
     address, target = goal.address, goal.setting.value
-    host = hands.look()
-    kind = hands.kinds[goal.setting.kind]
+    host = context.look()
+    kind = context.kinds[goal.setting.kind]
     found = kind.read(host, goal.setting.name)
-    entry = hands.journal.get(address)
+    entry = context.journal.get(address)
     if found == target:
-        return _settle(hands, entry, found)
-    route = routes.find(host, hands.terms, address, found, target)
+        return _settle(context, entry, found)
+    route = routes.find(host, context.terms, address, found, target)
     if route.refusals:
         raise SettingRejected('; '.join(map(str, route.refusals)))
     promise = Entry(
@@ -110,28 +110,28 @@ def make(hands: Hands, goal: Goal) -> bool:
         boot=host.boot_id,
         place=kind.place(goal.setting.name),
     )
-    _move(hands, promise, target, route)
+    _move(context, promise, target, route)
     return True
 
 
-def restore(hands: Hands, entry: Entry, target: Value) -> None:
+def restore(context: ChangeContext, entry: Entry, target: Value) -> None:
     """Bring an entry's address back to ``target``. The entry goes when that
     is what was there before us; else it is as it was with ``target``.
 
     :raises SettingRejected: it was refused, or did not become as wanted.
     """
-    if entry.address in hands.hung:
+    if entry.address in context.hung:
         raise SettingRejected(f'{entry.title}: a write of it hangs')
-    host = hands.look()
-    kind = hands.kinds[entry.kind]
+    host = context.look()
+    kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == target:
-        tidy(hands, entry)
-        hands.journal.put(replace(entry, wanted=target))
-        hands.journal.close(entry.address, found)
-        hands.save()
+        tidy(context, entry)
+        context.journal.put(replace(entry, wanted=target))
+        context.journal.close(entry.address, found)
+        context.save()
         return
-    route = routes.find(host, hands.terms, entry.address, found, target)
+    route = routes.find(host, context.terms, entry.address, found, target)
     if route.refusals:
         raise SettingRejected('; '.join(map(str, route.refusals)))
     via = {v for v in (found, entry.wanted, entry.got) if v is not None}
@@ -142,17 +142,17 @@ def restore(hands: Hands, entry: Entry, target: Value) -> None:
         via=tuple(sorted(via.union(route.via, entry.via))),
         state=State.UNDOING,
     )
-    _move(hands, promise, target, route)
+    _move(context, promise, target, route)
 
 
-def _settle(hands: Hands, entry: Entry | None, found: Value) -> bool:
+def _settle(context: ChangeContext, entry: Entry | None, found: Value) -> bool:
     """Finish the entry of a write that was interrupted after it worked."""
     if entry is None or (not entry.open and entry.wanted == found):
         return False
-    tidy(hands, entry)
-    hands.journal.put(replace(entry, wanted=found))
-    hands.journal.close(entry.address, found)
-    hands.save()
+    tidy(context, entry)
+    context.journal.put(replace(entry, wanted=found))
+    context.journal.close(entry.address, found)
+    context.save()
     return True
 
 
@@ -177,31 +177,33 @@ def _via(
     return tuple(sorted(values))
 
 
-def _move(hands: Hands, promise: Entry, target: Value, route: Route) -> None:
+def _move(
+    context: ChangeContext, promise: Entry, target: Value, route: Route
+) -> None:
     """Write what leads to ``target``, on the record.
 
     :raises SettingRejected: the host did not follow.
     """
-    helpers = _companions(hands, promise, route)
-    hands.journal.put(promise)
-    hands.save()
+    helpers = _companions(context, promise, route)
+    context.journal.put(promise)
+    context.save()
     try:
         for helper, during in helpers:
-            _write(hands, helper, during, route)
+            _write(context, helper, during, route)
         for value in route.via:
-            _write(hands, promise, value, route)
-        _write(hands, promise, target, route)
+            _write(context, promise, value, route)
+        _write(context, promise, target, route)
     finally:
         for helper, _during in helpers:
-            _write(hands, helper, helper.wanted, route)
-            hands.journal.close(helper.address, hands.read(helper.address))
-    got = hands.read(promise.address)
+            _write(context, helper, helper.wanted, route)
+            context.journal.close(helper.address, context.read(helper.address))
+    got = context.read(promise.address)
     if got == target:
-        hands.journal.close(promise.address, got)
-        hands.save()
+        context.journal.close(promise.address, got)
+        context.save()
         return
-    hands.journal.put(replace(promise, got=got))
-    hands.save()
+    context.journal.put(replace(promise, got=got))
+    context.save()
     raise SettingRejected(
         f'{promise.title}: {_shown(target)} was written and '
         f'{_shown(got)} is there'
@@ -209,14 +211,14 @@ def _move(hands: Hands, promise: Entry, target: Value, route: Route) -> None:
 
 
 def _companions(
-    hands: Hands, promise: Entry, route: Route
+    context: ChangeContext, promise: Entry, route: Route
 ) -> list[tuple[Entry, str]]:
     """Put what is changed meanwhile into the journal, with its own value."""
     found = []
     for companion in route.companions:
         kind, name = companion.address
-        own = hands.read(companion.address)
-        known = hands.journal.get(companion.address)
+        own = context.read(companion.address)
+        known = context.journal.get(companion.address)
         if known is not None and known.open:
             own = known.wanted
         entry = replace(
@@ -229,22 +231,24 @@ def _companions(
             got=None,
             via=(companion.during,),
             state=State.WRITING,
-            volatile=hands.kinds[kind].volatile,
+            volatile=context.kinds[kind].volatile,
         )
-        hands.journal.put(entry)
+        context.journal.put(entry)
         found.append((entry, companion.during))
     return found
 
 
-def _write(hands: Hands, entry: Entry, value: Value, route: Route) -> None:
-    kind = hands.kinds[entry.kind]
+def _write(
+    context: ChangeContext, entry: Entry, value: Value, route: Route
+) -> None:
+    kind = context.kinds[entry.kind]
     try:
-        kind.write(hands.system, entry.name, value, route.timeout)
+        kind.write(context.system, entry.name, value, route.timeout)
     except TimeoutError as error:
         raise SettingRejected(
             f'{entry.title}: writing {_shown(value)} to {entry.name} did not '
             f'return within {route.timeout:g} s; the kernel or its driver '
-            f'hangs, and may still do it{_standing(hands, entry)}'
+            f'hangs, and may still do it{_standing(context, entry)}'
         ) from error
     except ProgramMissing as error:
         raise SettingRejected(
@@ -258,16 +262,16 @@ def _write(hands: Hands, entry: Entry, value: Value, route: Route) -> None:
         ) from error
 
 
-def _standing(hands: Hands, entry: Entry) -> str:
+def _standing(context: ChangeContext, entry: Entry) -> str:
     """Say what stands of a number of VFs whose write hangs, and who must act.
     Another write would hang, too, and the entry has to stay open: what the
     kernel still makes of it is not known. It is nothing for anything else.
     """
     if not vf_count.holds(entry.name):
         return ''
-    hands.hung.add(entry.address)
+    context.hung.add(entry.address)
     return (
-        f'. There are {hands.read(entry.address)} VFs now, of '
+        f'. There are {context.read(entry.address)} VFs now, of '
         f'{_shown(entry.wanted)} wanted; they are left so, and on record as '
         f'interrupted. The kernel log may say what the driver waits for. Once '
         f'the write has returned, run host apply or host undo; if it never '
@@ -275,7 +279,7 @@ def _standing(hands: Hands, entry: Entry) -> str:
     )
 
 
-def tidy(hands: Hands, entry: Entry) -> None:
+def tidy(context: ChangeContext, entry: Entry) -> None:
     """Remove what an interrupted write of an entry may have left.
 
     :raises SettingRejected: it cannot be.
@@ -283,7 +287,7 @@ def tidy(hands: Hands, entry: Entry) -> None:
     if not entry.open:
         return
     try:
-        hands.kinds[entry.kind].tidy(hands.system, entry.name)
+        context.kinds[entry.kind].tidy(context.system, entry.name)
     except OSError as error:
         raise SettingRejected(
             f'{entry.title}: what an interrupted write has left cannot be '

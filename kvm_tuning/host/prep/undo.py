@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
 from kvm_tuning.host.prep import change, routes
 from kvm_tuning.host.prep.apply import FAILURES, Outcome, stop
-from kvm_tuning.host.prep.change import Hands
+from kvm_tuning.host.prep.change import ChangeContext
 from kvm_tuning.host.prep.goals import Value
 from kvm_tuning.host.prep.journal import Entry
 from kvm_tuning.host.prep.kinds import boot_record, initramfs
@@ -27,25 +27,26 @@ class Step:
 
 
 def plan(
-    hands: Hands, chosen: Callable[[Entry], bool] = lambda entry: True
+    context: ChangeContext,
+    chosen: Callable[[Entry], bool] = lambda entry: True,
 ) -> tuple[Step, ...]:
     """Return what undo would do, in its order. Nothing is written."""
-    found = boot_record.copies(hands.look(), hands.journal)
-    entries = [entry for entry in (*hands.journal, *found) if chosen(entry)]
-    return tuple(_seen(hands, entry) for entry in reversed(entries))
+    found = boot_record.copies(context.look(), context.journal)
+    entries = [entry for entry in (*context.journal, *found) if chosen(entry)]
+    return tuple(_seen(context, entry) for entry in reversed(entries))
 
 
-def _seen(hands: Hands, entry: Entry) -> Step:
+def _seen(context: ChangeContext, entry: Entry) -> Step:
     """Return the step of an entry, also where it cannot be read."""
     try:
-        return _step(hands, entry)
+        return _step(context, entry)
     except InventoryUnreadable as error:
         return Step(entry, None, 'refuse', str(error))
 
 
-def _step(hands: Hands, entry: Entry) -> Step:
-    host = hands.look()
-    kind = hands.kinds[entry.kind]
+def _step(context: ChangeContext, entry: Entry) -> Step:
+    host = context.look()
+    kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == entry.before:
         return Step(entry, found, 'forget', 'it is as it was before')
@@ -69,7 +70,9 @@ def _step(hands: Hands, entry: Entry) -> Step:
             f'{entry.wanted!r} and found {found!r}; it was '
             f'{entry.before!r} before. It is left as it is',
         )
-    route = routes.find(host, hands.terms, entry.address, found, entry.before)
+    route = routes.find(
+        host, context.terms, entry.address, found, entry.before
+    )
     if route.refusals:
         return Step(
             entry, found, 'refuse', '; '.join(map(str, route.refusals))
@@ -78,47 +81,48 @@ def _step(hands: Hands, entry: Entry) -> Step:
 
 
 def undo(
-    hands: Hands, chosen: Callable[[Entry], bool] = lambda entry: True
+    context: ChangeContext,
+    chosen: Callable[[Entry], bool] = lambda entry: True,
 ) -> Outcome:
     """Restore all that can be; what cannot stays in the journal.
 
     :raises JournalFailed: the journal cannot be written, and nothing has
         been.
     """
-    hands.tidy()
+    context.tidy()
     outcome = Outcome()
-    for entry in tuple(boot_record.copies(hands.look(), hands.journal)):
-        hands.journal.put(entry)
-    entries = [entry for entry in hands.journal if chosen(entry)]
+    for entry in tuple(boot_record.copies(context.look(), context.journal)):
+        context.journal.put(entry)
+    entries = [entry for entry in context.journal if chosen(entry)]
     try:
         for entry in reversed(entries):
-            _undo(hands, entry, outcome)
-        hands.save()
+            _undo(context, entry, outcome)
+        context.save()
     except JournalFailed as error:
-        stop(hands, error, outcome)
+        stop(context, error, outcome)
     return outcome
 
 
-def _undo(hands: Hands, entry: Entry, outcome: Outcome) -> None:
+def _undo(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
     try:
-        step = _step(hands, entry)
+        step = _step(context, entry)
         if step.action == 'refuse':
             outcome.refused.append(step.reason)
             outcome.failed.append(step.reason)
         elif step.action == 'restore':
-            change.restore(hands, entry, entry.before)
+            change.restore(context, entry, entry.before)
             outcome.changed.append(entry.title)
-            notes = initramfs.undone(hands.look(), entry)
+            notes = initramfs.undone(context.look(), entry)
             outcome.notes += map(str, notes)
         else:
-            _forget(hands, step, outcome)
+            _forget(context, step, outcome)
     except FAILURES as error:
         outcome.failed.append(str(error))
 
 
-def _forget(hands: Hands, step: Step, outcome: Outcome) -> None:
-    change.tidy(hands, step.entry)
-    hands.journal.drop(step.entry.address)
-    hands.save()
+def _forget(context: ChangeContext, step: Step, outcome: Outcome) -> None:
+    change.tidy(context, step.entry)
+    context.journal.drop(step.entry.address)
+    context.save()
     if step.found != step.entry.before:
         outcome.notes.append(f'{step.entry.title}: {step.reason}')

@@ -12,7 +12,7 @@ from kvm_tuning.adapters import holders, reconcile, repin, starting
 from kvm_tuning.core.exceptions import LibvirtFailed, SettingRejected
 from kvm_tuning.host.guests.settings import Result
 from tests.fixtures.fake_host import FakeHost, FakePf
-from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
+from tests.fixtures.fake_vfs import FakeWriter, add_process, affinities
 from tests.unit.adapters.test_standalone import StoreTest, ask
 
 PF = '0000:11:00.0'
@@ -36,7 +36,7 @@ class ReconcileTest(StoreTest):
     def setUp(self):
         super().setUp()
         self.become(HOST)
-        self.hands = FakeHands(VF, (PF, 1), root=self.root)
+        self.writer = FakeWriter(VF, (PF, 1), root=self.root)
         self.queue = self.useFixture(fixtures.TempDir()).path
         self.add('g', 90)
 
@@ -56,7 +56,7 @@ class ReconcileTest(StoreTest):
             names,
             self.queue if queue else None,
             self.root,
-            self.hands,
+            self.writer,
         )
         return [(s.guest, s.kind, s.result) for s in steps]
 
@@ -67,12 +67,12 @@ class ReconcileTest(StoreTest):
 
     def start(self, name):
         return starting.start(
-            self.store, self.conf, name, self.root, self.hands
+            self.store, self.conf, name, self.root, self.writer
         )
 
     @property
     def trust(self):
-        return self.hands.vfs[VF]['trust']
+        return self.writer.vfs[VF]['trust']
 
     def vhost(self, pid=90):
         return affinities(self.root, pid)[pid + 1]
@@ -81,9 +81,9 @@ class ReconcileTest(StoreTest):
 class StartTest(ReconcileTest):
     def test_vfs_before_and_threads_after(self):
         order = []
-        self.hands.set_vf = lambda *args: (
+        self.writer.set_vf = lambda *args: (
             order.append('vf'),
-            self.hands.vfs[VF].update(trust='1'),
+            self.writer.vfs[VF].update(trust='1'),
         )
         began = self.store.start
         self.store.start = lambda name: (order.append('start'), began(name))
@@ -94,7 +94,7 @@ class StartTest(ReconcileTest):
         self.assertEqual('0,5,8,9', self.vhost())
 
     def test_a_vf_that_cannot_be_so_starts_nothing(self):
-        self.hands.ignored.add('trust')
+        self.writer.ignored.add('trust')
         error = self.assertRaises(SettingRejected, self.start, 'g')
         self.assertIn(f'{PF}/0/trust', str(error))
         self.assertNotIn(('start', 'g'), self.store.calls)
@@ -105,7 +105,7 @@ class StartTest(ReconcileTest):
         self.assertEqual('0', self.trust)
 
     def test_threads_that_cannot_be_placed_are_told(self):
-        self.hands.refused.add('affinity')
+        self.writer.refused.add('affinity')
         done = self.start('g')
         self.assertTrue(done.started)
         self.assertIn(Result.FAILED, {s.result for s in done.steps})
@@ -167,7 +167,7 @@ class AllTest(ReconcileTest):
             ],
             self.reconcile('g'),
         )
-        self.assertEqual([], self.hands.writes)
+        self.assertEqual([], self.writer.writes)
 
 
 class QueueTest(ReconcileTest):
@@ -234,7 +234,7 @@ class RepinTest(ReconcileTest):
             loader.load(),
             'g',
             root=self.root,
-            hands=self.hands,
+            writer=self.writer,
         )
         self.assertTrue(done.changed)
         self.assertIn(

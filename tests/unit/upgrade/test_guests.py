@@ -25,7 +25,7 @@ from kvm_tuning.host.guests.settings import Result
 from kvm_tuning.host.guests.vf_journal import VfJournal
 from tests.fixtures import memory_dir
 from tests.fixtures.domain_store import DomainStore
-from tests.fixtures.fake_vfs import FakeHands, add_process
+from tests.fixtures.fake_vfs import FakeWriter, add_process
 from tests.fixtures.release import RELEASES
 
 PID = 90
@@ -53,7 +53,7 @@ class Site(fixtures.Fixture):
             stream.write(self.plan['configuration'])
             stream.write(f'[libvirt]\nlock_path = {folder}\n')
         self.conf = configuration.load(self.root, [settings])
-        self.hands = FakeHands(
+        self.writer = FakeWriter(
             *((pf, i) for pf, n in self.plan['vfs'].items() for i in range(n)),
             root=self.root,
         )
@@ -64,7 +64,7 @@ class Site(fixtures.Fixture):
         )
         entries = tuple(VfJournal(System(self.root)))
         for entry in entries:
-            self.hands.vfs[entry.pf, entry.index][entry.name] = entry.wanted
+            self.writer.vfs[entry.pf, entry.index][entry.name] = entry.wanted
         return entries
 
     def asked(self, name):
@@ -150,7 +150,7 @@ class GuestsTest(testtools.TestCase):
             record = site.store.record(name)
             add_process(site.root, PID, record.uuid, '0-31', ['0-31'])
             done = starting.start(
-                site.store, site.conf, name, site.root, site.hands
+                site.store, site.conf, name, site.root, site.writer
             )
             self.assertTrue(done.started, name)
             self.assertEqual(
@@ -203,7 +203,7 @@ class VfsTest(testtools.TestCase):
 
     def reconcile(self, site, queue=None):
         return reconcile.reconcile(
-            site.store, site.conf, (), queue, site.root, site.hands
+            site.store, site.conf, (), queue, site.root, site.writer
         )
 
     def test_a_guest_that_ended_gives_its_vf_back(self):
@@ -214,7 +214,7 @@ class VfsTest(testtools.TestCase):
                 [step.result for step in steps],
             )
             for entry in entries:
-                vf = site.hands.vfs[entry.pf, entry.index]
+                vf = site.writer.vfs[entry.pf, entry.index]
                 self.assertEqual(entry.before, vf[entry.name])
             self.assertFalse(os.path.exists(f'{site.root}/{vf_journal.PATH}'))
 

@@ -19,16 +19,16 @@ from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import observe
 from kvm_tuning.host.guests.settings import (
     Engine,
-    Hands,
     Owner,
-    Privileged,
+    PrivilegedWriter,
     Result,
+    Writer,
 )
 
 LOG = logging.getLogger(__name__)
 
 ROOT = '/'
-HANDS: Hands = Privileged()
+WRITER: Writer = PrivilegedWriter()
 
 # libvirt-domain.h: virDomainModificationImpact.
 _AFFECT_LIVE = 1
@@ -61,7 +61,7 @@ def place(guest: Any, found: Domain) -> None:
         return
     owner = Owner(guest.uuid, guest.name)
     pid = observe.find(owner.uuid, owner.name, ROOT)
-    maker = Engine(HANDS, System(ROOT))
+    maker = Engine(WRITER, System(ROOT))
     for step in maker.after_start(owner, settings, pid, ROOT):
         failed = step.result is Result.FAILED
         LOG.log(

@@ -19,17 +19,17 @@ from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests.settings import (
     VF_ATTRIBUTE,
     Engine,
-    Hands,
     Owner,
-    Privileged,
+    PrivilegedWriter,
     Result,
     Step,
+    Writer,
 )
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 
-HANDS: Hands = Privileged()
+WRITER: Writer = PrivilegedWriter()
 
 # Of the file.
 _lock = threading.Lock()
@@ -147,7 +147,7 @@ def _vf(setting: Setting) -> tuple[str, int]:
 
 
 def _engine() -> Engine:
-    return Engine(HANDS, System('/'), _path())
+    return Engine(WRITER, System('/'), _path())
 
 
 def _path() -> str:

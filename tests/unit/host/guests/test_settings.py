@@ -11,8 +11,13 @@ from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import vf_journal
-from kvm_tuning.host.guests.settings import Engine, Owner, Privileged, Result
-from tests.fixtures.fake_vfs import FakeHands, add_process, affinities
+from kvm_tuning.host.guests.settings import (
+    Engine,
+    Owner,
+    PrivilegedWriter,
+    Result,
+)
+from tests.fixtures.fake_vfs import FakeWriter, add_process, affinities
 
 PRIVSEP = 'kvm_tuning.host.guests.privsep'
 PF = '0000:41:00.0'
@@ -45,10 +50,10 @@ class PrivilegedTest(testtools.TestCase):
         for name in ('set_vf_attribute', 'set_affinity'):
             self.useFixture(fixtures.MonkeyPatch(f'{PRIVSEP}.{name}', refused))
         for call in (
-            lambda hands: hands.set_vf(PF, 3, 'vlan', '7'),
-            lambda hands: hands.set_affinity(1, frozenset({0})),
+            lambda writer: writer.set_vf(PF, 3, 'vlan', '7'),
+            lambda writer: writer.set_affinity(1, frozenset({0})),
         ):
-            error = self.assertRaises(OSError, call, Privileged())
+            error = self.assertRaises(OSError, call, PrivilegedWriter())
             self.assertIn('helper_command', str(error))
             self.assertIn('exited', str(error))
 
@@ -58,8 +63,8 @@ class EngineTest(testtools.TestCase):
         super().setUp()
         self.root = self.useFixture(fixtures.TempDir()).path
         self.boot('first')
-        self.hands = FakeHands(VF, (PF, 4), root=self.root)
-        self.engine = Engine(self.hands, System(self.root))
+        self.writer = FakeWriter(VF, (PF, 4), root=self.root)
+        self.engine = Engine(self.writer, System(self.root))
         self.owner = Owner('u1', 'web', {VF})
 
     def boot(self, name):
@@ -90,34 +95,34 @@ class VfTest(EngineTest):
     def test_set_once_and_restored(self):
         wanted = (attribute('trust', '1'), attribute('spoof_check', '0'))
         self.assertEqual([Result.SET, Result.SET], self.set(*wanted))
-        self.assertEqual('1', self.hands.vfs[VF]['trust'])
-        self.assertEqual('0', self.hands.vfs[VF]['spoof_check'])
+        self.assertEqual('1', self.writer.vfs[VF]['trust'])
+        self.assertEqual('0', self.writer.vfs[VF]['spoof_check'])
         self.assertEqual([Result.KEPT, Result.KEPT], self.set(*wanted))
         self.assertEqual([], self.end('u2'))
         self.assertEqual([Result.RESTORED] * 2, self.end())
-        self.assertEqual('0', self.hands.vfs[VF]['trust'])
-        self.assertEqual('1', self.hands.vfs[VF]['spoof_check'])
+        self.assertEqual('0', self.writer.vfs[VF]['trust'])
+        self.assertEqual('1', self.writer.vfs[VF]['spoof_check'])
         self.assertEqual([], self.journal)
 
     def test_what_is_so_already_is_nobodys(self):
         self.assertEqual([Result.KEPT], self.set(attribute('trust', '0')))
         self.assertEqual([], self.journal)
-        self.assertEqual([], self.hands.writes)
+        self.assertEqual([], self.writer.writes)
 
     def test_it_is_on_record_before_the_write(self):
         seen = []
-        write = self.hands.set_vf
+        write = self.writer.set_vf
 
         def look(*args):
             seen.extend(entry['before'] for entry in self.journal)
             write(*args)
 
-        self.hands.set_vf = look
+        self.writer.set_vf = look
         self.set(attribute('trust', '1'))
         self.assertEqual(['0'], seen)
 
     def test_a_refused_one_says_why_and_is_not_left(self):
-        self.hands.refused.add('max_rate')
+        self.writer.refused.add('max_rate')
         (step,) = self.engine.before_start(
             self.owner, [attribute('max_rate', '500')]
         )
@@ -127,7 +132,7 @@ class VfTest(EngineTest):
         self.assertEqual([], self.journal)
 
     def test_one_that_is_not_kept_is_found(self):
-        self.hands.ignored.add('trust')
+        self.writer.ignored.add('trust')
         (step,) = self.engine.before_start(
             self.owner, [attribute('trust', '1')]
         )
@@ -140,7 +145,7 @@ class VfTest(EngineTest):
         )
         self.assertIs(Result.FAILED, step.result)
         self.assertIn('does not have VF 4', step.detail)
-        self.assertEqual([], self.hands.writes)
+        self.assertEqual([], self.writer.writes)
 
     def test_no_such_vf_or_attribute(self):
         owner = Owner('u1', 'web', {VF, (PF, 6)})
@@ -148,26 +153,26 @@ class VfTest(EngineTest):
             [Result.FAILED],
             self.set(attribute('trust', '1', (PF, 6)), owner=owner),
         )
-        del self.hands.vfs[VF]['trust']
+        del self.writer.vfs[VF]['trust']
         self.assertEqual([Result.FAILED], self.set(attribute('trust', '1')))
 
     def test_somebody_elses_value_stays(self):
         self.set(attribute('trust', '1'), attribute('max_rate', '500'))
-        self.hands.vfs[VF]['max_rate'] = '700'
+        self.writer.vfs[VF]['max_rate'] = '700'
         self.assertEqual([Result.RESTORED, Result.FOREIGN], self.end())
-        self.assertEqual('700', self.hands.vfs[VF]['max_rate'])
+        self.assertEqual('700', self.writer.vfs[VF]['max_rate'])
         self.assertEqual([], self.journal)
 
     def test_one_that_cannot_be_restored_stays_on_record(self):
         self.set(attribute('trust', '1'))
-        self.hands.refused.add('trust')
+        self.writer.refused.add('trust')
         self.assertEqual([Result.FAILED], self.end())
-        self.hands.refused.clear()
+        self.writer.refused.clear()
         self.assertEqual([Result.RESTORED], self.end())
 
     def test_a_vf_that_is_gone_is_forgotten(self):
         self.set(attribute('trust', '1'))
-        self.hands.vfs.clear()
+        self.writer.vfs.clear()
         self.assertEqual([Result.FOREIGN], self.end())
         self.assertEqual([], self.journal)
 
@@ -177,7 +182,7 @@ class VfTest(EngineTest):
         self.set(attribute('max_rate', '900'), owner=second)
         self.assertEqual([], self.end('u1'))
         self.assertEqual([Result.RESTORED], self.end('u2'))
-        self.assertEqual('0', self.hands.vfs[VF]['max_rate'])
+        self.assertEqual('0', self.writer.vfs[VF]['max_rate'])
 
     def test_the_next_guest_keeps_what_it_wants_the_same(self):
         self.set(attribute('trust', '1'))
@@ -186,15 +191,15 @@ class VfTest(EngineTest):
             [Result.KEPT], self.set(attribute('trust', '1'), owner=second)
         )
         self.assertEqual([], self.end('u1'))
-        self.assertEqual('1', self.hands.vfs[VF]['trust'])
+        self.assertEqual('1', self.writer.vfs[VF]['trust'])
         self.end('u2')
-        self.assertEqual('0', self.hands.vfs[VF]['trust'])
+        self.assertEqual('0', self.writer.vfs[VF]['trust'])
 
     def test_a_reboot_forgets(self):
         self.set(attribute('trust', '1'))
         self.boot('second')
         self.assertEqual([], self.end())
-        self.assertEqual('1', self.hands.vfs[VF]['trust'])
+        self.assertEqual('1', self.writer.vfs[VF]['trust'])
 
     def test_a_journal_that_is_none(self):
         path = f'{self.root}/{vf_journal.PATH}'
@@ -223,7 +228,7 @@ class ThreadsTest(EngineTest):
         self.assertEqual(
             (Result.SET, 'before: 0-3'), (step.result, step.detail)
         )
-        self.assertEqual([(91, [2, 3])], self.hands.writes)
+        self.assertEqual([(91, [2, 3])], self.writer.writes)
         found = affinities(self.root, 90)
         self.assertEqual({90: '0-3', 91: '2,3', 92: '2-3'}, found)
         (step,) = self.engine.after_start(
@@ -240,10 +245,10 @@ class ThreadsTest(EngineTest):
         """The pCPUs of a receipt from another host are others' here."""
         step = self.place('5', '0-3')
         self.assertIn('0-3 only', step.detail)
-        self.assertEqual([], self.hands.writes)
+        self.assertEqual([], self.writer.writes)
 
     def test_a_refusal_is_told(self):
-        self.hands.refused.add('affinity')
+        self.writer.refused.add('affinity')
         self.assertIn('thread 91', self.place().detail)
 
     def test_a_process_that_has_ended(self):

@@ -88,12 +88,12 @@ class TestJournal(InterruptedTest):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
         self.patch(self.kernel, 'remove', remove)
-        hands = prepared.hands(self.kernel)
+        context = prepared.context(self.kernel)
         plan = prepared.plan(self.kernel, [self.goal()])
         for act in (
-            lambda: apply.apply(hands, plan),
-            lambda: apply.resume(hands),
-            lambda: undo.undo(hands),
+            lambda: apply.apply(context, plan),
+            lambda: apply.resume(context),
+            lambda: undo.undo(context),
         ):
             error = self.assertRaises(JournalFailed, act)
             self.assertThat(str(error), Contains('nothing is changed'))
@@ -105,7 +105,7 @@ class TestUnreadable(InterruptedTest):
     def test_undo_is_planned(self):
         prepared.apply(self.kernel, [self.goal()])
         self.unreadable()
-        (step,) = undo.plan(prepared.hands(self.kernel))
+        (step,) = undo.plan(prepared.context(self.kernel))
         self.assertThat(step.action, Equals('refuse'))
         self.assertThat(step.reason, Contains('cannot be read'))
 

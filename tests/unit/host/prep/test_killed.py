@@ -100,7 +100,7 @@ class KilledTest(testtools.TestCase):
         return found
 
     def resume(self, kernel: FakeKernel) -> None:
-        done = prepare.resume(prepared.hands(kernel))
+        done = prepare.resume(prepared.context(kernel))
         if done.failed:
             raise AssertionError(done.failed)
 

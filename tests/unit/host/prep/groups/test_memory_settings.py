@@ -358,14 +358,14 @@ class TestJournal(TreeTest):
             record.put(replace(entry, name=f'proc/irq/{number}/x'))
         record.save(self.kernel)
         self.assertThat(len(journal.load(Tree(self.root))), Equals(2000 + 1))
-        prepared.hands(self.kernel).system.tidy(journal.PATH)
+        prepared.context(self.kernel).system.tidy(journal.PATH)
 
     def test_too_long_to_be_read_again_is_not_written(self):
         prepared.apply(self.kernel, self.ksm(run=True))
-        hands = prepared.hands(self.kernel)
-        (entry,) = hands.journal
-        hands.journal.put(replace(entry, title='x' * LARGE_BYTES))
-        self.assertRaises(JournalFailed, hands.save)
+        context = prepared.context(self.kernel)
+        (entry,) = context.journal
+        context.journal.put(replace(entry, title='x' * LARGE_BYTES))
+        self.assertRaises(JournalFailed, context.save)
         self.assertThat(len(journal.load(Tree(self.root))), Equals(1))
 
     def fails(self, save):
@@ -408,7 +408,7 @@ class TestJournal(TreeTest):
         items = [*self.ksm(run=True), *self.thp(enabled='always')]
         planned = prepared.plan(self.kernel, items)
         self.kernel.put(f'{_THP.DIRECTORY}/enabled', 'x' * MAX_BYTES)
-        done = apply.apply(prepared.hands(self.kernel), planned)
+        done = apply.apply(prepared.context(self.kernel), planned)
         self.assertThat(done.failed, HasLength(1))
         self.assertThat(done.taken_back, Equals(['KSM run']))
         self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))

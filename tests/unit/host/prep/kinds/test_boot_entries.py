@@ -81,7 +81,7 @@ class EntriesTest(testtools.TestCase):
         return row
 
     def steps(self):
-        plan = undo.plan(prepared.hands(self.kernel))
+        plan = undo.plan(prepared.context(self.kernel))
         return {step.entry.name: step for step in plan}
 
 
@@ -198,10 +198,10 @@ class TestGone(EntriesTest):
     def test_an_interrupted_write_is_forgotten(self):
         self.add('ro', _OTHER)
         self.apply()
-        hands = prepared.hands(self.kernel)
-        entry = hands.journal.get((kernel_arguments.KIND, _ENTRY))
-        hands.journal.put(replace(entry, state=journal.State.WRITING))
-        hands.save()
+        context = prepared.context(self.kernel)
+        entry = context.journal.get((kernel_arguments.KIND, _ENTRY))
+        context.journal.put(replace(entry, state=journal.State.WRITING))
+        context.save()
         os.unlink(f'{self.root}/{_ENTRY}')
         self.apply('')
         record = journal.load(Tree(self.root))
