@@ -181,7 +181,7 @@ class VfTest(testtools.TestCase):
                 *given_,
                 **{'kvm:vfs': '1', 'kvm:vf_trust': 'true'},
             )
-            self.assertIn(f'given {len(given_)} VFs', str(error))
+            self.assertIn(f'has {len(given_)} VFs', str(error))
 
 
 class PlanTest(testtools.TestCase):
