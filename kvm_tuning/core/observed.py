@@ -1,8 +1,10 @@
-"""What a running guest really has, as the kernel and QEMU show it. Values.
+"""What a running guest actually has, as the kernel and QEMU show it. Values
+only.
 
 :mod:`kvm_tuning.host.guests.observe` reads it;
 :mod:`kvm_tuning.core.audit.compare` compares it with what was promised. What
-could not be known is an :class:`Unknown`, never ``None`` and never a guess.
+could not be found out is an :class:`Unknown`, never ``None`` and never a
+guess.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +14,12 @@ import enum
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What could not be known: never counted as fine."""
+    """Something that could not be found out: never counted as fine."""
 
     #: One clause for a person: what was tried and what came back.
     why: str
-    #: What it would take: a capability, an option, a kernel; '' for nothing
-    #: that would help.
+    #: What would be needed: a capability, an option, a kernel; '' where
+    #: nothing would help.
     needs: str = ''
 
     def __str__(self) -> str:
@@ -35,10 +37,10 @@ class Kind(enum.Enum):
     EMULATOR = 'emulator'
     #: QEMU's pool for blocking I/O: comes and goes.
     WORKER = 'worker'
-    #: Nobody's promise: the kernel's own (``kvm-nx-lpage-re``), or QEMU's
-    #: for the preallocation of memory.
+    #: Never promised: the kernel's own (``kvm-nx-lpage-re``), or QEMU's for
+    #: the preallocation of memory.
     OTHER = 'other'
-    #: QEMU runs without ``debug-threads``: the name tells nothing.
+    #: QEMU runs without ``debug-threads``, so the name says nothing.
     UNTOLD = 'untold'
 
 
@@ -49,8 +51,8 @@ class Thread:
     tid: int
     name: str
     kind: Kind
-    #: Number of the vCPU or iothread; None where the kind has none, or one
-    #: thread runs all vCPUs (TCG with one thread).
+    #: Number of the vCPU or iothread; None where the kind has none, or where
+    #: one thread runs all vCPUs (TCG with one thread).
     index: int | None
     #: The pCPUs it may run on.
     cpus: frozenset[int] | Unknown
@@ -62,13 +64,13 @@ class Ram:
 
     #: QEMU's name of the backend, such as ``pc.ram`` or ``ram-node0``.
     backend: str
-    #: The guest cell it is the memory of; None for a guest without cells.
+    #: The guest cell whose memory it is; None for a guest without cells.
     cell: int | None
     size_kib: int
     #: Size of the pages that the kernel backs it with (KernelPageSize): a
     #: huge page size only with hugetlbfs, not with transparent huge pages.
     page_kib: int
-    #: What of it is in memory, huge pages included.
+    #: How much of it is resident, huge pages included.
     resident_kib: int
     #: Transparent huge pages in it (AnonHugePages).
     anon_huge_kib: int
@@ -78,13 +80,13 @@ class Ram:
     #: Memory policy as numa_maps writes it: ``default``, ``bind:0``,
     #: ``prefer:1``, ``interleave:0-1`` ...
     policy: str | Unknown
-    #: What lies on which host cell, in KiB.
+    #: How much of it is on which host cell, in KiB.
     nodes_kib: Mapping[int, int] | Unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Ksm:
-    """What KSM does to the process (/proc/PID/ksm_stat)."""
+    """What KSM does with the process (/proc/PID/ksm_stat)."""
 
     merging_pages: int
     rmap_items: int
@@ -98,7 +100,7 @@ class Memory:
     ksm: Ksm | Unknown
 
 
-_UNREAD = Unknown('it was not looked at')
+_UNREAD = Unknown('it was not examined')
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Nic:
     mac: str
     #: QEMU's device, such as ``virtio-net-pci`` or ``e1000``.
     model: str | Unknown
-    #: The interface of the host: a tap or a macvtap.
+    #: The host's interface: a tap or a macvtap.
     host: str | Unknown
     #: Queue pairs: open descriptors of the tap or macvtap.
     queues: int | Unknown
@@ -118,7 +120,7 @@ class Nic:
     #: Sizes of the receive and transmit rings, in descriptors.
     rx_ring: int | Unknown
     tx_ring: int | Unknown
-    #: Of a macvtap: its mode in libvirt's words, and the NIC below it.
+    #: For a macvtap: its mode in libvirt's words, and the NIC below it.
     mode: str | Unknown = _UNREAD
     lower: str | Unknown = _UNREAD
 
@@ -128,12 +130,12 @@ class Function:
     """A PCI function of the host that a guest has, by VFIO or macvtap."""
 
     address: str
-    #: The driver of the host that it is bound to; None: none.
+    #: The host driver that it is bound to; None: none.
     driver: str | None
-    #: Of a VF: its PF's address and its index there.
+    #: For a VF: its PF's address and its index there.
     pf: str | None = None
     index: int | None = None
-    #: Of a VF: what the PF keeps for it: mac, vlan, trust, spoof_check,
+    #: For a VF: what the PF keeps for it: mac, vlan, trust, spoof_check,
     #: max_rate, as far as the PF's driver has them.
     attributes: Mapping[str, str] | Unknown = _UNREAD
 
@@ -148,14 +150,14 @@ class Disk:
     model: str | Unknown
     #: Whether the image is open with O_DIRECT.
     direct: bool | Unknown
-    #: Whether a guest sees a volatile write cache (it must flush).
+    #: Whether the guest sees a volatile write cache (it must flush).
     write_cache: bool | Unknown
     #: Whether the guest's flushes are ignored (``cache=unsafe``).
     no_flush: bool | Unknown
     #: ``threads``, ``native`` or ``io_uring``.
     engine: str | Unknown
     #: Numbers of the iothreads that serve it, with the queues of each; an
-    #: empty mapping: the main loop serves it. No queues named: all of them.
+    #: empty mapping: the main loop serves it. No queues listed: all of them.
     iothreads: Mapping[int, tuple[int, ...]] | Unknown
     queues: int | Unknown
 
@@ -189,7 +191,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a running guest really has."""
+    """What a running guest actually has."""
 
     pid: int
     threads: tuple[Thread, ...] | Unknown
@@ -207,7 +209,9 @@ class Observed:
     transparent_huge_pages: str | Unknown = _UNREAD
 
     def vf(self, pf: str, index: int) -> Function | None:
-        """Return the VF ``index`` of a PF; None: the guest has it not."""
+        """Return the VF ``index`` of a PF; None: the guest does not
+        have it.
+        """
         for function in self.functions.values():
             if (function.pf, function.index) == (pf, index):
                 return function

@@ -1,4 +1,4 @@
-"""Page sizes as Nova's ``hw:mem_page_size`` writes them.
+"""Read page sizes as Nova's ``hw:mem_page_size`` writes them.
 
 A size is ``small``, ``large``, ``any``, a number of KiB, or a number with a
 unit (``2MB``, ``1GiB``; powers of 1024, and ``b`` is a bit). The rules are
@@ -27,9 +27,9 @@ def read(text: str) -> float:
     """Return the size in KiB, or SMALL, LARGE or ANY.
 
     Fractions are kept: Nova cuts them only where a cell stores them, after it
-    has asked whether a size is given at all.
+    has tested whether a size is given at all.
 
-    :raises ValueError: the text is no size, with what would be.
+    :raises ValueError: the text is not a size; its message says what would be.
     """
     word = WORDS.get(text)
     if word is not None:

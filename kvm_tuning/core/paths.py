@@ -1,4 +1,4 @@
-"""Paths of effects below ``<domain>``: their grammar, and how one is found.
+"""Paths of effects below ``<domain>``: their grammar, and how to find them.
 
 A path is steps joined by ``/``; a step is a tag with any number of keys:
 ``[@name='value']`` for an attribute of the element, ``[child/@name='value']``
@@ -13,7 +13,7 @@ from lxml import etree
 
 
 class Key(NamedTuple):
-    """What tells an element from others of its tag."""
+    """What distinguishes an element from others with its tag."""
 
     #: The child that carries the attribute; None: the element itself.
     child: str | None
@@ -43,11 +43,11 @@ def steps(path: str) -> tuple[Step, ...]:
     while position < len(path):
         match = _STEP.match(path, position)
         if match is None:
-            raise ValueError(f'{path!r} is no path of an element')
+            raise ValueError(f'{path!r} is not a path of an element')
         keys = tuple(Key(*key) for key in _KEY.findall(match[2]))
         if len(keys) != match[2].count('['):
-            raise ValueError(f'{path!r} is no path of an element')
-        # findall gives '' for a group that took no part.
+            raise ValueError(f'{path!r} is not a path of an element')
+        # findall gives '' for a group that did not take part.
         found.append(
             Step(
                 match[1],
@@ -56,7 +56,7 @@ def steps(path: str) -> tuple[Step, ...]:
         )
         position = match.end()
     if not found or path.endswith('/'):
-        raise ValueError(f'{path!r} is no path of an element')
+        raise ValueError(f'{path!r} is not a path of an element')
     return tuple(found)
 
 

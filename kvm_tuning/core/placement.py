@@ -13,9 +13,10 @@ class CellPlacement:
     host_cell: int
     #: pCPU of each dedicated vCPU.
     pins: Mapping[int, int] = field(default_factory=dict)
-    #: pCPUs over which the shared vCPUs float; empty when none is shared.
+    #: pCPUs over which the shared vCPUs float; empty when there are none.
     shared: frozenset[int] = frozenset()
-    #: pCPUs that are held beside the pins (``isolate``'s idle siblings).
+    #: pCPUs that are held in addition to the pins (``isolate``'s idle
+    #: siblings).
     reserved: frozenset[int] = frozenset()
     #: Page size in KiB and how many pages; None: the base page, not counted.
     page_kib: int | None = None
@@ -42,31 +43,31 @@ class Placement:
     emulator: frozenset[int] = frozenset()
     #: pCPUs by purpose: ``emulator``, ``iothread``, ``vhost``.
     pools: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    #: Host cells of the guest's memory when it was asked for
+    #: Host cells of the guest's memory, if requested
     #: (:class:`~kvm_tuning.core.demands.MemoryDemand`).
     memory_cells: frozenset[int] = frozenset()
     #: PCI addresses by the demand's key.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: What compares alternatives, lower is better; see
+    #: What alternatives are compared by, lower is better; see
     #: :mod:`kvm_tuning.core.solver.costs`.
     cost: tuple[int, ...] = ()
     #: One sentence each, for a person.
     reasons: tuple[str, ...] = ()
     unkept: tuple[Unkept, ...] = ()
-    #: Whether somebody else, such as Nova, has given the guest its devices.
+    #: Whether somebody else, such as Nova, gave the guest its devices.
     given: bool = False
-    #: Small pages in KiB by host cell; None: those of each guest cell are
-    #: on its own host cell.
+    #: Small pages in KiB by host cell; None: those of each guest cell are on
+    #: its own host cell.
     memory_kib: Mapping[int, int] | None = None
 
     @property
     def pins(self) -> dict[int, int]:
-        """pCPU of each dedicated vCPU of all cells."""
+        """The pCPU of each dedicated vCPU of all cells."""
         return {v: p for cell in self.cells for v, p in cell.pins.items()}
 
     @property
     def held(self) -> frozenset[int]:
-        """Every pCPU that nobody else may have."""
+        """Every pCPU that nobody else may use."""
         own: set[int] = set(self.emulator)
         for cell in self.cells:
             own.update(cell.pins.values(), cell.reserved)

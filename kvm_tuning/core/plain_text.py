@@ -1,11 +1,11 @@
-"""JSON and YAML, read with every value as the text that was written.
+"""Read JSON and YAML with every value as the text that was written.
 
 A flavor's and an image's values are texts: ``2.10`` must not become ``2.1``,
 ``010`` not 8 and ``1:30`` not 90, as YAML's own types would have it. Only
-true, false and null are told apart, as they have several spellings.
+true, false and null are recognised, as they have several spellings.
 
-Documents may come from a tenant: size and depth are bounded, aliases, tags
-and duplicate keys are refused, and nothing is ever constructed.
+Documents may come from a tenant: size and depth are bounded, aliases, tags and
+duplicate keys are refused, and no object is ever constructed.
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ import yaml
 #: A document's length in characters.
 MAX_LENGTH = 1024 * 1024
 
-#: Lists and mappings within each other. libyaml's time grows with the square
-#: of it, so it is bounded while reading.
+#: Lists and mappings nested in each other. libyaml's time grows with the
+#: square of the depth, so it is bounded while reading.
 MAX_DEPTH = 16
 
 #: A value: text, nothing, or values below it.
@@ -41,9 +41,10 @@ _LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 def read(text: str) -> Tree:
     """Return the one document in ``text``.
 
-    JSON when it starts with a bracket, which is faster, YAML otherwise.
+    It is read as JSON, which is faster, when it starts with a bracket,
+    otherwise as YAML.
 
-    :raises ValueError: what is wrong, and where.
+    :raises ValueError: says what is wrong, and where.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(
@@ -101,7 +102,7 @@ def _read_yaml(text: str) -> Tree:
     except yaml.YAMLError as exc:
         said = ' '.join(str(exc).split())
         if 'exceeded maximum nesting depth' in said:
-            # libyaml's scanner is ahead of us (PyYAML 6.0.4).
+            # libyaml's scanner runs ahead of us (PyYAML 6.0.4).
             raise _too_deep() from None
         raise ValueError(f'not YAML: {said}') from None
     except UnicodeEncodeError as exc:
@@ -122,7 +123,7 @@ class _Open:
             self.values.append(value)
         elif self.key is None:
             if not isinstance(value, str):
-                raise ValueError(f'a key that is no text{_at(event)}')
+                raise ValueError(f'a key that is not a text{_at(event)}')
             if value in self.pairs:
                 _duplicate(value, _at(event))
             self.key = value
@@ -165,7 +166,7 @@ def _tree(events: Iterable[yaml.Event]) -> Tree:
 def _scalar(event: yaml.ScalarEvent) -> str | None:
     text: str = event.value
     if event.style:
-        # Quoted: nothing but text.
+        # Quoted, so always a text.
         return text
     if text in _NULLS:
         return None
@@ -182,4 +183,6 @@ def _too_deep() -> ValueError:
 
 
 def _duplicate(key: str, where: str = '') -> NoReturn:
-    raise ValueError(f'the key {key[:64]!r} twice{where}: want it once')
+    raise ValueError(
+        f'the key {key[:64]!r} appears twice{where}: want it once'
+    )

@@ -1,7 +1,7 @@
 """The plan for one guest: what must hold, what it holds, what to know.
 
-A pure function of the hooks, the request, the guest and the site. Nothing is
-changed while a plan is made, so a dry run is a plan that nobody applies.
+A pure function of the hooks, the request, the guest and the site. Making a
+plan changes nothing, so a dry run is a plan that is not applied.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +69,7 @@ class Hook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of a request on one site."""
+    """What a request amounts to on one site."""
 
     request: Request
     guest: Guest
@@ -83,12 +83,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a plan has of the request alone: the same for every guest and
-    host, so that it can be kept with the request.
+    """The part of a plan that depends on the request alone: it is the same for
+    every guest and host, so it can be cached with the request.
     """
 
     request: Request
-    #: Those of which something is asked.
+    #: Those with at least one requested knob.
     hooks: tuple[Hook, ...]
     consequences: tuple[Consequence, ...]
     placed: bool
@@ -97,8 +97,8 @@ class Prepared:
 def prepare(
     hooks: Sequence[Hook], request: Request, placed: bool = False
 ) -> Prepared:
-    """Return what of a plan needs no guest and no host; for the parameters
-    see :func:`make`.
+    """Return the part of a plan that depends on the request alone; for the
+    parameters see :func:`make`.
 
     :raises RequestError: the request contradicts itself.
     """
@@ -118,14 +118,14 @@ def make(
 ) -> Plan:
     """Return the plan for ``guest``.
 
-    ``site.ledger`` must not hold the guest's own claims.
+    ``site.ledger`` must not contain the guest's own claims.
 
     :param placed: somebody else, such as Nova, has chosen its pCPUs, cells,
-        pages and devices, and has honoured Nova's own keys: the placement is
-        read from the guest, and only what our own keys ask is planned.
+        pages and devices, and has applied Nova's own keys: the placement is
+        read from the guest, and only our own keys are planned.
     :raises RequestError: the request contradicts itself or the guest.
     :raises Refused: the site cannot keep a promise.
-    :raises HookError: a hook is broken, or two want different things.
+    :raises HookError: a hook is broken, or two hooks want different things.
     """
     return of(prepare(hooks, request, placed), guest, site)
 
@@ -137,7 +137,7 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
     consequences = list(prepared.consequences)
     if active:
         guest.verify()
-    # Who has placed it has given it its devices, too.
+    # Whoever placed it gave it its devices, too.
     modelled = guest if placed else device_models.applied(request, guest)
 
     def seen(hook: Hook) -> Guest:
@@ -190,8 +190,8 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
 
 
 def ours(hooks: Iterable[Hook], request: Request) -> list[Hook]:
-    """Return the hooks of which something is asked that is no key of Nova's:
-    those that have a say in a guest that Nova has placed.
+    """Return the hooks that own at least one requested key that is not Nova's:
+    those that apply to a guest that Nova has placed.
     """
     return [
         hook
@@ -204,7 +204,7 @@ def ours(hooks: Iterable[Hook], request: Request) -> list[Hook]:
 
 
 def check(hooks: Sequence[Hook], request: Request) -> list[Consequence]:
-    """Return what is to know of a request before there is any guest.
+    """Return what to know about a request before there is any guest.
 
     :raises RequestError: everything in it that contradicts itself.
     """
@@ -230,7 +230,9 @@ def _call(
     *args: _P.args,
     **kwargs: _P.kwargs,
 ) -> list[_T]:
-    """Return what a hook yields; what it should not raise is its bug."""
+    """Return what a hook yields; report any other exception as the
+    hook's bug.
+    """
     try:
         return list(method(*args, **kwargs))
     except KvmTuningError:
@@ -244,10 +246,10 @@ def _call(
 def _merge(
     effects: Sequence[Effect], owners: Sequence[str]
 ) -> tuple[Effect, ...]:
-    """Return the effects, those on one element joined.
+    """Return the effects, with those on one element joined.
 
-    :raises HookConflict: two values at one address, or a value below what
-        must be absent.
+    :raises HookConflict: two values at one address, or a value below what must
+        be absent.
     """
     merged: dict[object, Effect] = {}
     values: dict[tuple[str, str], str] = {}
@@ -271,7 +273,7 @@ def _merge(
         for inner in merged:
             if isinstance(inner, str) and _below(inner, outer):
                 raise HookConflict(
-                    f'{outer} must be absent, and {inner} must be there'
+                    f'{outer} must be absent, but {inner} must be there'
                 )
     return tuple(merged.values())
 
@@ -293,7 +295,7 @@ def _joined(known: Effect | None, effect: Element) -> Element | None:
 def _conflict(
     effects: Sequence[Effect], owners: Sequence[str]
 ) -> HookConflict:
-    """Return the first conflict that is among the effects."""
+    """Return the first conflict among the effects."""
     wanted: dict[tuple[str, str], tuple[str | None, str]] = {}
     for effect, owner in zip(effects, owners, strict=True):
         for address, value in _addresses(effect):
@@ -309,7 +311,7 @@ def _conflict(
 def _addresses(
     effect: Effect,
 ) -> list[tuple[tuple[str, str], str | None]]:
-    """Return each address of an effect with the value it wants there."""
+    """Return each address of an effect with the value that it wants there."""
     if isinstance(effect, Element):
         path = effect.path
         found = [((path, n), v) for n, v in effect.attributes.items()]

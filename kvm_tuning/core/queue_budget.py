@@ -1,10 +1,10 @@
-"""How many queues a guest's devices can have together.
+"""How many queues a guest's devices can have in total.
 
 Every queue costs interrupt vectors, and each vector a route in KVM's table of
-KVM_MAX_IRQ_ROUTES (4096 on x86, arch/x86/include/asm/kvm_host.h): QEMU
-aborts when it overflows. A virtio NIC of N queue pairs has 2 N + 2 vectors
-(a receive and a transmit queue each, the control queue, the configuration), a
-virtio disk of N queues N + 1. Both are QEMU's defaults of ``vectors``.
+KVM_MAX_IRQ_ROUTES (4096 on x86, arch/x86/include/asm/kvm_host.h): QEMU aborts
+when it overflows. A virtio NIC with N queue pairs has 2 N + 2 vectors (a
+receive and a transmit queue each, the control queue, the configuration), a
+virtio disk with N queues N + 1. Both are QEMU's defaults of ``vectors``.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 
-#: KVM's routes less those of the interrupt controllers (16 + 24), of PCI
-#: bridges, USB, the console and whatever is plugged in later.
+#: KVM's routes minus those of the interrupt controllers (16 + 24), of PCI
+#: bridges, USB, the console and devices that are plugged in later.
 ROUTES = 4096 - 256
 
 #: The kernel's MAX_TAP_QUEUES since 4.0.
 TAP_QUEUES = 256
 
-#: Windows' virtio driver becomes unstable, and takes much memory, with more.
+#: With more, Windows' virtio driver becomes unstable and takes much memory.
 WINDOWS_QUEUES = 8
 
 VIF = 'kvm:vif_queues'
@@ -35,16 +35,16 @@ class Budget:
     nic: int
     disk: int
     routes: int
-    #: What ``auto`` would be with one device only.
+    #: What ``auto`` would give if there were one device only.
     wanted: int
 
 
 def share(request: Request, guest: Guest, site: Site) -> Budget:
     """Return the queues of each device.
 
-    What is asked as a number is taken as it is; ``auto`` is as much as fits,
-    the same for every device. Disks of which nothing is asked have as many
-    queues as vCPUs, as QEMU gives them (since 5.2).
+    A requested number is used as it is; ``auto`` is as much as fits, the same
+    for every device. Disks without a request have as many queues as vCPUs, as
+    QEMU gives them (since 5.2).
     """
     nics = len(guest.virtio_nics)
     disks = sum(disk.bus == 'virtio' for disk in guest.data_disks)
@@ -89,6 +89,6 @@ def in_use(guest: Guest) -> int:
 
 
 def most_queues(request: Request, tap: int) -> int:
-    """Return what ``auto`` is for one NIC."""
+    """Return what ``auto`` gives one NIC."""
     windows = request.value('os_type') == 'windows'
     return min(request.vcpus, tap, WINDOWS_QUEUES if windows else tap)

@@ -1,4 +1,4 @@
-"""Recall what was asked of a guest from its receipt."""
+"""Recall from its receipt what was requested for a guest."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,9 @@ def request(
     knobs: Mapping[str, Knob],
     pci_aliases: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Request:
-    """Return the request that ``receipt`` is the answer to.
+    """Return the request that ``receipt`` answers.
 
-    :param guest: the domain as it is: the flavor has made its size.
+    :param guest: the domain as it is: its size comes from the flavor.
     :param pci_aliases: Nova's ``[pci] alias`` by name.
     :raises UnknownKnob: a knob is no longer installed.
     :raises InvalidDocument: a value is no longer valid.
@@ -31,8 +31,8 @@ def request(
         knob = knobs_.by_name(knobs, each.key)
         if knob is None:
             raise UnknownKnob(
-                f'{each.key} ({each.origin}) of the receipt is no knob: its '
-                f'hook is no longer installed'
+                f'{each.key} ({each.origin}) of the receipt is not a knob: '
+                'its hook is no longer installed'
             )
         try:
             value = knob.kind.parse(each.text)

@@ -1,8 +1,8 @@
-"""What was promised to a guest, as it stands in the domain's metadata.
+"""The receipt: what was promised to a guest, kept in its domain's metadata.
 
-The receipt is all the state there is for a guest: per address the wanted
-value and the one found before (so that it can be undone and audited), who
-asked, what the guest holds of the host, and which preferences were not kept.
+It is all the state there is for a guest: for each address the promised value
+and the one found before (so that it can be undone and audited), who requested
+what, what the guest holds on the host, and which preferences were not kept.
 libvirt keeps it: ``<metadata>`` takes one element per XML namespace
 (formatdomain, "General metadata").
 """
@@ -29,7 +29,7 @@ TAG = f'{{{NAMESPACE}}}receipt'
 PATH = f'metadata/{TAG}'
 
 _OWN = etree.XMLParser(resolve_entities=False, no_network=True)
-# What an attribute in double quotes cannot have as it is.
+# What an attribute in double quotes cannot contain unescaped.
 _SPECIAL = re.compile('[&<>"\n\r\t]')
 _ESCAPED = str.maketrans({
     '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;',
@@ -39,7 +39,7 @@ _ESCAPED = str.maketrans({
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asked for a key."""
+    """Where a requested key comes from."""
 
     key: str
     text: str
@@ -49,7 +49,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was promised to one guest, and what it holds for that."""
+    """What was promised to one guest, and what it holds in return."""
 
     flavor: str
     asked: tuple[Origin, ...] = ()
@@ -58,14 +58,14 @@ class Receipt:
     settings: tuple[Setting, ...] = ()
     claim: Claim | None = None
     unkept: tuple[Unkept, ...] = ()
-    #: Whether ``<metadata>`` itself was made for it.
+    #: Whether ``<metadata>`` itself was created for it.
     made_metadata: bool = False
 
 
 def write(receipt: Receipt) -> etree._Element:
-    """Return the element of ``receipt``.
+    """Return ``receipt`` as an element.
 
-    It is written as text and parsed once: making a hundred elements one by
+    It is written as text and parsed once: creating a hundred elements one by
     one takes longer than Nova takes to write the whole domain.
     """
     values = {f'xmlns:{PREFIX}': NAMESPACE, 'flavor': receipt.flavor}
@@ -86,15 +86,15 @@ def write(receipt: Receipt) -> etree._Element:
 
 
 def has_settings(xml: str) -> bool:
-    """Return whether a document that we wrote promises anything outside of
-    it; without parsing it. libvirt keeps a receipt with the prefix that
+    """Return, without parsing, whether a document that we wrote promises
+    anything outside the domain. libvirt keeps a receipt with the prefix that
     :func:`metadata` gave it.
     """
     return NAMESPACE in xml and ':setting ' in xml
 
 
 def find(domain: etree._Element) -> etree._Element | None:
-    """Return the receipt's element of a ``<domain>``."""
+    """Find the receipt's element in a ``<domain>``."""
     return domain.find(PATH)
 
 
@@ -103,8 +103,8 @@ def metadata(domain: etree._Element) -> str | None:
     without one.
 
     libvirt declares :data:`PREFIX` on the element itself (xmlNewNs in
-    virDomainDefSetMetadata), and fails where it stands already: the receipt
-    goes in with another one.
+    virDomainDefSetMetadata), and fails where it is declared already: the
+    receipt goes in with another prefix.
     """
     found = find(domain)
     return None if found is None else as_metadata(found)
@@ -122,9 +122,9 @@ def as_metadata(found: etree._Element) -> str:
 
 
 def read(element: etree._Element) -> Receipt:
-    """Return the receipt of its element.
+    """Return the receipt that its element holds.
 
-    :raises InvalidDocument: somebody has edited it beyond recognition.
+    :raises InvalidDocument: it was edited and cannot be understood.
     """
     try:
         return _read(element)
@@ -249,7 +249,8 @@ def _removal(removal: Removal) -> str:
         for key in ('before', 'after'):
             text = getattr(removed, key)
             if text is not None:
-                # JSON, as white space alone does not survive everywhere.
+                # JSON, as text that is only white space does not survive
+                # everywhere.
                 values[key] = json.dumps(text)
         inner.append(_tag('removed', values))
     return _tag('absent', {'path': removal.path}, inner)
@@ -302,7 +303,7 @@ def _claim_sets(claim: Claim) -> dict[str, str]:
 
 
 def _read_claim(element: etree._Element) -> Claim:
-    """Return the claim; its owner and name are the domain's to say."""
+    """Return the claim; its owner and name come from the domain."""
     return Claim(
         owner='',
         name='',
@@ -336,7 +337,7 @@ def _name(tag: str) -> str:
 def _tag(
     tag: str, values: Mapping[str, str], inner: Iterable[str] = ()
 ) -> str:
-    """Return the text of an element of ours."""
+    """Return the text of one of our elements."""
     if _SPECIAL.search(' '.join(values.values())):
         values = {n: text.translate(_ESCAPED) for n, text in values.items()}
     attributes = ''.join([f' {n}="{text}"' for n, text in values.items()])

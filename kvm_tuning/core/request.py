@@ -1,4 +1,4 @@
-"""What is asked of a guest: typed values, and who asked for each."""
+"""The request for a guest: typed values, and where each comes from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ PROFILE = 'kvm:profile'
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One value that was asked for."""
+    """One requested value."""
 
     #: The key as it was written, such as ``hw:numa_cpus.0``.
     key: str
@@ -43,7 +43,7 @@ class Asked:
 
     @property
     def promise(self) -> bool:
-        """Whether it must be kept, or else the guest is refused."""
+        """Whether the guest is refused if it cannot be kept."""
         return self.source.promise
 
     def __str__(self) -> str:
@@ -52,24 +52,24 @@ class Asked:
 
 @dataclass(frozen=True)
 class Request:
-    """All that is asked of one guest."""
+    """Everything that is requested for one guest."""
 
     flavor: str
     vcpus: int
     memory_mib: int
     #: By key.
     asked: Mapping[str, Asked] = field(default_factory=dict)
-    #: What Nova's own keys make of the guest's cells; None: nothing.
+    #: The guest cells that Nova's own keys request; None: none.
     topology: topology_.Topology | None = None
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image_properties: Mapping[str, str] = field(default_factory=dict)
-    #: What the host's operator calls a kind of PCI device: by alias, as in
-    #: Nova's ``[pci] alias``.
+    #: The kinds of PCI device that the host's operator defined, by alias, as
+    #: in Nova's ``[pci] alias``.
     pci_aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The names of all knobs that are asked, ``hw:numa_cpus`` for
+        """The names of all requested knobs, ``hw:numa_cpus`` for
         ``hw:numa_cpus.0``.
         """
         stems = (key.rpartition('.')[0] for key in self.asked)
@@ -91,16 +91,16 @@ def read(
     defaults: Mapping[str, str] | None = None,
     pci_aliases: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Request:
-    """Return what ``flavor`` and ``image`` ask, every value parsed once.
+    """Return what ``flavor`` and ``image`` request, every value parsed once.
 
-    A flavor's value beats a profile's, a profile's beats ``defaults``.
+    A flavor's value overrides a profile's, a profile's overrides ``defaults``.
 
     :param knobs: all knobs by name.
     :param profiles: knob texts by profile name.
     :param defaults: knob texts that the host's operator prefers.
     :param pci_aliases: Nova's ``[pci] alias`` by name.
-    :raises RequestError: what is wrong; SeveralErrors when it is more than
-        one thing.
+    :raises RequestError: what is wrong; SeveralErrors when it is more than one
+        thing.
     """
     errors: list[RequestError] = []
     reader = _Reader(knobs, errors)
@@ -121,7 +121,7 @@ def read(
             flavor.ram_mib,
             flavor.extra_specs,
             properties,
-            # As in the errors above, so that one mistake is said once.
+            # As in the errors above, so that one mistake is reported once.
             flavor=flavor_origin,
             image='no image' if image is None else f'image {image.name!r}',
         )
@@ -143,7 +143,9 @@ def read(
 
 
 class _Reader:
-    """Collects values, strongest source first, and all that is wrong."""
+    """Collects values, strongest source first, and everything that
+    is wrong.
+    """
 
     def __init__(
         self, knobs: Mapping[str, Knob], errors: list[RequestError]
@@ -187,7 +189,8 @@ class _Reader:
             known = ', '.join(sorted(profiles)) or 'none is configured'
             self.errors.append(
                 InvalidValue(
-                    f'{chosen}: no such profile; profiles here: {known}'
+                    f'{chosen}: there is no such profile; profiles here: '
+                    f'{known}'
                 )
             )
             return
@@ -209,4 +212,4 @@ class _Reader:
     def _unknown(self, key: str, origin: str) -> UnknownKnob:
         close = difflib.get_close_matches(key, self.knobs, n=1)
         hint = f'; did you mean {close[0]}?' if close else ''
-        return UnknownKnob(f'{short(key)} ({origin}) is no knob{hint}')
+        return UnknownKnob(f'{short(key)} ({origin}) is not a knob{hint}')

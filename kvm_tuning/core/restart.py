@@ -1,4 +1,4 @@
-"""What of a definition a running guest does not have before it restarts."""
+"""Which parts of a definition take effect only after a restart."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Pending:
     """One address at which the definition and the running guest differ."""
 
     address: str
-    #: What runs, and what the definition has.
+    #: The running value, and the definition's.
     running: str
     defined: str
 
@@ -25,11 +25,11 @@ def pending(
     live: etree._Element,
     receipts: Iterable[Receipt | None],
 ) -> tuple[Pending, ...]:
-    """Return what needs a restart, of the addresses in ``receipts``.
+    """Return what needs a restart, among the addresses in ``receipts``.
 
     :param defined: the ``<domain>`` of the definition.
     :param live: the ``<domain>`` that runs.
-    :param receipts: the ones of before and of now.
+    :param receipts: the previous and the current one.
     """
     found: dict[str, Pending] = {}
     for receipt in receipts:

@@ -1,4 +1,6 @@
-"""The site of a decision: the host, who holds what, what works, what may."""
+"""The site of a plan: the host, who holds what, what works, what is
+allowed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from kvm_tuning.core.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The answer of one probe. ``works`` None: it could not be asked."""
+    """The answer of one probe. ``works`` None: it could not be made."""
 
     works: bool | None
     #: One clause for a person: what was tried and what came back.
@@ -21,11 +23,11 @@ UNKNOWN = Probe(None, 'not probed')
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What is known of the file or device below a guest's disk."""
+    """What is known about the file or device behind a guest's disk."""
 
     #: ``block``, ``file`` or ``network``.
     kind: str
-    #: Whether an open with O_DIRECT worked.
+    #: Whether opening it with O_DIRECT worked.
     direct: Probe = UNKNOWN
     #: Whether all of it is allocated (always for a block device).
     allocated: Probe = UNKNOWN
@@ -33,12 +35,12 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What was *probed* on this host, never derived from a version table
-    where it can be tried. The default knows nothing: the plan for another
-    host (``--root``) says so in its consequences.
+    """What was *probed* on this host; it is derived from a version only where
+    it cannot be tried. The default knows nothing: the plan for another host
+    (``--root``) says so in its consequences.
     """
 
-    #: (major, minor, micro); None when not known.
+    #: (major, minor, micro); None when unknown.
     kernel: tuple[int, int, int] | None = None
     libvirt: tuple[int, int, int] | None = None
     qemu: tuple[int, int, int] | None = None
@@ -50,11 +52,11 @@ class Capabilities:
     #: By the path in the disk's ``<source>``.
     storage: Mapping[str, Storage] = field(default_factory=dict)
     #: Transparent huge pages: ``always``, ``madvise`` or ``never``; None when
-    #: not known.
+    #: unknown.
     transparent_huge_pages: str | None = None
-    #: Host NICs that the host itself is reached by: they, or a bridge, bond
+    #: NICs through which the host itself is reached: they, or a bridge, bond
     #: or VLAN above them, carry an address or the default route. None when
-    #: not known.
+    #: unknown.
     management_nics: frozenset[str] | None = None
 
 
@@ -79,7 +81,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Site:
-    """All that a decision may depend on beside the request and the guest."""
+    """Everything that a decision may depend on besides the request and the
+    guest.
+    """
 
     inventory: Inventory
     ledger: Ledger = Ledger()

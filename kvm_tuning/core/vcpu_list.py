@@ -1,7 +1,7 @@
-"""Lists of guest CPUs in a flavor or an image: ``0-3,6``, ``0-7,^2-3``.
+"""Read lists of guest CPUs in a flavor or an image: ``0-3,6``, ``0-7,^2-3``.
 
-Read as Nova reads them, and kept as ranges: an image is a tenant's input, and
-``0-999999999`` must not take a gigabyte.
+They are read as Nova reads them, and kept as ranges: an image is a tenant's
+input, and ``0-999999999`` must not take a gigabyte.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ WANT = 'a vCPU list such as 0-3,6 or 0-7,^2'
 
 @dataclass(frozen=True, slots=True)
 class VcpuList:
-    """Ranges, first and last, that are named, and those taken out again."""
+    """Ranges, first and last, that are named, and those that are excluded."""
 
     included: tuple[tuple[int, int], ...]
     excluded: tuple[tuple[int, int], ...]
@@ -29,7 +29,7 @@ class VcpuList:
         return cpuset.from_bits(named)
 
     def beyond(self, vcpus: int) -> int | None:
-        """Return the lowest named vCPU that such a guest has not."""
+        """Return the lowest named vCPU that such a guest does not have."""
         lowest: int | None = None
         excluded = sorted(self.excluded)
         for first, last in self.included:
@@ -47,11 +47,11 @@ class VcpuList:
 def read(text: str) -> VcpuList:
     """Return the list that ``text`` writes.
 
-    :raises ValueError: it is no list, a range runs backwards, or the text has
-        more than :data:`MAX_CHARACTERS`; with what would be valid.
+    :raises ValueError: it is not a list, a range runs backwards, or the text
+        has more than :data:`MAX_CHARACTERS`; says what would be valid.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f'{WANT}, {MAX_CHARACTERS} characters at most')
+        raise ValueError(f'{WANT}, at most {MAX_CHARACTERS} characters')
     included: list[tuple[int, int]] = []
     excluded: list[tuple[int, int]] = []
     for part in text.split(','):
@@ -84,7 +84,7 @@ def _bits(ranges: tuple[tuple[int, int], ...], vcpus: int) -> int:
 
 
 def _skip(cpu: int, excluded: list[tuple[int, int]]) -> int:
-    """Return ``cpu``, or the next one that no sorted range holds."""
+    """Return ``cpu``, or the next one that no sorted range contains."""
     for first, last in excluded:
         if first > cpu:
             break

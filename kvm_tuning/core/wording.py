@@ -1,4 +1,6 @@
-"""How a message names what was asked: the key, the value and its source."""
+"""How a message names what was requested: the key, the value and its
+source.
+"""
 
 from kvm_tuning.core.exceptions import InvalidValue
 
@@ -7,10 +9,10 @@ LONGEST = 64
 
 
 def short(text: str) -> str:
-    """Return ``text`` for a message: cut where it is long, quoted if odd.
+    """Return ``text`` for a message: cut if it is long, quoted if it is odd.
 
-    What is empty, has blanks around it or does not print is quoted, so that
-    no value can break a line or look like another one.
+    A text that is empty, has blanks around it or is not printable is quoted,
+    so that no value can break a line or look like another one.
     """
     if len(text) > LONGEST:
         text = f'{text[: LONGEST - 3]}...'
@@ -25,5 +27,5 @@ def asked(key: str, text: object, origin: str) -> str:
 
 
 def invalid(key: str, text: str, origin: str, want: object) -> InvalidValue:
-    """Return the error of a value that is outside of its kind."""
+    """Return the error for a value that its kind does not allow."""
     return InvalidValue(f'{asked(key, text, origin)}: want {want}')

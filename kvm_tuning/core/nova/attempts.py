@@ -1,4 +1,6 @@
-"""Reading on after an error, so that all that is wrong is said at once."""
+"""Keep reading after an error, so that everything wrong is reported
+at once.
+"""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -28,8 +30,8 @@ class Attempts:
         return None
 
     def raise_all(self) -> None:
-        """Raise what was raised so far; nothing for none.
+        """Raise what was raised so far; do nothing if nothing was.
 
-        :raises RequestError: the one; SeveralErrors for more than one.
+        :raises RequestError: the only error; SeveralErrors for more than one.
         """
         raise_all(self.errors)

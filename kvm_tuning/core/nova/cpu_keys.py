@@ -1,4 +1,4 @@
-"""The CPU side of a flavor and an image: all keys together, checked.
+"""The CPU keys of a flavor and an image, combined and checked together.
 
 ``resources:PCPU``, ``resources:VCPU`` and the trait ``HW_CPU_HYPERTHREADING``
 are Placement's way to say what ``hw:cpu_policy`` and ``hw:cpu_thread_policy``
@@ -17,7 +17,7 @@ from kvm_tuning.core.wording import asked
 
 _TRAIT = 'HW_CPU_HYPERTHREADING'
 
-# Nova matches the beginning of a key only.
+# Nova matches only the beginning of a key.
 _RESOURCE = re.compile(r'resources(?:[1-9][0-9]*)?:([VP]CPU)')
 _TRAIT_KEY = re.compile(rf'trait(?:[1-9][0-9]*)?:{_TRAIT}')
 
@@ -26,21 +26,21 @@ _THREADS_BY_TRAIT = {'forbidden': 'isolate', 'required': 'require'}
 
 @dataclass(frozen=True, slots=True)
 class CpuKeys:
-    """What the keys about CPUs say, each for itself or all together."""
+    """What the keys about CPUs say, each alone or all combined."""
 
-    #: ``shared``, ``dedicated``, ``mixed``; None when not asked.
+    #: ``shared``, ``dedicated``, ``mixed``; None when not requested.
     policy: str | None
-    #: ``prefer``, ``isolate``, ``require``; None when not asked.
+    #: ``prefer``, ``isolate``, ``require``; None when not requested.
     thread_policy: str | None
     emulator_threads_policy: str | None
-    #: vCPUs under realtime scheduling; None when not asked.
+    #: vCPUs under realtime scheduling; None when not requested.
     realtime: frozenset[int] | None
-    #: vCPUs that get a pCPU of their own; None when not asked.
+    #: vCPUs that get a pCPU of their own; None when not requested.
     dedicated: frozenset[int] | None
 
 
 def read(sources: Sources, vcpus: int, attempts: Attempts) -> CpuKeys:
-    """Return what each key says for itself."""
+    """Return what each key says on its own."""
     return CpuKeys(
         attempts.of(nova_keys.cpu_policy, sources),
         attempts.of(nova_keys.cpu_thread_policy, sources),
@@ -51,7 +51,7 @@ def read(sources: Sources, vcpus: int, attempts: Attempts) -> CpuKeys:
 
 
 def combine(sources: Sources, vcpus: int, keys: CpuKeys) -> CpuKeys:
-    """Return what all keys come to together, ``dedicated`` filled in.
+    """Return what all keys amount to together, ``dedicated`` filled in.
 
     :raises ConflictingKnobs: two keys contradict each other.
     :raises SeveralErrors: for more than one such pair.
@@ -113,7 +113,7 @@ def _policy_by_resources(
     isolated = keys.emulator_threads_policy == 'isolate'
     if amounts['PCPU'] != vcpus + isolated:
         raise ConflictingKnobs(
-            f'{both[0]} asks for {amounts["PCPU"]} pCPUs: want '
+            f'{both[0]} requests {amounts["PCPU"]} pCPUs: want '
             f'{vcpus + isolated}, one for each of the {vcpus} vCPUs'
             + (' and one for the emulator threads' if isolated else '')
         )
@@ -169,8 +169,8 @@ def _dedicated_conflicts(
     if keys.dedicated:
         said = sources.in_flavor('cpu_dedicated_mask')
         yield ConflictingKnobs(
-            f'{said} picks some vCPUs, and {_policy_said(sources)}: want '
-            f'hw:cpu_policy=mixed, or no mask'
+            f'{said} selects some vCPUs, and {_policy_said(sources)}: want '
+            'hw:cpu_policy=mixed, or no mask'
         )
 
 

@@ -1,7 +1,7 @@
-"""How vCPUs and memory are dealt out to a guest's NUMA cells.
+"""Divide vCPUs and memory among a guest's NUMA cells.
 
-Evenly, or as ``hw:numa_cpus.N`` and ``hw:numa_mem.N`` say (MiB), which have
-to cover every vCPU once and all of the memory.
+Evenly, or as ``hw:numa_cpus.N`` and ``hw:numa_mem.N`` say (MiB), which have to
+cover every vCPU once and all of the memory.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def read(
 ) -> list[Share]:
     """Return what each cell of the guest gets, in order of the cells.
 
-    :param nodes: how many cells are asked; None when nobody asks.
+    :param nodes: how many cells are requested; None when unset.
     :raises ConflictingKnobs: vCPUs or memory do not add up.
     :raises InvalidValue: a cell's list or size cannot be read.
     """
@@ -102,7 +102,9 @@ def _listed(
 
 
 def _said(sources: Sources, key: str) -> str:
-    """Return how a message names a key that one of the two has."""
+    """Return how a message names a key that is set in one of the two
+    sources.
+    """
     if sources.flavor(key) is None:
         return sources.in_image(key)
     return sources.in_flavor(key)
@@ -147,5 +149,5 @@ def _nodes_said(sources: Sources, nodes: int | None) -> str:
     if nodes is None or not (
         sources.flavor('numa_nodes') or sources.of_image('numa_nodes')
     ):
-        return 'hw:numa_nodes is not set, which is one cell'
+        return 'hw:numa_nodes is not set, which means one cell'
     return sources.in_either('numa_nodes')

@@ -1,8 +1,8 @@
-"""Image properties as Nova types them (its ``ImageMetaProps``).
+"""Image properties with Nova's types (its ``ImageMetaProps``).
 
 Nova reads the properties that it knows and drops all others; a known one with
-a value outside of its type makes the image unusable, whatever the flavor
-asks. Old names are still read, and the new name wins.
+a value outside its type makes the image unusable, whatever the flavor
+requests. Old names are still read, and the new name wins.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ _ARCHITECTURES = (
     'sh4eb', 'sparc', 'sparc64', 'unicore32', 'xtensa', 'xtensaeb',
 )  # fmt: skip
 
-#: The words that a property takes; case matters.
+#: The words that a property accepts; case matters.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     'hw_cdrom_bus': _DISK_BUSES,
     'hw_cpu_policy': ('shared', 'dedicated', 'mixed'),
@@ -82,7 +82,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     'os_secure_boot': ('required', 'disabled', 'optional'),
 }  # fmt: skip
 
-#: The same, where case does not matter and old words are still read.
+#: Likewise, but case does not matter and old words are still read.
 FOLDED_CHOICES: Mapping[str, tuple[str, ...]] = {
     'hw_architecture': _ARCHITECTURES,
     'hw_emulation_architecture': _ARCHITECTURES,
@@ -147,7 +147,7 @@ _TEXTS = (
     'os_command_line', 'os_distro',
 )  # fmt: skip
 
-#: New names of old ones. The old names of block device mappings, which are
+#: The new names of old ones. The old names of block device mappings, which are
 #: JSON documents that no knob reads, are left out.
 OLD_NAMES: Mapping[str, str] = {
     'architecture': 'hw_architecture',
@@ -275,7 +275,7 @@ def numbered(texts: Mapping[str, str], stem: str) -> list[tuple[str, str]]:
 
 
 def flag(text: str) -> bool:
-    """Return whether Nova takes ``text`` for true; all else is false."""
+    """Return whether Nova takes ``text`` for true; anything else is false."""
     return text.strip().lower() in TRUE_WORDS
 
 

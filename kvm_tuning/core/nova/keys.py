@@ -1,7 +1,7 @@
-"""Nova's own keys about a guest's CPUs, each one read from both sources.
+"""Nova's own keys about a guest's CPUs, each read from flavor and image.
 
-Every function reads one key and raises what is wrong with it; which keys
-contradict each other is said in ``cpu_keys``. The rules are those of
+Every function reads one key and raises what is wrong with it; ``cpu_keys``
+checks which keys contradict each other. The rules are those of
 ``nova.virt.hardware``.
 """
 
@@ -59,10 +59,10 @@ class Sources:
 
 
 def cpu_policy(sources: Sources) -> str | None:
-    """Return ``dedicated``, ``shared``, ``mixed``; None when not asked.
+    """Return ``dedicated``, ``shared``, ``mixed``; None when not requested.
 
-    A flavor that says ``dedicated`` wins over any image; otherwise the image
-    may not ask for more than the flavor gives.
+    A flavor that says ``dedicated`` overrides any image; otherwise the image
+    may not request more than the flavor gives.
     """
     flavor = _word(sources, 'cpu_policy', CPU_POLICY)
     image = _text(sources.of_image('cpu_policy'))
@@ -81,9 +81,9 @@ def cpu_policy(sources: Sources) -> str | None:
 
 
 def cpu_thread_policy(sources: Sources) -> str | None:
-    """Return ``prefer``, ``isolate``, ``require``; None when not asked.
+    """Return ``prefer``, ``isolate``, ``require``; None when not requested.
 
-    An empty text in the flavor is returned as such: Nova fails on it as soon
+    An empty text in the flavor is returned unchanged: Nova fails on it as soon
     as the guest has cells.
     """
     flavor = _word(sources, 'cpu_thread_policy', CPU_THREAD_POLICY)
@@ -99,15 +99,15 @@ def cpu_thread_policy(sources: Sources) -> str | None:
 
 
 def emulator_threads_policy(sources: Sources) -> str | None:
-    """Return ``share`` or ``isolate``; None when not asked."""
+    """Return ``share`` or ``isolate``; None when not requested."""
     key = 'emulator_threads_policy'
     return _word(sources, key, EMULATOR_THREADS_POLICY) or None
 
 
 def realtime_vcpus(sources: Sources, vcpus: int) -> frozenset[int] | None:
-    """Return the vCPUs under realtime scheduling; None when not asked.
+    """Return the vCPUs under realtime scheduling; None when not requested.
 
-    One vCPU at least has to be left for housekeeping, unless the emulator
+    At least one vCPU has to be left for housekeeping, unless the emulator
     threads have a policy of their own.
     """
     realtime = sources.flavor('cpu_realtime')
@@ -124,14 +124,14 @@ def realtime_vcpus(sources: Sources, vcpus: int) -> frozenset[int] | None:
         if not named:
             raise InvalidValue(
                 f'{asked(key, mask, origin)} leaves no realtime vCPU of the '
-                f'{vcpus}: want one at least'
+                f'{vcpus}: want at least one'
             )
     if named is None or len(named) == vcpus:
         if not sources.flavor('emulator_threads_policy'):
             raise InvalidValue(
                 f'{sources.in_flavor("cpu_realtime")} takes all {vcpus} '
-                f'vCPUs: want a hw:cpu_realtime_mask such as ^0 that leaves '
-                f'one out, or hw:emulator_threads_policy'
+                'vCPUs: want a hw:cpu_realtime_mask such as ^0 that leaves '
+                'one out, or hw:emulator_threads_policy'
             )
         return frozenset(range(vcpus))
     return named
@@ -147,14 +147,14 @@ def dedicated_vcpus(sources: Sources, vcpus: int) -> frozenset[int] | None:
     if not named or len(named) == vcpus:
         raise InvalidValue(
             f'{sources.in_flavor("cpu_dedicated_mask")} names '
-            f'{"all" if named else "none"} of the {vcpus} vCPUs: want one '
-            f'dedicated and one shared vCPU at least'
+            f'{"all" if named else "none"} of the {vcpus} vCPUs: want at '
+            'least one dedicated and one shared vCPU'
         )
     return named
 
 
 def numa_nodes(sources: Sources) -> int | None:
-    """Return the number of guest cells; None when not asked."""
+    """Return the number of guest cells; None when not requested."""
     flavor = sources.flavor('numa_nodes')
     image = sources.of_image('numa_nodes')
     if flavor and image:
@@ -176,7 +176,8 @@ def numa_nodes(sources: Sources) -> int | None:
 
 
 def memory_page_size(sources: Sources) -> float | None:
-    """Return KiB, or a word's number of ``page_size``; None when not asked.
+    """Return KiB, or a word's number in ``page_size``; None when not
+    requested.
 
     An image may choose a size only where the flavor leaves it the choice.
     """
@@ -185,9 +186,9 @@ def memory_page_size(sources: Sources) -> float | None:
     if not flavor:
         if image:
             raise ConflictingKnobs(
-                f'{sources.in_image("mem_page_size")} has no '
-                f'hw:mem_page_size in the flavor that would allow it: want '
-                f'any or large there'
+                f'{sources.in_image("mem_page_size")} needs a '
+                'hw:mem_page_size in the flavor that allows it: want any or '
+                'large there'
             )
         return None
     size = _size('hw:mem_page_size', flavor, sources.flavor_origin)
@@ -202,13 +203,13 @@ def memory_page_size(sources: Sources) -> float | None:
 
 
 def persistent_memory(sources: Sources) -> bool:
-    """Return whether ``hw:pmem`` names a virtual persistent memory."""
+    """Return whether ``hw:pmem`` requests virtual persistent memory."""
     text = sources.flavor('pmem')
     return bool(text) and any(map(str.strip, str(text).split(',')))
 
 
 def _word(sources: Sources, key: str, choice: Choice) -> str | None:
-    """Return the flavor's word; an empty one and None are both let through."""
+    """Return the flavor's word; an empty one and None both pass through."""
     text = sources.flavor(key)
     if text and text not in choice.values:
         raise invalid(
@@ -227,7 +228,9 @@ def _weaker(policy: str) -> str:
 
 
 def _mask(key: str, text: str, origin: str, vcpus: int) -> frozenset[int]:
-    """Return what a mask names; one that only excludes starts from all."""
+    """Return what a mask names; one that only excludes starts from
+    all vCPUs.
+    """
     whole = f'0-{vcpus - 1},{text}' if text.strip()[:1] == '^' else text
     try:
         named = vcpu_list.read(whole)

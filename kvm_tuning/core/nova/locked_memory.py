@@ -1,4 +1,4 @@
-"""Locked and encrypted guest memory: rules of Nova's keys about them.
+"""Nova's rules for its keys about locked and encrypted guest memory.
 
 Neither shapes the guest's cells, but Nova checks both before it makes any, so
 a flavor that breaks these rules has no topology.

@@ -1,7 +1,7 @@
-"""What Nova's own keys ask of a guest's topology, with Nova's meaning.
+"""The guest topology that Nova's own keys request, with Nova's meaning.
 
 ``read`` is the standalone counterpart of
-``nova.virt.hardware.numa_get_constraints``; a test holds the two equal.
+``nova.virt.hardware.numa_get_constraints``; a test checks that the two agree.
 """
 
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ class GuestCell:
     #: vCPUs with a pCPU of their own.
     dedicated: frozenset[int]
     memory_mib: int
-    #: A size in KiB, SMALL, LARGE or ANY; None when not asked.
+    #: A size in KiB, SMALL, LARGE or ANY; None when not requested.
     page_size: int | None = None
-    #: ``shared``, ``dedicated``, ``mixed``; None when not asked.
+    #: ``shared``, ``dedicated``, ``mixed``; None when not requested.
     cpu_policy: str | None = None
-    #: ``prefer``, ``isolate``, ``require``; None when not asked.
+    #: ``prefer``, ``isolate``, ``require``; None when not requested.
     cpu_thread_policy: str | None = None
 
     @property
@@ -53,7 +53,7 @@ class Topology:
     """The guest cells in order of their ids (``InstanceNUMATopology``)."""
 
     cells: tuple[GuestCell, ...]
-    #: ``share`` or ``isolate``; None when not asked.
+    #: ``share`` or ``isolate``; None when not requested.
     emulator_threads_policy: str | None = None
 
 
@@ -66,16 +66,16 @@ def read(
     flavor: str = 'flavor extra spec',
     image: str = 'image property',
 ) -> Topology | None:
-    """Return the cells that a flavor and an image ask for.
+    """Return the cells that a flavor and an image request.
 
-    Nova takes some sizes that no host has, such as ``hw:mem_page_size=0`` or
+    Nova accepts some sizes that no host has, such as ``hw:mem_page_size=0`` or
     ``-2MB``; so does this, and the knob's own kind refuses them.
 
     :param flavor: how messages name the flavor.
     :param image: how messages name the image.
-    :returns: None when nothing asks for cells: neither dedicated vCPUs nor
+    :returns: None when nothing requests cells: neither dedicated vCPUs nor
         NUMA nodes, a page size or persistent memory.
-    :raises InvalidValue: a value outside of its kind.
+    :raises InvalidValue: a value that its kind does not allow.
     :raises ConflictingKnobs: two keys contradict each other.
     :raises SeveralErrors: for more than one of these.
     """

@@ -1,4 +1,4 @@
-"""Which of several L3 domains, for guests that need more than one."""
+"""Choose among several L3 domains, for guests that need more than one."""
 
 from collections.abc import Iterator, Sequence
 from math import comb
@@ -16,7 +16,7 @@ def partly(
 ) -> Iterator[tuple[Profile, ...]]:
     """Yield ways to choose ``count`` domains that hold ``rest`` vCPUs.
 
-    All there are, or one that leaves little free.
+    Yield all ways, or one that leaves little free.
     """
     groups = _groups(profiles)
     ways = min(
@@ -27,7 +27,7 @@ def partly(
             if sum([profile.slots for profile in part]) >= rest:
                 yield part
         return
-    # The largest ones, then each exchanged for the smallest that will do.
+    # The largest ones, then each replaced by the smallest that is enough.
     order = sorted(profiles, key=lambda profile: profile.slots)
     chosen, spare = order[-count:], order[:-count]
     slack = sum(profile.slots for profile in chosen) - rest
@@ -46,7 +46,7 @@ def partly(
 def alike_once(
     profiles: Sequence[Profile], count: int
 ) -> Iterator[tuple[Profile, ...]]:
-    """Yield every choice of ``count`` profiles, like ones only once."""
+    """Yield every choice of ``count`` profiles, equal ones only once."""
     yield from _choose(_groups(profiles), count)
 
 

@@ -1,8 +1,8 @@
-"""How vCPUs fill the cores of a pool: siblings together, little stranded.
+"""Fill the cores of a pool with vCPUs: siblings together, little stranded.
 
 A pool of cores is a tuple of counts: ``counts[t]`` cores have *t* usable
-threads. Filling takes the fewest cores, and of those ways one that strands
-the fewest threads, which are the unused threads of used cores.
+threads. Filling takes the fewest cores and, among the ways to do that, one
+that strands the fewest threads, which are the unused threads of used cores.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,8 @@ def fill(counts: Sequence[int], vcpus: int) -> tuple[int, int]:
 def takes(counts: tuple[int, ...], vcpus: int) -> list[Take]:
     """Return which cores ``vcpus`` take, the largest first.
 
-    All but one are filled. Cores that one vCPU has for itself are at the end.
+    All but one are filled. Cores that a single vCPU has to itself are at the
+    end.
     """
     if len(counts) == 3:
         return _takes_of_pairs(counts, vcpus)
@@ -56,7 +57,7 @@ def takes(counts: tuple[int, ...], vcpus: int) -> list[Take]:
         raise ValueError(f'{vcpus} vCPUs do not fit {counts}')
     taken = [(s, s, n) for s, n in enumerate(chosen) if n]
     if total > vcpus:
-        # Fewer cores would not do, so one core takes all of the slack.
+        # Fewer cores would not be enough, so one core takes all of the slack.
         size, _, number = taken[0]
         taken[:1] = [(size, size - (total - vcpus), 1)]
         if number > 1:
@@ -92,14 +93,14 @@ def _exactly(
 
 
 def fill_isolated(counts: Sequence[int], vcpus: int) -> tuple[int, int]:
-    """As :func:`fill`, for vCPUs that have a core each."""
+    """As :func:`fill`, for vCPUs that each have a core."""
     return vcpus, sum(
         (size - 1) * number for size, _, number in isolated(counts, vcpus)
     )
 
 
 def isolated(counts: Sequence[int], vcpus: int) -> list[Take]:
-    """As :func:`takes`, for vCPUs that have a core each, small ones first."""
+    """As :func:`takes`, for vCPUs that each have a core, small cores first."""
     taken = []
     for size in range(1, len(counts)):
         number = min(counts[size], vcpus)

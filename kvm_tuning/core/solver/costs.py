@@ -1,10 +1,10 @@
-"""What compares two placements of one guest: a tuple, lower is better.
+"""How two placements of one guest are compared: by a tuple, lower is better.
 
 The entries are compared in this order. All but :data:`AWAY` and
 :data:`PACKAGES` are sums over the guest's cells. *Its* cores and L3 domains
 are those of a guest cell's dedicated vCPUs; an L3 domain is the part of it in
 one host cell, and a cell without L3 information is one. Free means: of the
-pCPUs that may be dedicated, nobody's before the guest came.
+pCPUs that may be dedicated, those that nobody held before the guest.
 """
 
 #: 1 for a guest cell out of reach of a helper pool that was promised: none of
@@ -34,12 +34,12 @@ DOMAINS = 5
 SLOW = 6
 #: Page sizes that the demand ranks higher than the one taken.
 PAGES = 7
-#: 1: the emulator's pCPU is outside of the first guest cell's L3 domains.
+#: 1: the emulator's pCPU is outside the first guest cell's L3 domains.
 EMULATOR = 8
-#: As PROMISES, for pools that are only wished for.
+#: As PROMISES, for pools that are only preferred.
 WISHES = 9
 #: L3 domains that it does not take whole: somebody else is there, or some of
-#: its pCPUs stay free.
+#: their pCPUs stay free.
 PARTIAL = 10
 #: Cores that it uses.
 CORES = 11

@@ -1,4 +1,4 @@
-"""VFs and other PCI functions near a guest's host cells."""
+"""Choose VFs and other PCI functions near a guest's host cells."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -20,8 +20,8 @@ class Chosen(NamedTuple):
     """Addresses by the demand's key, and how far away they are."""
 
     devices: Mapping[str, tuple[str, ...]]
-    #: The sum over all: 0 in a cell of the guest, 1 in a cell that is not
-    #: known or of the same package (affinity socket), 2 elsewhere.
+    #: The sum over all: 0 in a cell of the guest, 1 in an unknown cell or in
+    #: one of the same package (affinity socket), 2 elsewhere.
     away: int
 
 
@@ -32,8 +32,7 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
     """Return the free functions for each demand.
 
     A PF is not free while a guest holds one of its VFs, nor is a VF whose PF
-    is held; and no function is of which a guest has the NIC for itself, by
-    macvtap.
+    is held, nor a function whose NIC a guest has to itself, by macvtap.
     """
     inventory, held = site.inventory, _held(site)
     return [
@@ -57,8 +56,8 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
 
 
 def _held(site: Site) -> frozenset[str]:
-    """Return what guests hold, a function also where it is held by the name
-    of its NIC.
+    """Return what guests hold; a function also counts where it is held by the
+    name of its NIC.
     """
     held = site.ledger.devices
     nics = {name for name in held if name.startswith('nic/')}
@@ -72,9 +71,9 @@ def _held(site: Site) -> frozenset[str]:
 
 
 def matches(device: PciDevice, match: Mapping[str, frozenset[str]]) -> bool:
-    """Whether each attribute named in ``match`` has an allowed value.
+    """Return whether each attribute named in ``match`` has an allowed value.
 
-    An attribute that holds several values matches with any of them.
+    An attribute that holds several values matches if any of them does.
     """
     for name, allowed in match.items():
         value = getattr(device, name, None)
@@ -91,7 +90,7 @@ def choose(
 ) -> Chosen | None:
     """Return the nearest functions for guest cells on host ``cells``.
 
-    :param cells: None: the guest has no cells, any function is near.
+    :param cells: None: the guest has no cells, so any function is near.
     :returns: None when the demands cannot all be met there.
     """
     if not offered:
@@ -126,7 +125,7 @@ def _shared_out(
     for _, ranked in units:
         line: list[int | None] = [None] * len(addresses)
         for distance, address in ranked:
-            # Of equals the lowest addresses: a tie-breaker that never
+            # Among equals the lowest addresses: a tie-breaker that never
             # outweighs a distance.
             line[position[address]] = (
                 distance * len(addresses) ** 2 + position[address]
@@ -147,7 +146,7 @@ def _shared_out(
 def _neighbours(
     cells: frozenset[int] | None, inventory: Inventory
 ) -> frozenset[int]:
-    """Return the cells of the packages that ``cells`` are part of."""
+    """Return the cells of the packages that ``cells`` belong to."""
     if cells is None:
         return frozenset()
     own = {cpu.package for cpu in inventory.cpus if cpu.cell in cells}
@@ -163,7 +162,7 @@ def _distance(
     """Return how far a function is, as Nova's affinities see it.
 
     ``nova.pci.stats.PciDeviceStats._filter_pools_for_numa_cells``: legacy
-    takes a function whose cell is not known, never one of another cell.
+    accepts a function whose cell is unknown, never one of another cell.
     """
     if cells is None or device.cell in cells:
         return 0

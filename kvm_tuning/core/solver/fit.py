@@ -1,4 +1,4 @@
-"""One guest cell on one host cell: whether it fits, and at which cost."""
+"""One guest cell on one host cell: whether it fits, and at what cost."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,8 +13,8 @@ from kvm_tuning.core.solver.pages import Pages
 from kvm_tuning.core.solver.sharing import Float
 from kvm_tuning.core.solver.wants import Wants
 
-# Hosts have one kind of core, hybrid ones two or three. Of more only each
-# one alone, and all of them, are tried.
+# Hosts have one kind of core, hybrid ones two or three. With more kinds, only
+# each one alone and all of them together are tried.
 MOST_KINDS = 4
 
 
@@ -29,7 +29,7 @@ class Kinds(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """How a guest cell would sit on a host cell."""
+    """How a guest cell would fit on a host cell."""
 
     #: See :mod:`~kvm_tuning.core.solver.costs`; what depends on other guest
     #: cells is 0 here.
@@ -37,7 +37,7 @@ class Fit(NamedTuple):
     row: Row
     kinds: Kinds
     packing: Packing
-    #: The fewest L3 domains that could do on this hardware.
+    #: The fewest L3 domains that could be enough on this hardware.
     fewest: int
     pages: Pages
     #: Where its shared vCPUs float.
@@ -55,7 +55,9 @@ class Fitter:
         grid: Grid,
         left: stock.Stock | None = None,
     ) -> None:
-        """Take what is free from ``left``, or else from the site's ledger."""
+        """Take what is free from ``left``, or otherwise from the site's
+        ledger.
+        """
         self.wants = wants
         self.site = site
         self.grid = grid
@@ -82,7 +84,7 @@ class Fitter:
         self._weight = max(1, grid.widest // 2)
 
     def ask(self, cell: CellDemand) -> Ask:
-        """Return what a guest cell asks of a packing."""
+        """Return what a guest cell demands of a packing."""
         wants = self.wants
         return Ask(
             len(cell.dedicated),
@@ -95,7 +97,7 @@ class Fitter:
     def fewest(self, ask: Ask) -> list[int | None]:
         """Return for each row the fewest domains that this hardware allows.
 
-        None: the row could not hold it with nobody else there.
+        None: the row could not hold it even with nobody else there.
         """
         return self._fewest(ask)[0]
 
@@ -160,14 +162,15 @@ class Fitter:
         return best, second
 
     def single(self, cell: CellDemand) -> list[Fit] | None:
-        """Return the cheapest fits of a guest's only cell, one a row, if one
-        L3 domain can hold it: the common case, straight.
+        """Return the cheapest fits of a guest's only cell, one per row, if one
+        L3 domain can hold it: the shortcut for the common case.
 
-        Several cost the same, and the first one is that of :meth:`best`: on
-        one domain it is over the fewest nowhere, so the fullest domain of all
-        that wastes no thread is the cheapest, whichever row it is in.
+        If several cost the same, the first one is that of :meth:`best`: a fit
+        on one domain never has more than the fewest, so the fullest domain of
+        all that wastes no thread is the cheapest, whichever row it is in.
 
-        :returns: None: it is not that simple, or there is no such domain.
+        :returns: None: the case is not that simple, or there is no such
+            domain.
         """
         ask = self.ask(cell)
         vcpus = ask.vcpus
@@ -199,7 +202,7 @@ class Fitter:
         best: tuple[int, ...] | None = None
         found: dict[int, tuple[Packing, Pages]] = {}
         for there, left, index in order:
-            # What costs the least of all that follow, unless it is whole.
+            # The cheapest of all that follow, unless a whole domain is.
             if there > vcpus and best and best < (1, ideal, 0, there, left):
                 break
             row = rows[domains[index].row]
@@ -230,7 +233,9 @@ class Fitter:
         ] or None
 
     def _is_worse(self, row: Row, ask: Ask, best: Fit) -> bool:
-        """Whether a row's free pCPUs alone make it worse than the best."""
+        """Return whether a row's free pCPUs alone make it worse than
+        the best.
+        """
         cost = best.cost
         return (
             ask.vcpus > 0
@@ -281,7 +286,7 @@ class Fitter:
         found: Pages,
         floats: Float | None,
     ) -> tuple[int, ...]:
-        """Return the entries that :mod:`~kvm_tuning.core.solver.costs` has."""
+        """Return the entries of :mod:`~kvm_tuning.core.solver.costs`."""
         promise, emulator, wish, partial, used, stranded, free = packed.cost
         if self._numa_promise or self._numa_wish:
             apart = not self.stock.shares(row.shared)
@@ -339,8 +344,8 @@ class Fitter:
     def _float(self, cell: CellDemand, row: Row) -> Float | None:
         """Return where the shared vCPUs of a guest cell float on a row.
 
-        As Nova has it, a guest cell never has more of them than its host
-        cell has shared pCPUs.
+        As in Nova, a guest cell never has more of them than its host cell has
+        shared pCPUs.
         """
         vcpus = len(cell.vcpus) - len(cell.dedicated)
         shared = row.shared - self.site.ledger.pcpus

@@ -1,10 +1,10 @@
 """The host's pCPUs as the solver sees them: cores and L3 domains as bits.
 
-A grid is made once for an inventory and a policy, and kept with the
-inventory. It numbers the cores that have a pCPU to dedicate from 0, cell by
-cell, L3 domain by L3 domain, fast cores first. A set of pCPUs is one integer:
-thread *t* of core *c* is bit ``t * width + c``, so that counting the free
-threads of every core takes a few operations for the whole host.
+A grid is made once for an inventory and a policy, and kept with the inventory.
+It numbers the cores that have a pCPU to dedicate from 0, cell by cell, L3
+domain by L3 domain, fast cores first. A set of pCPUs is one integer: thread
+*t* of core *c* is bit ``t * width + c``, so that counting the free threads of
+every core takes a few operations for the whole host.
 """
 
 from collections.abc import Iterable
@@ -15,22 +15,23 @@ from kvm_tuning.core.inventory import Cpu, Inventory
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.site import Policy
 
-# Cores whose capacity is within this share of the fastest one of their kind
-# are one kind: a favoured core's few percent of turbo are not another kind.
+# Cores whose capacity is within this share of the fastest one of a kind belong
+# to that kind: a favoured core's few percent of turbo do not make another
+# kind.
 SAME_KIND = 0.9
 
-# Sets of pCPUs whose bits are kept in mind: most claims are there for long.
+# Sets of pCPUs whose bits are cached: most claims last long.
 MOST_HELD = 4096
 
-# A host cell of so few L3 domains is itself what large guests take whole.
+# In a host cell with so few L3 domains, large guests take the whole cell.
 NARROW = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domain:
-    """The part of an L3 domain that lies in one NUMA cell.
+    """The part of an L3 domain that is in one NUMA cell.
 
-    CPUs without L3 information make up one domain a cell.
+    CPUs without L3 information make up one domain per cell.
     """
 
     #: Position among all domains of the grid.
@@ -48,7 +49,7 @@ class Domain:
     bits: int
     #: The shared pCPUs.
     shared: frozenset[int]
-    #: For a person: what it is and its online CPUs.
+    #: For a person: what kind of domain it is and its online CPUs.
     name: str
 
 
@@ -69,7 +70,7 @@ class Row:
 
 
 class Grid:
-    """See the module. Attributes are not to be changed."""
+    """See the module. Its attributes must not be changed."""
 
     def __init__(self, inventory: Inventory, policy: Policy) -> None:
         online = inventory.online
@@ -196,12 +197,12 @@ class Grid:
             if len(self._held) >= MOST_HELD:
                 self._held.clear()
             own = self.dedicated.intersection(cpus)
-            # A sum of distinct bits is their union, and quicker.
+            # A sum of distinct bits is their union, and faster.
             found = self._held[cpus] = sum(map(self.bit.__getitem__, own))
         return found
 
     def held_by(self, claims: Iterable[Claim]) -> int:
-        """Return the bits of all pCPUs that somebody holds for itself."""
+        """Return the bits of all pCPUs that somebody holds exclusively."""
         get = self._held.get
         bits = 0
         for claim in claims:
@@ -213,7 +214,7 @@ class Grid:
 
 
 def of(inventory: Inventory, policy: Policy) -> Grid:
-    """Return the grid of a host under a policy, made once."""
+    """Return the grid of a host under a policy; it is made once."""
     key = ('grid', policy.dedicated_cpus, policy.shared_cpus)
     grid = inventory.derived.get(key)
     if grid is None:
@@ -255,7 +256,7 @@ def _cores(
 ) -> list[tuple[list[int], int, int, bool]]:
     """Return threads, kind, lowest CPU and isolability of each core.
 
-    A core that spans domains, which no known hardware has, counts as one in
+    A core that spans domains (no known hardware has one) counts as one in
     each, and cannot be isolated.
     """
     members = {cpu.id: cpu for cpu in group}

@@ -1,7 +1,8 @@
-"""Guest cells to host cells: who can have one at all, and the cheapest way.
+"""Match guest cells to host cells: whether each can have one, and the cheapest
+way.
 
-Both work by augmenting paths, in polynomial time: the number of ways to give
-8 guest cells 16 host cells is half a thousand million.
+Both work by augmenting paths, in polynomial time: there are half a thousand
+million ways to give 8 guest cells 16 host cells.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ def shortage(
 ) -> tuple[list[int], list[int]] | None:
     """Return None when every row can have a column of its own.
 
-    :param rows: for each row whether each column would do.
-    :returns: otherwise rows and all the columns that would do for any of
-        them, which are fewer (Hall's theorem).
+    :param rows: for each row, whether each column would do.
+    :returns: otherwise rows and all the columns that would do for any of them,
+        which are fewer (Hall's theorem).
     """
     owner: dict[int, int] = {}
 
@@ -35,12 +36,12 @@ def shortage(
 
 
 def assign(costs: Sequence[Sequence[int | None]]) -> list[int] | None:
-    """Return a column of its own for each row at the least sum of costs.
+    """Assign each row a column of its own at the least sum of costs.
 
     The Hungarian method with potentials (Kuhn 1955, Munkres 1957), one
-    shortest augmenting path a row: O(rows^2 * columns).
+    shortest augmenting path per row: O(rows^2 * columns).
 
-    :param costs: by row and column; None where it cannot be.
+    :param costs: by row and column; None where it is impossible.
     :returns: None when there is no way at all.
     """
     if not costs:

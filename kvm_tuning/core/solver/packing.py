@@ -1,7 +1,7 @@
-"""The dedicated vCPUs of one guest cell on the L3 domains of one host cell.
+"""Pack the dedicated vCPUs of one guest cell onto L3 domains of one host cell.
 
 A packing spans the fewest domains that can hold the vCPUs as the host cell is
-now. Of those it takes the cheapest by :data:`Cost`.
+now. Among those it is the cheapest by :data:`Cost`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ class Ask(NamedTuple):
     policy: ThreadPolicy
     #: One more pCPU for the emulator, in the same domains if possible.
     emulator: bool = False
-    #: Whether a domain with shared pCPUs is promised, or wished for.
+    #: Whether a domain with shared pCPUs is promised, or preferred.
     promised: bool = False
     wished: bool = False
 
@@ -55,7 +55,8 @@ NOTHING = Packing((0, 0, 0, 0, 0, 0, 0), (), (), 0)
 
 
 def fewest(slots: Sequence[int], vcpus: int) -> int | None:
-    """Return how many domains hold the vCPUs at least; None: all do not.
+    """Return the fewest domains that hold the vCPUs; None: all together do
+    not.
 
     :param slots: the vCPUs that each domain can hold.
     """
@@ -90,10 +91,10 @@ def pack(
 ) -> Packing | None:
     """Return the cheapest packing on the fewest domains of a row.
 
-    Whether the emulator finds room elsewhere in the row is not asked here.
+    Whether the emulator finds room elsewhere in the row is not checked here.
 
     :param kinds: the cores that may be used, as bits.
-    :param most: so many domains are allowed; None: any number.
+    :param most: how many domains are allowed; None: any number.
     :returns: None when nothing fits.
     """
     vcpus = ask.vcpus
@@ -128,11 +129,11 @@ def _fill(ask: Ask) -> Fill:
 def on_one(
     stock: Stock, domains: list[Domain], ask: Ask, kinds: int
 ) -> Packing:
-    """Return the cheapest of the packings on one domain, of those that each
-    can hold the vCPUs.
+    """Return the cheapest packing on one domain, among domains that each can
+    hold the vCPUs.
 
     With nothing but the vCPUs to place, the fullest domain is the cheapest
-    unless it strands threads or takes more cores than it must: then another
+    unless it strands threads or takes more cores than necessary: then another
     one may be cheaper.
     """
     vcpus = ask.vcpus
@@ -181,11 +182,11 @@ def on_one(
 def _several(
     profiles: Sequence[Profile], ask: Ask, fill: Fill, count: int
 ) -> Iterator[Packing]:
-    """Yield the packings on ``count`` domains, the fewest there can be.
+    """Yield the packings on ``count`` domains, the fewest possible.
 
     None of them is dispensable, so the whole ones among them can all be
-    filled; the fewer are left in part, the better, unless something that
-    ranks higher asks for others.
+    filled; the fewer are left in part, the better, unless an entry that ranks
+    higher requires others.
     """
     whole = [profile for profile in profiles if profile.whole]
     plain = not (ask.emulator or ask.promised or ask.wished)
@@ -357,7 +358,7 @@ def _emulator(
 ) -> int:
     """Return a pCPU for the emulator: the least useful one for others.
 
-    Beside the vCPUs if there is one, on the core with the fewest free
+    Next to the vCPUs if there is one, on the core with the fewest free
     threads. With ``isolate`` it is on a core of its own, held idle.
     """
     grid = stock.grid

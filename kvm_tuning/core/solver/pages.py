@@ -1,4 +1,4 @@
-"""Memory of a host cell: huge pages and small ones that are left."""
+"""The memory of a host cell that is left: huge pages and small ones."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
@@ -24,13 +24,13 @@ SMALL = Pages(0, None, 0)
 
 
 class Sums:
-    """What the claims of a ledger add up to."""
+    """The totals of a ledger's claims."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._claims = ledger.claims
         self._promised: dict[tuple[int, int], int] | None = None
         self._memory: dict[int, int] | None = None
-        #: Huge pages by (cell, size in KiB) that are still in the pool, of
+        #: Huge pages by (cell, size in KiB) that are still in the pool, for
         #: guests that do not run.
         self.pending: dict[tuple[int, int], int] = {}
         for claim in ledger.claims:
@@ -64,7 +64,7 @@ def _add(sums: dict[_Key, int], more: Mapping[_Key, int]) -> None:
 
 
 def sums(ledger: Ledger) -> Sums:
-    """Return the sums of a ledger, made once."""
+    """Return the totals of a ledger; they are computed once."""
     found = ledger.derived.get('pages')
     if found is None:
         found = ledger.derived['pages'] = Sums(ledger)
@@ -72,10 +72,10 @@ def sums(ledger: Ledger) -> Sums:
 
 
 def free_pages(site: Site, cell: int, pool: PagePool) -> int:
-    """Return how many pages of a pool are nobody's.
+    """Return how many pages of a pool nobody holds.
 
-    The pool's own count knows who runs, the ledger who is defined; what the
-    operator reserves may be in use already, and then is not to be taken off
+    The pool's own count reflects who runs, the ledger who is defined; what the
+    operator reserves may be in use already, and then must not be subtracted
     twice.
     """
     of_all = sums(site.ledger)
@@ -89,13 +89,13 @@ def free_pages(site: Site, cell: int, pool: PagePool) -> int:
 
 
 def small_total_kib(site: Site, cell: Cell) -> int:
-    """Return the memory of a cell outside of its huge pages."""
+    """Return the memory of a cell outside its huge pages."""
     huge = sum(pool.size_kib * pool.total for pool in cell.pages)
     return cell.memory_bytes // 1024 - huge
 
 
 def small_free_kib(site: Site, cell: Cell) -> int:
-    """Return the memory of a cell in small pages that is nobody's."""
+    """Return the memory of a cell in small pages that nobody holds."""
     return (
         small_total_kib(site, cell)
         - site.policy.reserved_memory_kib
@@ -112,10 +112,10 @@ def choose(
 ) -> Pages | None:
     """Return the best pages that a host cell has for a guest cell's memory.
 
-    As Nova does: the pages must divide the memory exactly, and shared vCPUs
-    may overcommit small pages, though not the cell's own total.
+    As in Nova, the pages must divide the memory exactly, and shared vCPUs may
+    overcommit small pages, though not the cell's own total.
 
-    :param sizes_kib: sizes that will do, the best first; None: not asked.
+    :param sizes_kib: acceptable sizes, the best first; None: not requested.
     """
     base = site.inventory.page_size_kib
     if sizes_kib is None:
@@ -127,7 +127,8 @@ def choose(
         return SMALL if memory_kib <= left else None
     for rank, size in enumerate(sizes_kib):
         if size <= base:
-            # Nova calls the smallest page of x86 small, whatever the host's.
+            # Nova calls the smallest page size of x86 small, whatever the
+            # host's is.
             if memory_kib % base == 0 and memory_kib <= small_free_kib(
                 site, cell
             ):

@@ -1,6 +1,6 @@
-"""Assignments in order of their cost, for whoever has the last word.
+"""Yield assignments in order of cost, for a judge with the last word.
 
-Some judges can only be asked about a whole answer (Nova's PCI tracker, its
+Some judges can only be asked about a complete answer (Nova's PCI tracker, its
 network affinity). They get the cheapest answer first, then the next one.
 """
 
@@ -16,10 +16,10 @@ Costs = Sequence[Sequence[int | None]]
 def assignments(costs: Costs) -> Iterator[list[int]]:
     """Yield a column of its own for each row, the cheapest first.
 
-    Every set of columns comes at most once, in its cheapest order (Lawler
+    Every set of columns appears at most once, in its cheapest order (Lawler
     1972: the rest is divided by which of the best columns it does not use).
 
-    :param costs: by row and column; None where it cannot be.
+    :param costs: by row and column; None where it is impossible.
     """
     order = count()
     heap: list[tuple[int, int, list[int], frozenset[int], frozenset[int]]] = []
@@ -50,7 +50,7 @@ def _price(costs: Costs, found: Sequence[int]) -> int:
 def _assign(
     costs: Costs, must: frozenset[int], banned: frozenset[int]
 ) -> list[int] | None:
-    """Return the cheapest assignment with all of ``must``, none of
+    """Return the cheapest assignment with all of ``must`` and none of
     ``banned``.
     """
     if not costs:

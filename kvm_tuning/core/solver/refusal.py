@@ -1,4 +1,4 @@
-"""Says why a guest has no place: how much was free where."""
+"""Say why there is no room for a guest: how much was free where."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from kvm_tuning.core.solver.fit import Fitter
 from kvm_tuning.core.solver.grid import Domain, Row
 from kvm_tuning.core.solver.packing import Ask
 
-# Host cells, and L3 domains, that are named, the best ones: large hosts have
+# How many host cells and L3 domains are named, the best ones: large hosts have
 # dozens, and the text is kept in the guest's receipt.
 _MOST = 3
 
@@ -78,7 +78,9 @@ def no_devices(offered: Sequence[Offer]) -> Refused:
 
 
 def what_is_free(fitter: Fitter, cell: CellDemand) -> str:
-    """Say which L3 domains have most for a guest cell's dedicated vCPUs."""
+    """Say which L3 domains have the most room for a guest cell's dedicated
+    vCPUs.
+    """
     rows = fitter.grid.rows
     offers = _offers(fitter, fitter.ask(cell), rows)
     return 'free of allocatable pCPUs: ' + _best(offers, len(rows) > 1)
@@ -137,7 +139,7 @@ def _sizes(fitter: Fitter) -> str:
 
 
 def _missing_sizes(fitter: Fitter, cell: CellDemand) -> Refused | None:
-    """Say it when no cell of the host has pages of the size at all."""
+    """Report it when no cell of the host has pages of the size at all."""
     sizes = fitter.wants.sizes_kib.get(cell.cell)
     if not sizes:
         return None
@@ -155,7 +157,7 @@ def _missing_sizes(fitter: Fitter, cell: CellDemand) -> Refused | None:
     if all(cell.memory_kib % size for size in sizes):
         return Unsupported(
             f'guest cell {cell.cell} has {cell.memory_kib} KiB of memory, '
-            f'which is no multiple of {text} (hw:mem_page_size)'
+            f'which is not a multiple of {text} (hw:mem_page_size)'
         )
     return None
 
@@ -163,7 +165,7 @@ def _missing_sizes(fitter: Fitter, cell: CellDemand) -> Refused | None:
 def _whys(
     fitter: Fitter, cell: CellDemand, ask: Ask, rows: Sequence[Row]
 ) -> str:
-    """Say what host cells have, those with the most free pCPUs."""
+    """Describe host cells, those with the most free pCPUs."""
     free = fitter.stock.row_free
     best = sorted(rows, key=lambda row: -free[row.index])[:_MOST]
     text = '; '.join(
@@ -176,7 +178,7 @@ def _whys(
 
 
 def _why(fitter: Fitter, cell: CellDemand, ask: Ask, row: Row) -> str:
-    """Say what a host cell has, of all that the guest cell may lack."""
+    """Describe a host cell by everything that the guest cell may lack."""
     parts = []
     if ask.vcpus or ask.emulator:
         offers = _offers(fitter, ask, [row])
@@ -216,7 +218,7 @@ def _offers(
 def _best(
     offers: Sequence[tuple[int, int, Domain]], with_cell: bool = False
 ) -> str:
-    """Name the domains that can hold most, in their order."""
+    """Name the domains that can hold the most, in order."""
     best = sorted(offers, key=lambda offer: -offer[0])[:_MOST]
     text = ', '.join(
         f'{now}/{hardware} in {domain.name}'
@@ -229,7 +231,7 @@ def _best(
 
 
 def _others(count: int, start: str, what: str) -> str:
-    """Say how many are not named, as they have no more."""
+    """Say how many are not named because they have no more."""
     if not count:
         return ''
     return f'{start} in {count} other {what}' + 's' * (count != 1)

@@ -1,4 +1,6 @@
-"""All guest cells of a guest on host cells, with the devices near them."""
+"""Seat all guest cells of a guest on host cells, with the devices
+near them.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -14,7 +16,7 @@ _ENTRY = 40
 # Sets of host cells with devices that are tried for a guest of several
 # cells; hosts have devices in few cells.
 _MOST_SETS = 256
-# Packages of which every combination is tried.
+# Packages whose every combination is tried.
 _MOST_PACKAGES = 4
 
 
@@ -24,14 +26,14 @@ class Seating(NamedTuple):
     fits: tuple[Fit, ...]
     devices: Chosen
     cost: tuple[int, ...]
-    #: Another host cell that lost, for a guest of one cell.
+    #: Another host cell that lost, for a guest with one cell.
     second: Fit | None = None
 
 
 def seat(fitter: Fitter) -> Seating:
     """Return the cheapest seating.
 
-    :raises Refused: there is none; it says what was free where.
+    :raises Refused: there is none; the message says what was free where.
     """
     wanted = fitter.wants.devices
     offered = devices.offers(wanted, fitter.site) if wanted else []
@@ -65,7 +67,7 @@ def _seating_cost(seating: Seating) -> tuple[int, ...]:
 def _with(
     fitter: Fitter, offered: Sequence[Offer], fits: Sequence[Fit]
 ) -> Seating | None:
-    """Return the fits with devices near them and what they cost in all."""
+    """Return the fits with devices near them and what they cost in total."""
     chosen = devices.choose(
         offered,
         frozenset(fit.row.cell for fit in fits),
@@ -115,7 +117,7 @@ def _seat_several(fitter: Fitter, offered: list[Offer]) -> Seating:
 
 
 def _all_fits(fitter: Fitter) -> list[list[Fit | None]]:
-    """Return the fits of each guest cell; like cells share one list."""
+    """Return the fits of each guest cell; equal cells share one list."""
     own_limits = fitter.wants.strict and best_rows_are_short(fitter)
     known: dict[object, list[Fit | None]] = {}
     found = []
@@ -133,7 +135,7 @@ def _all_fits(fitter: Fitter) -> list[list[Fit | None]]:
 
 
 def best_rows_are_short(fitter: Fitter) -> bool:
-    """Whether not all guest cells can have a host cell that allows the
+    """Return whether guest cells outnumber the host cells that allow the
     fewest L3 domains of all, even with nobody else on the host.
     """
     rows = []
@@ -157,7 +159,7 @@ def _restrictions(
 ) -> Iterator[list[tuple[frozenset[int], frozenset[int]]]]:
     """Yield (rows that may be used, rows that must be), by package count.
 
-    The costs of packages and of devices are no sums over guest cells: for
+    The costs of packages and of devices are not sums over guest cells: for
     each combination of them the rest is one assignment.
     """
     rows = fitter.grid.rows
@@ -241,7 +243,7 @@ def _assign(
 def _cheapest(
     line: Sequence[int | None], columns: Sequence[int], count: int
 ) -> list[int] | None:
-    """Return the columns for rows that are all alike."""
+    """Return the columns for rows that are all equal."""
     ranked = sorted(
         (cost, column)
         for column in columns

@@ -19,7 +19,7 @@ class Float(NamedTuple):
 
 
 def load(ledger: Ledger, cpus: frozenset[int], vcpus: int) -> int:
-    """Return the vCPUs per thousand pCPUs when ``vcpus`` more come.
+    """Return the vCPUs per thousand pCPUs when ``vcpus`` more are added.
 
     A claim's vCPUs count evenly for all the pCPUs that they float over.
     """
@@ -46,7 +46,7 @@ def least_loaded(
 
 
 class Reach(NamedTuple):
-    """What the pools of a placed guest are made of."""
+    """What the pools of a placed guest are drawn from."""
 
     grid: Grid
     ledger: Ledger
@@ -56,7 +56,7 @@ class Reach(NamedTuple):
     cells: frozenset[int]
 
     def cpus(self, pool: Pool) -> frozenset[int]:
-        """Return the pCPUs of a pool; none of them is held by another."""
+        """Return the pCPUs of a pool; nobody else holds any of them."""
         own = self.pins | self.floats
         if pool is Pool.GUEST:
             return own
@@ -114,12 +114,12 @@ def _why(pool: Pool) -> str:
         return 'the guest has no pCPU of its own'
     else:
         return (
-            'this host has no shared pCPU that nobody holds: leave some out '
-            'of [placement] dedicated_cpus'
+            'this host has no shared pCPU that is free: leave some out of '
+            '[placement] dedicated_cpus'
         )
     return (
-        f'no shared pCPU is in {where}: have some there in [placement] '
-        f'shared_cpus, or ask for housekeeping'
+        f'no shared pCPU is in {where}: add some there to [placement] '
+        'shared_cpus, or use housekeeping'
     )
 
 

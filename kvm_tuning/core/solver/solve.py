@@ -41,11 +41,11 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
     Every guest cell has a host cell of its own, and spans the fewest L3
     domains that can hold it there as the host cell is now, with the kinds of
     core that it uses. Among those the placement with the lowest cost
-    (:mod:`~kvm_tuning.core.solver.costs`) is taken, and of equals the one on
-    the lowest cells and pCPUs. Pure: equal demands and sites give equal
+    (:mod:`~kvm_tuning.core.solver.costs`) is taken, and among equals the one
+    on the lowest cells and pCPUs. Pure: equal demands and sites give equal
     placements.
 
-    :raises Unsupported: this host could not do it with nobody else there.
+    :raises Unsupported: this host could not do it even with nobody else there.
     :raises Exhausted: there is not enough left; it says what was free where.
     """
     wants = wants_.sort(demands)
@@ -60,7 +60,9 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
 
 
 def _check(wants: Wants, site: Site, grid: Grid) -> None:
-    """Raise what no ledger could change."""
+    """Raise Unsupported for requests that no amount of free capacity could
+    satisfy.
+    """
     if not wants.emulator:
         for cell in wants.cells:
             if cell.dedicated:
@@ -86,7 +88,7 @@ def _check(wants: Wants, site: Site, grid: Grid) -> None:
 
 
 def _placement(fitter: Fitter, seated: Seating) -> Placement:
-    """Make the placement of a seating."""
+    """Return the placement of a seating."""
     wants, site, grid = fitter.wants, fitter.site, fitter.grid
     cells = []
     reasons = []
@@ -172,14 +174,14 @@ def _reason(cell: CellDemand, fit: Fit) -> str:
 
 
 def _runner_up(cost: tuple[int, ...], second: Fit) -> str:
-    """Say what another host cell has against it."""
+    """Say why another host cell lost."""
     for what, one, other in zip(costs.WORDS, cost, second.cost, strict=True):
         if one != other:
             return (
-                f'host cell {second.row.cell} would do, too, and costs more: '
+                f'host cell {second.row.cell} would also do, but costs more: '
                 f'{other} {what}, against {one}'
             )
-    return f'host cell {second.row.cell} is as good, and comes later'
+    return f'host cell {second.row.cell} is as good, but comes later'
 
 
 def _unkept_locality(
@@ -217,7 +219,7 @@ def _domains(count: int) -> str:
 
 
 def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
-    """Place a guest that has no cells and no vCPU of its own."""
+    """Place a guest that has no cells and no dedicated vCPU."""
     (cell,) = wants.cells
     held = site.ledger.pcpus
     level = wants.locality.level if wants.locality else Locality.ANY
@@ -233,10 +235,12 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
             f'guest cell {cell.cell} needs shared pCPUs for '
             f'{len(cell.vcpus)} vCPUs: '
             + (
-                'every one of this host is held by a guest'
+                'guests hold every one on this host'
                 if grid.shared
-                else 'this host has none, as [placement] dedicated_cpus and '
-                'shared_cpus leave it none'
+                else (
+                    'this host has none, as [placement] dedicated_cpus and '
+                    'shared_cpus leave it none'
+                )
             )
         )
     host_cells = frozenset(grid.domain_of[cpu].cell for cpu in found.cpus)
@@ -288,10 +292,10 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
 def _bound_memory(
     cell: CellDemand, host_cells: frozenset[int], site: Site
 ) -> dict[int, int]:
-    """Return how many KiB each of the cells counts for, by what is free
-    there: the kernel takes from any of them.
+    """Return how many KiB each of the cells counts for, by what is free there:
+    the kernel takes memory from any of them.
 
-    :raises Exhausted: the memory does not fit them together.
+    :raises Exhausted: the memory does not fit into them together.
     """
     free = {
         host_cell: max(
@@ -303,10 +307,10 @@ def _bound_memory(
     if cell.memory_kib > total:
         names = cpuset.format(host_cells)
         raise Exhausted(
-            f'the guest needs {cell.memory_kib // 1024} MiB of memory on '
-            f'host cells {names}, and {total // 1024} MiB are free there'
+            f'the guest needs {cell.memory_kib // 1024} MiB of memory on host '
+            f'cells {names}, and only {total // 1024} MiB are free there'
         )
-    # Rounded up: no less than the whole.
+    # Rounded up: not less than the whole.
     return {
         host_cell: -(-cell.memory_kib * kib // total)
         for host_cell, kib in free.items()
@@ -315,7 +319,7 @@ def _bound_memory(
 
 
 def _without_cells(wants: Wants, site: Site, grid: Grid) -> Placement:
-    """Answer demands that are about no vCPU."""
+    """Answer demands that are not about a vCPU."""
     offered = devices.offers(wants.devices, site)
     chosen = devices.choose(offered, None, site.inventory)
     if chosen is None:

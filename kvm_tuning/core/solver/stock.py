@@ -1,4 +1,4 @@
-"""What of a host's pCPUs is free, in one ledger's light."""
+"""Which of a host's pCPUs are free, given one ledger."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ class Profile(NamedTuple):
 
     #: vCPUs that it can hold.
     slots: int
-    #: Free pCPUs (``isolate``: free cores), of any kind: what the emulator
-    #: may use, too.
+    #: Free pCPUs (``isolate``: free cores) of any kind: the emulator may use
+    #: them, too.
     room: int
-    #: Whether filling all slots takes the whole domain, nobody else in it.
+    #: Whether filling all slots takes the whole domain, with nobody else in
+    #: it.
     whole: bool
     #: Usable cores by their number of usable threads (``isolate``: by the
     #: threads that one vCPU takes).
@@ -29,7 +30,7 @@ class Profile(NamedTuple):
 
 
 class Stock:
-    """The free threads of a grid. Not to be changed."""
+    """The free threads of a grid. It must not be changed."""
 
     def __init__(
         self, grid: Grid, held: int, ledger: Ledger | None = None
@@ -54,7 +55,7 @@ class Stock:
 
     @property
     def at_least(self) -> list[int]:
-        """Cores with at least so many free threads, as bits."""
+        """Return cores with at least that many free threads, as bits."""
         found = self._at_least
         if found is None:
             width, threads = self.grid.width, self.grid.threads
@@ -68,7 +69,9 @@ class Stock:
 
     @property
     def isolable(self) -> int:
-        """Cores that ``isolate`` may take: all threads dedicable and free."""
+        """Return cores that ``isolate`` may take: all threads may be dedicated
+        and are free.
+        """
         if self._isolable is None:
             grid = self.grid
             taken = grid.all & ~self.free
@@ -80,13 +83,15 @@ class Stock:
         return self._isolable
 
     def room(self, row: Row, policy: ThreadPolicy) -> int:
-        """Return how many vCPUs and emulators a row may hold at most."""
+        """Return the most vCPUs and emulators that a row can hold."""
         if policy is ThreadPolicy.ISOLATE:
             return (self.isolable & row.mask).bit_count()
         return self.row_free[row.index]
 
     def shares(self, shared: frozenset[int]) -> bool:
-        """Whether nobody holds one of some shared pCPUs for itself."""
+        """Return whether some of these shared pCPUs are not held by
+        anybody.
+        """
         if self._ledger is None or not shared:
             return bool(shared)
         return not shared <= self._ledger.pcpus
@@ -172,7 +177,7 @@ class Stock:
 
 
 def of(site: Site, grid: Grid) -> Stock:
-    """Return what the site's ledger leaves free, made once."""
+    """Return what the site's ledger leaves free; it is computed once."""
     derived = site.ledger.derived
     found = derived.get(grid)
     if found is None:
@@ -182,7 +187,7 @@ def of(site: Site, grid: Grid) -> Stock:
 
 
 def empty(grid: Grid) -> Stock:
-    """Return the stock of the host with nobody on it, made once."""
+    """Return the stock of the host with nobody on it; it is computed once."""
     found = grid.derived.get('empty')
     if found is None:
         found = grid.derived['empty'] = Stock(grid, 0)

@@ -22,9 +22,10 @@ from kvm_tuning.core.demands import (
 
 @dataclass(slots=True)
 class Wants:
-    """All that one guest wants. Of two demands on one thing the last counts.
+    """Everything that one guest wants. Of two demands on one thing the last
+    counts.
 
-    Plans are made of hooks that own a thing each, so there are no two.
+    Each thing belongs to one hook, so a plan never has two.
     """
 
     cells: list[CellDemand] = field(default_factory=list)
@@ -39,7 +40,7 @@ class Wants:
 
     @property
     def l3(self) -> bool:
-        """Whether L3 locality was asked for."""
+        """Whether L3 locality was requested."""
         return self.locality is not None and (
             self.locality.level is Locality.L3
         )
@@ -55,7 +56,7 @@ class Wants:
 
     @property
     def whole(self) -> bool:
-        """Whether the guest has no cells and no vCPU of its own."""
+        """Whether the guest has no cells and no dedicated vCPU."""
         return (
             len(self.cells) == 1
             and self.cells[0].whole
@@ -70,7 +71,9 @@ class Wants:
         )
 
     def pool(self, level: Pool, strict: bool) -> bool:
-        """Whether a helper pool of that kind was promised or wished for."""
+        """Return whether a helper pool of that kind was promised or
+        preferred.
+        """
         return bool(self.pools) and any(
             one.pool is level and one.strict is strict for one in self.pools
         )

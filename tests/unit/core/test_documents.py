@@ -228,7 +228,7 @@ BAD_FLAVORS = [
         minimal(properties={str(n): 'x' for n in range(1025)}),
         '1025 properties: want at most 1024',
     ),
-    ('name: a\nname: b', "the key 'name' twice in line 2"),
+    ('name: a\nname: b', "the key 'name' appears twice in line 2"),
     ('{"name": "a"', 'not JSON: '),
     ('a: &b c\nd: *b', 'an alias, *b in line 2'),
 ]

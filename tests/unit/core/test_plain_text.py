@@ -40,15 +40,15 @@ GOOD = [
 ]
 
 BAD = [
-    ('a: 1\na: 2', "the key 'a' twice in line 2"),
+    ('a: 1\na: 2', "the key 'a' appears twice in line 2"),
     ('{"a": 1, "b": 2, "a": 1}', "the key 'a' twice"),
     ('a: &x 1\nb: *x', 'an alias, *x in line 2'),
     ('&a [*a]', 'an alias, *a in line 1'),
     ('!!python/object/apply:os.system [x]', 'a tag, tag:yaml.org,2002:py'),
     ('a: !!binary aGk=', 'a tag, tag:yaml.org,2002:binary in line 1'),
     ('a: 1\n---\na: 2', 'a second document in line 2'),
-    ('? [a]\n: b', 'a key that is no text in line 1'),
-    ('~: b', 'a key that is no text in line 1'),
+    ('? [a]\n: b', 'a key that is not a text in line 1'),
+    ('~: b', 'a key that is not a text in line 1'),
     ('a: b: c', 'not YAML: mapping values are not allowed'),
     ('a: \x00', 'not YAML: '),
     ('a: \ud800', 'not text: surrogates not allowed'),

@@ -282,7 +282,7 @@ CONFLICTS = [
     (
         {'resources:PCPU': '3'},
         {},
-        'resources:PCPU=3 (flavor extra spec) asks for 3 pCPUs: want 4, one '
+        'resources:PCPU=3 (flavor extra spec) requests 3 pCPUs: want 4, one '
         'for each of the 4 vCPUs',
     ),
     (
@@ -363,7 +363,7 @@ CONFLICTS = [
     (
         {**PINNED, 'hw:numa_mem.0': '2048', 'hw:numa_mem.1': '2048'},
         {},
-        'hw:numa_nodes is not set, which is one cell, with 0 keys',
+        'hw:numa_nodes is not set, which means one cell, with 0 keys',
     ),
     (
         {**PINNED, 'hw:numa_cpus.0': '0-3', 'hw:numa_mem.0': '4096'},

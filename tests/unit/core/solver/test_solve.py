@@ -165,7 +165,7 @@ class DomainsTest(testtools.TestCase):
         wide = FakeHost(l3_per_cell=5)
         placement = solve([dedicated(0, 4)], site(wide))
         self.assertEqual(
-            'host cell 1 is as good, and comes later', placement.reasons[1]
+            'host cell 1 is as good, but comes later', placement.reasons[1]
         )
         placement = solve([dedicated(0, 4)], site(wide, taken=(0, 40)))
         self.assertIn('8 free pCPUs in its L3', placement.reasons[1])

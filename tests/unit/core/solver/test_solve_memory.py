@@ -58,7 +58,7 @@ class PagesTest(testtools.TestCase):
         self.assertEqual(M2, solve(demands, site(host)).cells[0].page_kib)
         demands = [dedicated(0, 2, 1536 * 1024), PageDemand(0, (G1,))]
         error = self.assertRaises(Unsupported, solve, demands, site(host))
-        self.assertIn('no multiple', str(error))
+        self.assertIn('not a multiple', str(error))
 
     def test_small_pages(self):
         demands = [dedicated(0, 2, GIB), PageDemand(0, (4,))]

@@ -67,7 +67,7 @@ class FloatTest(testtools.TestCase):
         error = self.assertRaises(
             Exhausted, self.shared, floating(2, whole=True), taken=SHARED
         )
-        self.assertIn('held', str(error))
+        self.assertIn('guests hold every', str(error))
         self.assertRaises(Exhausted, self.shared, floating(2), taken=SHARED)
 
     def test_none_at_all(self):
