@@ -42,13 +42,20 @@ def vendordata(settings: Iterable[Setting]) -> str | dict[str, Any]:
     empty mapping where there is nothing to do.
     """
     found = _of(settings)
+    counts = found.get(CHANNELS, {})
+    told = [
+        f'{mac}={count}'
+        for mac, count in sorted(counts.items())
+        if _MAC.fullmatch(mac) and _COUNT.fullmatch(count)
+    ]
     parts = [
-        *_channels(found.get(CHANNELS, {})),
+        *([_CHANNELS] if told or ANY in counts else []),
         *_scheduler(found.get(SCHEDULER, {})),
         *_huge_pages(found.get(HUGE_PAGES, {}).get('')),
         *_irqbalance(found.get(IRQBALANCE, {}).get('')),
     ]
-    return '\n'.join([_HEAD, *parts, _FOOT]) if parts else {}
+    head = _HEAD.replace('@TOLD@', ' '.join(told))
+    return '\n'.join([head, *parts, _FOOT]) if parts else {}
 
 
 def _of(settings: Iterable[Setting]) -> dict[str, dict[str, str]]:
@@ -59,16 +66,6 @@ def _of(settings: Iterable[Setting]) -> dict[str, dict[str, str]]:
             name, _, address = setting.name.partition('/')
             found.setdefault(name, {})[address.lower()] = setting.value
     return found
-
-
-def _channels(counts: Mapping[str, str]) -> Iterable[str]:
-    told = [
-        f'{mac}={count}'
-        for mac, count in sorted(counts.items())
-        if _MAC.fullmatch(mac) and _COUNT.fullmatch(count)
-    ]
-    if told or ANY in counts:
-        yield _CHANNELS.replace('@TOLD@', ' '.join(told))
 
 
 def _scheduler(values: Mapping[str, str]) -> Iterable[str]:
@@ -108,12 +105,21 @@ say() {
 put() {  # FILE VALUE
   echo "$2" 2>/dev/null >"$1" || say "$1 does not take $2"
 }
+permanent() {  # NIC: its own MAC, also where a bond has given it another
+  own=$(ethtool -P "$1" 2>/dev/null |
+    sed -n 's/^Permanent address: *\\([0-9a-f:]\\{17\\}\\) *$/\\1/p')
+  [ -n "${own#00:00:00:00:00:00}" ] ||
+    own=$(cat "/sys/class/net/$1/bonding_slave/perm_hwaddr" 2>/dev/null) ||
+    own=$(cat "/sys/class/net/$1/address" 2>/dev/null)
+  echo "$own"
+}
 queues() {  # NIC: as many as the device has; "told" is what the host gave
-  mac=$(cat "/sys/class/net/$1/address" 2>/dev/null) || return 0
+  [ -e "/sys/class/net/$1/address" ] || return 0
   command -v ethtool >/dev/null || {
     say "$1: ethtool is not installed, its queues stay as they are"
     return 0
   }
+  mac=$(permanent "$1")
   # shellcheck disable=SC2046
   set -- "$1" $(ethtool -l "$1" 2>/dev/null | sed -n 's/^Combined:[^0-9]*//p')
   [ "$#" -eq 3 ] || return 0
@@ -125,17 +131,18 @@ queues() {  # NIC: as many as the device has; "told" is what the host gave
       say "$1: the host gave ${each#*=} queues when this guest was made"
   done
 }
-told=
-rm -f "$rules.new"
+told='@TOLD@'
+# udev calls this for one NIC, perhaps while a whole run goes on.
+[ "$1" != queues ] || { queues "$2"; exit 0; }
+new=$rules.$$
+rm -f "$new"
 mkdir -p "$home" "${rules%/*}"
 """
 
 _CHANNELS = """\
-told='@TOLD@'
-[ "$1" != queues ] || { queues "$2"; exit 0; }
-cp "$0" "$home/guest" || true
+if cp "$0" "$home/guest.$$"; then mv "$home/guest.$$" "$home/guest"; fi
 echo 'ACTION=="add", SUBSYSTEM=="net", DRIVERS=="virtio_net", \\
-RUN+="/bin/sh /run/kvm-tuning/guest queues $name"' >>"$rules.new"
+RUN+="/bin/sh /run/kvm-tuning/guest queues $name"' >>"$new"
 for nic in /sys/class/net/*; do
   driver=$(readlink "$nic/device/driver") || continue
   [ "${driver##*/}" != virtio_net ] || queues "${nic##*/}"
@@ -144,7 +151,7 @@ done
 
 _DISK = """\
 echo 'ACTION=="add|change", SUBSYSTEM=="block", ENV{DEVTYPE}=="disk", \\
-@MATCH@, ATTR{queue/scheduler}="@VALUE@"' >>"$rules.new"
+@MATCH@, ATTR{queue/scheduler}="@VALUE@"' >>"$new"
 for disk in /sys/block/@PREFIX@*; do
   case $(cat "$disk/device/vendor" 2>/dev/null) in QEMU*|0x*) ;; *) continue
   esac
@@ -166,6 +173,6 @@ fi
 """
 
 _FOOT = """\
-[ ! -e "$rules.new" ] || mv "$rules.new" "$rules"
+[ ! -e "$new" ] || mv "$new" "$rules"
 exit 0
 """

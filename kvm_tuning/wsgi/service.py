@@ -1,7 +1,6 @@
 """Makes the service of dynamic vendordata from its configuration."""
 
 import functools
-import importlib
 from typing import Any
 
 from oslo_config import cfg
@@ -11,13 +10,14 @@ from kvm_tuning.adapters import cloud
 from kvm_tuning.adapters.vendordata import receipts, servers
 from kvm_tuning.adapters.vendordata.lookup import Lookup, Source
 from kvm_tuning.conf import vendordata as options
+from kvm_tuning.wsgi import authentication
 from kvm_tuning.wsgi.application import Application
 
 
 def make(conf: cfg.ConfigOpts) -> Any:
     """Return the WSGI application of a configuration.
 
-    :raises ImportError: keystonemiddleware is missing.
+    :raises ConfigInvalid: a library that it needs is missing.
     :raises CloudFailed: there is no such cloud in clouds.yaml.
     """
     group = conf[options.GROUP]
@@ -29,13 +29,17 @@ def make(conf: cfg.ConfigOpts) -> Any:
         group.body_timeout,
     )
     if keystone:
-        auth_token = importlib.import_module('keystonemiddleware.auth_token')
-        made = auth_token.AuthProtocol(made, {'oslo_config_config': conf})
+        made = authentication.guard(made, conf)
     return made
 
 
 def _source(group: Any) -> Source:
     if group.source == 'libvirt':
+        authentication.require(
+            'libvirt',
+            '[vendordata] source = libvirt',
+            'pip install kvm-tuning[libvirt]',
+        )
         return functools.partial(receipts.settings, group.libvirt_uri)
 
     # Now, not in the first request: what is imported takes seconds.

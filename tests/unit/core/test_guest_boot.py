@@ -186,6 +186,76 @@ class RunTest(testtools.TestCase):
         said = self.run_hook([setting(f'nic-channels/{MAC}', '2')])
         self.assertThat(said, Contains('the host gave 2 queues'))
 
+    def enslave(self, nic, told, others):
+        """Make a bond give a NIC another MAC than its own.
+
+        :param told: what ethtool -P says of it
+        """
+        self.put(f'sys/class/net/{nic}/address', others)
+        self.command(
+            'ethtool',
+            f'if [ "$1" = -P ]; then {told}; exit; fi\n'
+            'if [ "$1" = -L ]; then echo "$4" >"$here/queues"; exit; fi\n'
+            'echo Combined: 4; echo "Combined: $(cat "$here/queues")"',
+        )
+
+    def test_a_bond_gives_its_slaves_one_mac(self):
+        other = '52:54:00:00:00:99'
+        receipt = [
+            setting(f'nic-channels/{MAC}', '4'),
+            setting(f'nic-channels/{other}', '2'),
+        ]
+        self.enslave('eth0', f'echo "Permanent address: {MAC}"', other)
+        said = self.run_hook(receipt)
+        self.assertThat(said, Contains('eth0: 4 of 4 queues'))
+        self.assertThat(said, Not(Contains('the host gave')))
+
+    def test_a_bond_where_ethtool_knows_no_permanent_address(self):
+        other = '52:54:00:00:00:99'
+        receipt = [setting(f'nic-channels/{other}', '2')]
+        for told in (
+            'echo "Permanent address: not set"',
+            'echo "Permanent address: 00:00:00:00:00:00"',
+            'echo "Operation not supported" >&2',
+        ):
+            self.enslave('eth0', told, other)
+            self.put('sys/class/net/eth0/bonding_slave/perm_hwaddr', MAC)
+            self.assertThat(
+                self.run_hook(receipt), Not(Contains('the host gave'))
+            )
+            # Outside of a bond the address is what there is.
+            shutil.rmtree(self.root / 'sys/class/net/eth0/bonding_slave')
+            self.assertThat(
+                self.run_hook(receipt), Contains('the host gave 2 queues')
+            )
+
+    def test_an_address_that_a_tenant_has_set(self):
+        """NetworkManager can give each connection an address of its own."""
+        self.enslave(
+            'eth0', f'echo "Permanent address: {MAC}"', '02:00:00:00:00:01'
+        )
+        said = self.run_hook([setting(f'nic-channels/{MAC}', '2')])
+        self.assertThat(said, Contains('the host gave 2 queues'))
+
+    def test_an_event_of_udev_during_a_run_changes_no_rules(self):
+        """The run is stopped by each of its tools, and the event comes."""
+        self.run_hook(RECEIPT)
+        path = 'run/udev/rules.d/99-kvm-tuning-guest.rules'
+        wanted = self.read(path)
+        self.command(
+            'systemctl',
+            '[ "$1" != cat ] || '
+            'sh "$here/run/kvm-tuning/guest" queues eth0 >"$here/event"\n'
+            'echo unit',
+        )
+        self.run_hook(RECEIPT)
+        self.assertThat(self.read('event'), Contains('eth0: 4 of 4 queues'))
+        self.assertEqual(wanted, self.read(path))
+        self.assertEqual(
+            ['99-kvm-tuning-guest.rules'],
+            os.listdir(self.root / 'run/udev/rules.d'),
+        )
+
     def test_fails_no_boot_without_its_tools(self):
         (self.root / 'bin/systemctl').unlink()
         self.command('ethtool', 'exit 1')
