@@ -41,7 +41,7 @@ GOOD = [
 
 BAD = [
     ('a: 1\na: 2', "the key 'a' appears twice in line 2"),
-    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' twice"),
+    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' appears twice"),
     ('a: &x 1\nb: *x', 'an alias, *x in line 2'),
     ('&a [*a]', 'an alias, *a in line 1'),
     ('!!python/object/apply:os.system [x]', 'a tag, tag:yaml.org,2002:py'),
