@@ -38,7 +38,7 @@ class HostPlan(Report):
         root = arguments.root(parsed_args)
         session = host_session.open_session(self.app.options, root)
         made = session.plan()
-        if made.refusals:
+        if made.refusals or made.unseen:
             self.status = command.FOUND
         elif made.changes or made.mends:
             self.changed(parsed_args)
@@ -86,6 +86,7 @@ def _plan_output(made: 'apply.Plan') -> Output:
         ('Interrupts', _effects(changes, 'interrupts')),
         ('Guests touched', _effects(changes, 'guests')),
         ('Refused', list(map(str, made.refusals))),
+        ('Cannot be seen', list(map(str, made.unseen))),
         ('Interrupted before, taken back', mends),
         ('Ours, and no longer wanted (host undo --dropped)', dropped),
         ('Notes', list(map(str, made.notes))),
@@ -96,6 +97,7 @@ def _plan_output(made: 'apply.Plan') -> Output:
         {
             'changes': changes,
             'refusals': [str(refusal) for refusal in made.refusals],
+            'unseen': [str(item) for item in made.unseen],
             'mends': mends,
             'dropped': dropped,
             'notes': [str(note) for note in made.notes],

@@ -29,8 +29,11 @@ class HostStatus(Report):
 
         root = arguments.root(parsed_args)
         session = host_session.open_session(self.app.options, root)
-        rows = status.rows(
-            session.host, table.KINDS, session.journal, session.items()
+        rows = status.ignored(
+            status.rows(
+                session.host, table.KINDS, session.journal, session.items()
+            ),
+            session.conf.host_prep.ready_ignores,
         )
         if any(row.drifted for row in rows):
             self.status = command.FOUND

@@ -11,8 +11,8 @@ from typing import Any
 from kvm_tuning.host import configuration
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep import configured, provision
-from kvm_tuning.host.prep.goals import Goal, Item, Refusal
+from kvm_tuning.host.prep import configured, provision, status
+from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Unseen
 
 
 def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
@@ -29,20 +29,32 @@ def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
         return (unfinished,)
     host = Host(tree)
     ignored = frozenset(conf.host_prep.ready_ignores)
-    return tuple(
+    missing = tuple(
+        f'[{name}] nothing of this group is configured, and [host_prep] '
+        f'ready_needs names it'
+        for name in configured.absent(conf, conf.host_prep.ready_needs)
+    )
+    return missing + tuple(
         reason
         for item in configured.items(conf, host)
-        if isinstance(item, Goal | Refusal) and item.concern not in ignored
+        if not _is_ignored(item, ignored)
         for reason in _reasons(item)
     )
 
 
+def _is_ignored(item: Item, words: frozenset[str]) -> bool:
+    if isinstance(item, Unseen) and status.UNSEEN in words:
+        return True
+    return item.concern in words
+
+
 def _reasons(item: Item) -> Iterator[str]:
-    if isinstance(item, Refusal):
+    if isinstance(item, Refusal | Unseen):
         yield str(item)
     elif isinstance(item, Goal) and not item.optional:
         where = f'[{item.concern}] {item.label}'
         if not item.reached:
             yield f'{where}: {item.found!r}, not {item.setting.value!r}'
         elif not item.in_force:
-            yield f'{where}: comes into force {item.when.value}'
+            later = f'comes into force {item.when.value}'
+            yield f'{where}: {item.shortfall or later}'

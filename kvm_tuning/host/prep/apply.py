@@ -23,6 +23,7 @@ from kvm_tuning.host.prep.goals import (
     Refusal,
     Route,
     Terms,
+    Unseen,
     Value,
 )
 from kvm_tuning.host.prep.journal import Entry, Journal
@@ -51,6 +52,8 @@ class Plan:
     changes: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[Note, ...] = ()
+    #: What cannot be seen, so that it is not known whether it is as wanted.
+    unseen: tuple[Unseen, ...] = ()
     #: Interrupted writes that no goal covers: they are taken back.
     mends: tuple[Entry, ...] = ()
     #: What we have set and the configuration no longer wants.
@@ -59,7 +62,7 @@ class Plan:
     @property
     def clean(self) -> bool:
         """Whether there is nothing to do and nothing in the way."""
-        return not (self.changes or self.refusals or self.mends)
+        return not (self.changes or self.refusals or self.mends or self.unseen)
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ def plan(
     goals: list[Goal] = []
     refusals: list[Refusal] = []
     notes: list[Note] = []
+    unseen: list[Unseen] = []
     for item in items:
         if isinstance(item, Goal):
             goals.append(item)
@@ -99,6 +103,8 @@ def plan(
                 refusals.append(item)
         elif isinstance(item, Note):
             notes.append(item)
+        elif isinstance(item, Unseen):
+            unseen.append(item)
     changes = []
     for goal in goals:
         notes += initramfs.notes(host, record.get(goal.address), goal)
@@ -121,6 +127,7 @@ def plan(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys(refusals)),
         notes=tuple(dict.fromkeys(notes)),
+        unseen=tuple(dict.fromkeys(unseen)),
         mends=tuple(e for e in others if _interrupted(host, kinds, e)),
         dropped=tuple(
             entry
@@ -220,7 +227,7 @@ def apply(
         been.
     """
     context.tidy()
-    outcome = Outcome(notes=[str(note) for note in plan.notes])
+    outcome = Outcome(notes=list(map(str, (*plan.notes, *plan.unseen))))
     outcome.refused += [str(refusal) for refusal in plan.refusals]
     outcome.failed += outcome.refused
     if plan.refusals and not keep_going:

@@ -1,5 +1,6 @@
 """From the configuration to goals: every group, in the order of applying."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.host.inventory.host import Host
@@ -31,6 +32,15 @@ def items(
     return rest + list(
         kernel_arguments.goals(host, arguments, managed, record)
     )
+
+
+def absent(conf: Any, names: Iterable[str]) -> list[str]:
+    """Return those groups of ``names`` of which nothing is configured.
+
+    :raises ConfigInvalid: an option cannot be understood.
+    """
+    known = {group.name: group for group in GROUPS}
+    return [name for name in names if known[name].wanted(conf) is None]
 
 
 def terms(conf: Any, host: Host) -> Terms:

@@ -48,6 +48,9 @@ class Goal:
     #: The value of the running kernel that is as good as wanted, where it is
     #: written in other words than the setting's own.
     running_wanted: Value = None
+    #: Why the running kernel does not have what it was started with, where
+    #: another start would not change that; empty: nothing is known.
+    shortfall: str = ''
 
     @property
     def address(self) -> Address:
@@ -104,6 +107,24 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """A part of the host that cannot be found, read or understood, so that
+    nobody can tell whether it is as wanted. It stops nothing else, and keeps
+    the host from being ready.
+    """
+
+    concern: str
+    subject: str
+    reason: str
+    #: What is wanted there, and what the running kernel has.
+    wanted: Value = None
+    running: Value = None
+
+    def __str__(self) -> str:
+        return f'[{self.concern}] {self.subject} cannot be seen: {self.reason}'
+
+
+@dataclass(frozen=True, slots=True)
 class Companion:
     """Another address that must have ``during`` while a value is written,
     and gets its own value back afterwards.
@@ -149,7 +170,7 @@ class Argument:
         return f'{self.key}={self.value}' if self.value else self.key
 
 
-Item = Goal | Refusal | Note | Argument
+Item = Goal | Refusal | Note | Argument | Unseen
 
 
 @dataclass(frozen=True, slots=True)

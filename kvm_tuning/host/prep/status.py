@@ -1,11 +1,11 @@
 """What holds of each setting: wanted, running, kept, after the next boot."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import rivals
-from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Value
+from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Unseen, Value
 from kvm_tuning.host.prep.journal import Entry, Journal
 from kvm_tuning.host.prep.kinds import boot_record, initramfs, services
 from kvm_tuning.host.prep.kinds.kind import UNIT, Kind
@@ -18,8 +18,10 @@ DRIFT = 'differs'
 OVERRULED = 'changed by others'
 INTERRUPTED = 'interrupted'
 REFUSED = 'refused'
+UNSEEN = 'unseen'
 DROPPED = 'no longer wanted'
 
+READY_IGNORES = 'the ready gate ignores it'
 NOT_APPLIED = 'not applied yet'
 
 #: Where a setting is kept and its name: a file's line and what the running
@@ -82,10 +84,40 @@ def rows(
                     item.reason,
                 )
             )
+    found += [_unseen(item) for item in items if isinstance(item, Unseen)]
     for entry in (*journal, *boot_record.copies(host, journal)):
         if entry.address not in addresses:
             found += _entry(host, kinds, entry)
     return found
+
+
+def _unseen(item: Unseen) -> Row:
+    return Row(
+        item.concern,
+        item.subject,
+        item.wanted,
+        item.running,
+        None,
+        None,
+        UNSEEN,
+        item.reason,
+    )
+
+
+def ignored(rows: Iterable[Row], words: Container[str]) -> list[Row]:
+    """Return the rows, with a remark on those that the ready gate ignores.
+
+    :param words: those of the option ``ready_ignores``.
+    """
+    return [
+        replace(
+            row, remark='; '.join(filter(None, (row.remark, READY_IGNORES)))
+        )
+        if row.drifted
+        and (row.concern in words or (row.state == UNSEEN and UNSEEN in words))
+        else row
+        for row in rows
+    ]
 
 
 def _keepers(
@@ -159,6 +191,8 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
         )
     if goal.reached and goal.in_force:
         return AS_WANTED, ''
+    if goal.reached and goal.shortfall:
+        return DRIFT, goal.shortfall
     if goal.reached:
         return LATER, f'in force {goal.when.value}'
     if (
