@@ -10,7 +10,12 @@ from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Address, Goal
 from kvm_tuning.host.prep.groups.group import Group, Rivals, Way
-from kvm_tuning.host.prep.groups.sriov import owners, ports, route
+from kvm_tuning.host.prep.groups.sriov import (
+    identity,
+    owners,
+    ports,
+    route,
+)
 from kvm_tuning.host.prep.kinds import vf_count
 
 _VFS = re.compile(r'([\w.:@-]{1,64})\s*=\s*(\d{1,4})')
@@ -123,7 +128,7 @@ def _autoprobe(conf: Any, host: Host) -> Mapping[Address, str]:
 def _rivals(host: Host, goal: Goal) -> Iterator[str]:
     for device in host.inventory.devices:
         if goal.setting.name == vf_count.path(device.address):
-            for owner in owners.find(host, ports.port(host, device)):
+            for owner in owners.find(host, identity.read(host, device)):
                 yield f'{owner.name} ({owner.text})'
 
 

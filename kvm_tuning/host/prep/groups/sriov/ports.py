@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Item, Note, Refusal, sysfs
-from kvm_tuning.host.prep.groups.sriov import max_vfs, models, owners
+from kvm_tuning.host.prep.groups.sriov import max_vfs, models
 from kvm_tuning.host.prep.groups.sriov.models import Model
 from kvm_tuning.host.prep.kinds import vf_count
 
@@ -165,10 +165,3 @@ def incapable(pf: Pf, count: int) -> str | None:
 def _unknown(pfs: tuple[Pf, ...]) -> str:
     names = ', '.join(f'{pf.name} ({pf.device.address})' for pf in pfs)
     return f'no such port; this host has {names or "no network card"}'
-
-
-def port(host: Host, device: PciDevice) -> owners.Port:
-    """Return the names by which others may know a PF."""
-    name = device.interfaces[0] if device.interfaces else ''
-    mac = next((n.mac for n in host.inventory.nics if n.name == name), '')
-    return owners.Port(device.address, name, mac, device.driver or '')

@@ -24,7 +24,12 @@ from kvm_tuning.host.prep.goals import (
     Terms,
     Value,
 )
-from kvm_tuning.host.prep.groups.sriov import models, owners, ports
+from kvm_tuning.host.prep.groups.sriov import (
+    identity,
+    models,
+    owners,
+    ports,
+)
 from kvm_tuning.host.prep.holders import Domain
 from kvm_tuning.host.prep.kinds import vf_count
 
@@ -217,8 +222,8 @@ def _built_upon(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
 def _owned(
     host: Host, pf: PciDevice, label: str, wanted: int
 ) -> Iterator[Refusal]:
-    for owner in owners.find(host, ports.port(host, pf)):
-        if owner.count != wanted:
+    for owner in owners.find(host, identity.read(host, pf)):
+        if owner.active and owner.count != wanted:
             yield Refusal(
                 CONCERN, label, f'{owner.name}: {owner.text}', 'managed'
             )

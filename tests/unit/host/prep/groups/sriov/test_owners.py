@@ -130,14 +130,17 @@ class TestOwners(test_ports.SriovTest):
                 'NetworkManager',
                 'etc/NetworkManager/system-connections/a.nmconnection',
             ),
-            ('systemd-networkd', 'etc/systemd/network/10-a.link'),
+            ('systemd-udevd', 'etc/systemd/network/10-a.link'),
+            ('systemd-networkd', 'etc/systemd/network/10-a.network'),
             ('netplan', 'etc/netplan/a.yaml'),
             ('os-net-config', 'var/lib/os-net-config/sriov_config.yaml'),
         ):
             self.build()
             self.put_bytes(path, '[connection]\nid=a'.encode('utf-16'))
             (refusal,) = self.refusals(vfs={'eth0': 2})
-            self.assertThat(refusal, Contains(f'{owner}: it cannot be told'))
+            self.assertThat(
+                refusal, Contains(f'{owner}: it cannot be determined')
+            )
             self.assertThat(refusal, Contains(f'{path} is not UTF-8'))
             self.assertThat(refusal, Contains('allow = managed'))
             self.assertThat(
@@ -152,7 +155,7 @@ class TestOwners(test_ports.SriovTest):
         with open(home + b'/f\xfcr.yaml', 'wb'):
             pass
         (refusal,) = self.refusals(vfs={'eth0': 2})
-        self.assertThat(refusal, Contains('netplan: it cannot be told'))
+        self.assertThat(refusal, Contains('netplan: it cannot be determined'))
 
     def test_tuned_in_any_encoding(self):
         self.build()

@@ -1,0 +1,1 @@
+"""Who else writes a file of /sys or /proc, at boot or at a device's event."""
