@@ -241,7 +241,8 @@ def _apply(
         moved = libvirt.record(name, secure=True)
         xml = domain.tune(guest.defined, made)
         change = standalone.write(libvirt, moved, guest.defined, xml)
-        text = receipt.metadata(domain.read(xml).root)
+        stored = standalone.definition(libvirt.record(name, secure=True))
+        text = receipt.metadata(domain.read(stored).root)
         assert text is not None  # It was tuned.
         libvirt.set_metadata(name, text, receipt.PREFIX, receipt.NAMESPACE)
     except KvmTuningError:

@@ -6,11 +6,13 @@ that two processes never give one pCPU to two guests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from kvm_tuning.adapters import lock
+from kvm_tuning.adapters.trial import planned
+from kvm_tuning.adapters.trial.judge import Judge
 from kvm_tuning.conf import placement
-from kvm_tuning.core import claims, domain, drift, plan, restart
+from kvm_tuning.core import claims, domain, drift, readback, restart
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import (
@@ -135,11 +137,14 @@ def tune(
     request: Request,
     name: str,
     root: str = '/',
+    judge: Judge | None = None,
 ) -> Change:
     """Plan a guest and rewrite its definition, under the lock.
 
+    :param judge: who tries the planned domain first; None: nobody.
     :raises RequestError: the request contradicts itself or the guest.
-    :raises Refused: this host cannot keep a promise.
+    :raises Refused: this host cannot keep a promise, or its libvirt the
+        plan.
     :raises LibvirtFailed: libvirt rejects the definition; the old one stays.
     :raises SettingRejected: libvirt took it, and left out what was promised;
         the old one is back.
@@ -148,9 +153,10 @@ def tune(
         record = libvirt.record(name, secure=True)
         found = domain.read(definition(record))
         here = site(libvirt, conf, found.guest, root=root)
-        made = plan.make(hooks, request, found.guest, here)
-        change = write(libvirt, record, found, domain.tune(found, made))
-    return replace(change, plan=made)
+        judge = judge or Judge(missing='as nobody was to')
+        made = planned.make(hooks, request, found, here, judge)
+        change = write(libvirt, record, found, made.xml)
+    return replace(change, plan=made.plan)
 
 
 def undo(libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str) -> Change:
@@ -187,7 +193,8 @@ def definition(record: Record) -> str:
 def write(
     libvirt: Libvirt, record: Record, before: Domain, xml: str
 ) -> Change:
-    """Write a definition, and see that all that was promised is in it.
+    """Write a definition, see that libvirt has stored all of it, and that
+    its receipt is enough to come back.
 
     The lock has to be held.
 
@@ -197,11 +204,17 @@ def write(
     running = record.live is not None
     after = before
     if xml != record.defined:
-        libvirt.define(record.name, xml)
-        after = domain.read(
-            definition(libvirt.record(record.name, secure=True))
-        )
-        _check_kept(libvirt, record, after)
+        after = _stored(libvirt, record, xml)
+        complete = domain.restorable(after, before)
+        if complete != after.xml:
+            after = _stored(libvirt, record, complete)
+        if domain.undo(after) != domain.undo(before):
+            _put_back(
+                libvirt,
+                record,
+                f'libvirt has changed {record.name!r} in a way that undo '
+                f'could not take back',
+            )
     pending: tuple[Pending, ...] = ()
     if record.live is not None:
         live = domain.read_without_receipt(record.live)
@@ -211,20 +224,44 @@ def write(
     return Change(record.name, after.xml != record.defined, running, pending)
 
 
-def _check_kept(libvirt: Libvirt, record: Record, after: Domain) -> None:
-    """Put the old definition back when libvirt has dropped a promise: what
-    it does not know it leaves out without a word.
+def _stored(libvirt: Libvirt, record: Record, xml: str) -> Domain:
+    """Define a domain and return it as libvirt stores it. Put the old
+    definition back when libvirt has left something out: what it does not
+    know it drops without a word.
     """
-    promises = () if after.receipt is None else after.receipt.promises
+    libvirt.define(record.name, xml)
+    stored = domain.read(
+        definition(libvirt.record(record.name, secure=True))
+    )
     lost = [
+        *_broken(stored),
+        *map(str, readback.altered(domain.read(xml).root, stored.root)),
+    ]
+    if lost:
+        _put_back(
+            libvirt,
+            record,
+            f'libvirt does not keep {"; ".join(dict.fromkeys(lost))} of '
+            f'{record.name!r}',
+        )
+    return stored
+
+
+def _broken(stored: Domain) -> list[str]:
+    promises = () if stored.receipt is None else stored.receipt.promises
+    return [
         f'{point.address} (wanted {point.wanted}, found {point.found})'
         for promise in promises
-        for point in drift.points(after.root, promise, live=False)
+        for point in drift.points(stored.root, promise, live=False)
         if not point.same
     ]
-    if not lost:
-        return
-    what = f'libvirt does not keep {"; ".join(lost)} of {record.name!r}'
+
+
+def _put_back(libvirt: Libvirt, record: Record, what: str) -> NoReturn:
+    """Put the definition of before back, and say why.
+
+    :raises SettingRejected: always.
+    """
     try:
         libvirt.define(record.name, definition(record))
     except LibvirtFailed as error:

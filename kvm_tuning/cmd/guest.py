@@ -71,14 +71,23 @@ class GuestTune(_OnGuest, Report):
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, standalone
+        from kvm_tuning.adapters.trial import judge
         from kvm_tuning.cmd import plan_report, requests
 
         conf, uri = self.configured(parsed_args)
         hooks = loader.load()
         request = requests.read(parsed_args, hooks, conf)
-        with connection.open(uri) as libvirt:
+        with (
+            connection.open(uri) as libvirt,
+            judge.of_host(uri, libvirt.versions()[0]) as libvirts,
+        ):
             change = standalone.tune(
-                libvirt, conf, hooks, request, parsed_args.name
+                libvirt,
+                conf,
+                hooks,
+                request,
+                parsed_args.name,
+                judge=libvirts,
             )
         assert change.plan is not None
         if change.changed:

@@ -1,8 +1,11 @@
 """``kvm-tuning guest plan``: what would become of a guest."""
 
 import argparse
+from collections.abc import Iterator
+import contextlib
 import dataclasses
 import difflib
+import os
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
@@ -12,6 +15,7 @@ from kvm_tuning.core.exceptions import ConfigInvalid, WrongUsage
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+    from kvm_tuning.adapters.trial.judge import Judge
     from kvm_tuning.core.domain import Domain
     from kvm_tuning.core.effects import Consequence
     from kvm_tuning.core.guest import Guest
@@ -75,8 +79,9 @@ class GuestPlan(Report):
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning import loader
+        from kvm_tuning.adapters.trial import planned
         from kvm_tuning.cmd import requests
-        from kvm_tuning.core import domain, plan
+        from kvm_tuning.core import domain
 
         root = arguments.root(parsed_args)
         conf = arguments.configuration(self.app.options, root)
@@ -84,11 +89,33 @@ class GuestPlan(Report):
         request = requests.read(parsed_args, hooks, conf, root)
         guest = domain.read(_xml(parsed_args, conf))
         site, notes = _site(parsed_args, conf, guest.guest, root)
-        made = plan.make(hooks, request, guest.guest, site)
+        with _judge(parsed_args, conf, root) as judge:
+            tuned = planned.make(hooks, request, guest, site, judge)
         made = dataclasses.replace(
-            made, consequences=(*made.consequences, *notes)
+            tuned.plan, consequences=(*tuned.plan.consequences, *notes)
         )
-        return _output(parsed_args.show, guest, made)
+        return _output(parsed_args.show, guest, made, tuned.xml)
+
+
+@contextlib.contextmanager
+def _judge(
+    parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts', root: str
+) -> 'Iterator[Judge]':
+    """Make the judge of the plan: the libvirt of this host."""
+    from kvm_tuning.adapters import connection
+    from kvm_tuning.adapters.trial import judge
+
+    uri = parsed_args.connect or conf.libvirt.uri
+    if parsed_args.root is None:
+        with connection.open(uri, read_only=True) as libvirt:
+            version = libvirt.versions()[0]
+        with judge.of_host(uri, version, strict=True) as each:
+            yield each
+    elif os.path.realpath(root) == '/':
+        with judge.of_host(uri, None) as each:
+            yield each
+    else:
+        yield judge.Judge(missing=f'as that of the host below {root} is not here')
 
 
 def _xml(parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts') -> str:
@@ -154,14 +181,15 @@ def _live_site(
     return site, ()
 
 
-def _output(show: str, guest: 'Domain', made: 'Plan') -> Output:
+def _output(
+    show: str, guest: 'Domain', made: 'Plan', tuned: str
+) -> Output:
     from kvm_tuning.cmd import plan_report
-    from kvm_tuning.core import domain
 
     if show == 'xml':
-        return Output(None, raw=domain.tune(guest, made))
+        return Output(None, raw=tuned)
     if show == 'diff':
-        return Output(None, raw=_diff(guest, domain.tune(guest, made)))
+        return Output(None, raw=_diff(guest, tuned))
     document = plan_report.document(made)
     if show == 'consequences':
         return Output(

@@ -6,13 +6,14 @@ network off (a DTD is refused).
 """
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 import re
 
 from lxml import etree
 
-from kvm_tuning.core import edit, guest, receipt
+from kvm_tuning.core import edit, guest, receipt, remade
 from kvm_tuning.core.effects import Element, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
@@ -196,7 +197,36 @@ def _undo(root: etree._Element, promised: Receipt) -> list[str]:
             and not len(metadata)
         ):
             edit.cut(metadata)
-    return edit.Editor(root).take_back(promised.promises)
+    foreign = edit.Editor(root).take_back(promised.promises)
+    return [*foreign, *remade.take_back(root, promised.remade)]
+
+
+def restorable(stored: Domain, before: Domain) -> str:
+    """Return the XML of a domain that libvirt has stored, with all in its
+    receipt that it takes to come back to ``before``'s.
+
+    :param before: the untuned definition, as libvirt wrote it.
+    """
+    if stored.receipt is None or undo(stored) == undo(before):
+        return stored.xml
+    found = dataclasses.replace(
+        stored.receipt,
+        remade=remade.differences(stored.untuned.root, before.untuned.root),
+    )
+    root = copy.deepcopy(stored.root)
+    _replace_receipt(root, found)
+    return _serialise(root, stored.xml)
+
+
+def _replace_receipt(root: etree._Element, new: Receipt) -> None:
+    old = receipt.find(root)
+    metadata = root.find('metadata')
+    if old is None or metadata is None:
+        raise InvalidDocument('the domain has lost its receipt')
+    element = receipt.write(new)
+    receipt.indent(element, 2)
+    element.tail = old.tail
+    metadata.replace(old, element)
 
 
 def add_receipt(

@@ -11,7 +11,7 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset, paths
+from kvm_tuning.core import cpuset, paths, scaled
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 
 #: What stands for the value of an element that is itself the promise.
@@ -24,16 +24,6 @@ _NUMBER = re.compile(r'\A(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,18})\Z')
 _DECIMAL = re.compile(r'\A[0-9]{1,18}\Z')
 #: Attributes whose unit is in the attribute ``unit`` of the same element.
 _SIZED = frozenset({'size', 'memory', TEXT})
-# libvirt's scaled integers (formatdomain, "Memory Allocation").
-_BYTES: dict[str, int] = {
-    unit: base**power
-    for power, prefix in enumerate(('', 'K', 'M', 'G', 'T'))
-    for unit, base in (
-        (prefix or 'b', 1024),
-        (f'{prefix}iB', 1024),
-        (f'{prefix}B', 1000),
-    )
-} | {'bytes': 1, 'k': 1024, 'B': 1, 'iB': 1}
 # Promised values that libvirt's virDomainNetDefParseXML takes for the default
 # and leaves out: "There's always at least one TX/RX queue."
 _LEFT_OUT = {('devices/interface/driver', 'queues'): '1'}
@@ -94,7 +84,7 @@ def kib(text: str) -> int | None:
     for anything else.
     """
     number, _space, unit = text.partition(' ')
-    factor = _BYTES.get(unit or 'KiB')
+    factor = scaled.factor(unit or 'KiB')
     if factor is None or not _DECIMAL.match(number):
         return None
     return int(number) * factor // 1024
@@ -123,6 +113,24 @@ def points(
         yield Point(promise.path, '', PRESENT, found, same, element)
     for name in names:
         yield _point(promise, name, element, live)
+
+
+def alike(
+    where: tuple[str, str],
+    wanted: str,
+    found: str | None,
+    units: tuple[str | None, str | None],
+) -> bool:
+    """Return whether libvirt means the same by two values of a definition.
+
+    :param where: the path without keys, and the attribute or TEXT.
+    :param found: None for nothing.
+    :param units: the ``unit`` besides each value.
+    """
+    if found is None:
+        return wanted == _LEFT_OUT.get(where)
+    name = where[1]
+    return _normal(name, wanted, units[0]) == _normal(name, found, units[1])
 
 
 def _keys(path: str) -> set[str]:
@@ -214,7 +222,7 @@ def _normal(name: str, text: str, unit: str | None) -> object:
     if name in _SIZED and _DECIMAL.match(text):
         # libvirt's default unit is KiB. A text without one may be a plain
         # number, such as <iothreads>: the factor is the same on both sides.
-        return int(text) * _BYTES.get(unit or 'KiB', 1)
+        return int(text) * (scaled.factor(unit or 'KiB') or 1)
     if text in _SWITCH:
         return _SWITCH[text]
     if _NUMBER.match(text):

@@ -97,20 +97,11 @@ class Editor:
         """Take out every element at the path, below the first parent that
         :meth:`apply` would reach.
         """
-        removed = []
+        taken = []
         for element in self._all(effect.path):
-            removed.append(
-                Removed(
-                    _parent(element).index(element),
-                    etree.tostring(
-                        element, encoding='unicode', with_tail=False
-                    ),
-                    _text_before(element),
-                    element.tail,
-                )
-            )
+            taken.append(removed(element))
             self._cut(element)
-        return Removal(effect.path, tuple(removed))
+        return Removal(effect.path, tuple(taken))
 
     def take_back(self, promises: Iterable[Promise | Removal]) -> list[str]:
         """Restore what ``promises``, in the order in which they were made,
@@ -174,8 +165,8 @@ class Editor:
             return [removal.path]
         for element in present:
             cut(element)
-        for removed in reversed(removal.removed):
-            _insert(parent, removed)
+        for each in reversed(removal.removed):
+            insert(parent, each)
         self._index.clear()
         self._known.clear()
         return []
@@ -327,16 +318,31 @@ def cut(element: etree._Element) -> None:
     parent.remove(element)
 
 
-def _insert(parent: etree._Element, removed: Removed) -> None:
+def removed(element: etree._Element) -> Removed:
+    """Return what is needed to :func:`insert` an element again."""
+    return Removed(
+        _parent(element).index(element),
+        etree.tostring(element, encoding='unicode', with_tail=False),
+        _text_before(element),
+        element.tail,
+    )
+
+
+def parse(xml: str) -> etree._Element:
+    """Return the element of an XML that a receipt holds."""
+    return etree.fromstring(xml, _PLAIN)
+
+
+def insert(parent: etree._Element, what: Removed) -> None:
     """Put back what :func:`cut` took."""
-    element = etree.fromstring(removed.xml, _PLAIN)
-    element.tail = removed.after
-    parent.insert(removed.position, element)
+    element = parse(what.xml)
+    element.tail = what.after
+    parent.insert(what.position, element)
     previous = element.getprevious()
     if previous is None:
-        parent.text = removed.before
+        parent.text = what.before
     else:
-        previous.tail = removed.before
+        previous.tail = what.before
 
 
 def _text_before(element: etree._Element) -> str | None:

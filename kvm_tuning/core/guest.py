@@ -7,17 +7,8 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, scaled
 from kvm_tuning.core.exceptions import InvalidDocument
-
-# libvirt's scaled integers (formatdomain, "Memory Allocation").
-_BYTES = {
-    'b': 1, 'bytes': 1,
-    'KB': 1000, 'k': 1024, 'KiB': 1024,
-    'MB': 1000 ** 2, 'M': 1024 ** 2, 'MiB': 1024 ** 2,
-    'GB': 1000 ** 3, 'G': 1024 ** 3, 'GiB': 1024 ** 3,
-    'TB': 1000 ** 4, 'T': 1024 ** 4, 'TiB': 1024 ** 4,
-}  # fmt: skip
 
 # libvirt's interface types that end in a tap or macvtap device of the host.
 _TAPPED = frozenset({'bridge', 'network', 'ethernet', 'direct', 'openvswitch'})
@@ -303,9 +294,10 @@ def _number(text: str | None, what: str, base: int = 10) -> int:
 
 def _scaled(text: str | None, unit: str) -> int:
     """Return the bytes of one of libvirt's scaled integers."""
-    if unit not in _BYTES:
+    factor = scaled.factor(unit)
+    if factor is None:
         raise InvalidDocument(f'unit {unit!r} in the domain is unknown')
-    return _number(text, 'a size') * _BYTES[unit]
+    return _number(text, 'a size') * factor
 
 
 def _memory(memory: etree._Element | None) -> int:

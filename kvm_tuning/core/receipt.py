@@ -22,8 +22,16 @@ from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.knobs import Source
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.placement import Unkept
+from kvm_tuning.core.remade import Remade
 
 NAMESPACE = 'urn:kvm-tuning:receipt:1'
+
+#: The newest format that is understood. A receipt says in ``format`` which
+#: one it takes to read it; without the attribute it is 1. One that takes a
+#: newer one is an error: it may hold what undo would miss.
+#:
+#: 2 added ``<remade>``: what libvirt changed by itself.
+FORMAT = 2
 PREFIX = 'kvm-tuning'
 TAG = f'{{{NAMESPACE}}}receipt'
 PATH = f'metadata/{TAG}'
@@ -58,6 +66,8 @@ class Receipt:
     settings: tuple[Setting, ...] = ()
     claim: Claim | None = None
     unkept: tuple[Unkept, ...] = ()
+    #: What libvirt has changed by itself when it stored the definition.
+    remade: tuple[Remade, ...] = ()
     #: Whether ``<metadata>`` itself was created for it.
     made_metadata: bool = False
 
@@ -69,6 +79,8 @@ def write(receipt: Receipt) -> etree._Element:
     one takes longer than Nova takes to write the whole domain.
     """
     values = {f'xmlns:{PREFIX}': NAMESPACE, 'flavor': receipt.flavor}
+    if receipt.remade:
+        values['format'] = str(FORMAT)
     if receipt.made_metadata:
         values['made-metadata'] = 'yes'
     inner = [_asked(asked) for asked in receipt.asked]
@@ -82,6 +94,7 @@ def write(receipt: Receipt) -> etree._Element:
     if receipt.claim is not None:
         inner.append(_claim(receipt.claim))
     inner += [_unkept(unkept) for unkept in receipt.unkept]
+    inner += [_remade(remade) for remade in receipt.remade]
     return etree.fromstring(_tag('receipt', values, inner), _OWN)
 
 
@@ -135,6 +148,12 @@ def read(element: etree._Element) -> Receipt:
 
 
 def _read(root: etree._Element) -> Receipt:
+    wanted = int(root.get('format', '1'))
+    if wanted > FORMAT:
+        raise ValueError(
+            f'it has format {wanted}, written by a newer release; this one '
+            f'understands up to {FORMAT}: upgrade kvm-tuning'
+        )
     promises: list[Promise | Removal] = []
     for element in root:
         if element.tag == _name('element'):
@@ -173,6 +192,14 @@ def _read(root: etree._Element) -> Receipt:
                 _get(e, 'reason'),
             )
             for e in root.iterfind(_name('unkept'))
+        ),
+        remade=tuple(
+            Remade(
+                _get(e, 'parent'),
+                tuple(_get(m, 'xml') for m in e.iterfind(_name('made'))),
+                _read_removed(e),
+            )
+            for e in root.iterfind(_name('remade'))
         ),
         made_metadata=root.get('made-metadata') == 'yes',
     )
@@ -243,8 +270,19 @@ def _read_promise(element: etree._Element) -> Promise:
 
 
 def _removal(removal: Removal) -> str:
+    return _tag('absent', {'path': removal.path}, _removed(removal.removed))
+
+
+def _remade(remade: Remade) -> str:
+    made = [_tag('made', {'xml': xml}) for xml in remade.made]
+    return _tag(
+        'remade', {'parent': remade.parent}, made + _removed(remade.lost)
+    )
+
+
+def _removed(elements: Iterable[Removed]) -> list[str]:
     inner = []
-    for removed in removal.removed:
+    for removed in elements:
         values = {'position': str(removed.position), 'xml': removed.xml}
         for key in ('before', 'after'):
             text = getattr(removed, key)
@@ -253,24 +291,25 @@ def _removal(removal: Removal) -> str:
                 # everywhere.
                 values[key] = json.dumps(text)
         inner.append(_tag('removed', values))
-    return _tag('absent', {'path': removal.path}, inner)
+    return inner
 
 
 def _read_removal(element: etree._Element) -> Removal:
+    return Removal(_get(element, 'path'), _read_removed(element))
+
+
+def _read_removed(element: etree._Element) -> tuple[Removed, ...]:
     def text(value: str | None) -> str | None:
         return None if value is None else str(json.loads(value))
 
-    return Removal(
-        _get(element, 'path'),
-        tuple(
-            Removed(
-                int(_get(e, 'position')),
-                _get(e, 'xml'),
-                text(e.get('before')),
-                text(e.get('after')),
-            )
-            for e in element.iterfind(_name('removed'))
-        ),
+    return tuple(
+        Removed(
+            int(_get(e, 'position')),
+            _get(e, 'xml'),
+            text(e.get('before')),
+            text(e.get('after')),
+        )
+        for e in element.iterfind(_name('removed'))
     )
 
 

@@ -1,7 +1,7 @@
 """The request for a guest: typed values, and where each comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,6 +74,28 @@ class Request:
         """
         stems = (key.rpartition('.')[0] for key in self.asked)
         return frozenset(self.asked).union(stems)
+
+    def without(self, key: str, image: str | None = None) -> 'Request':
+        """Return the request of which ``key`` is not a part.
+
+        :param image: the image property of the same meaning.
+        :raises RequestError: what is left contradicts itself.
+        """
+        specs = {k: v for k, v in self.extra_specs.items() if k != key}
+        properties = {
+            name: text
+            for name, text in self.image_properties.items()
+            if name not in (key, image)
+        }
+        return replace(
+            self,
+            asked={k: v for k, v in self.asked.items() if k != key},
+            extra_specs=specs,
+            image_properties=properties,
+            topology=topology_.read(
+                self.vcpus, self.memory_mib, specs, properties
+            ),
+        )
 
     def get(self, key: str) -> Asked | None:
         return self.asked.get(key)

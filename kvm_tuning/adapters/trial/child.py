@@ -1,0 +1,91 @@
+"""The process in which a throw-away libvirt runs.
+
+It opens ``qemu:///embed`` in a folder of its own, defines each document that
+comes in, and answers with what libvirt made of it. libvirt 9.0 aborts the
+process on some documents; then nobody but this process dies.
+
+Run as ``python -m kvm_tuning.adapters.trial.child ROOT``. Each line of
+standard input is a JSON object ``{"xml": "<domain ..."}``; each line of
+standard output is ``{"xml": "...", "error": null}`` or ``{"xml": null,
+"error": "..."}``. The first line of output is ``{"version": 9000000}``, or
+``{"error": "..."}`` when libvirt does not open.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+# libvirt-domain.h, parts of its ABI: the definition, with its passwords.
+_SECURE_INACTIVE = 1 | 2
+# Undefining must not delete what belongs to the guest.
+_KEEP_NVRAM = 8
+_KEEP_TPM = 64
+# VIR_DOMAIN_UNDEFINE_KEEP_TPM came with it (libvirt's news of 8.9.0).
+_HAS_KEEP_TPM = 8_009_000
+
+_GIB = 1024**3
+#: QEMU, which libvirt starts to ask it what it can do, has these limits, too.
+_LIMITS = (
+    (resource.RLIMIT_AS, 8 * _GIB),
+    (resource.RLIMIT_CPU, 600),
+    (resource.RLIMIT_FSIZE, _GIB // 16),
+    (resource.RLIMIT_CORE, 0),
+)
+
+
+def main(root: str) -> int:
+    """Serve one parent until it closes its end."""
+    for which, limit in _LIMITS:
+        hard = resource.getrlimit(which)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(which, (limit, limit))
+    # What libvirt and QEMU print is no answer of ours.
+    answers = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)
+    try:
+        libvirt: Any = importlib.import_module('libvirt')
+    except ImportError as error:
+        _write(answers, error=f'libvirt cannot be imported: {error}')
+        return 1
+    libvirt.registerErrorHandler(lambda context, error: None, None)
+    # The embedded driver wants an event loop to be registered, and never
+    # needs it to turn for a definition.
+    libvirt.virEventRegisterDefaultImpl()
+    try:
+        connection = libvirt.open(f'qemu:///embed?root={root}')
+        version = int(connection.getLibVersion())
+    except libvirt.libvirtError as error:
+        _write(answers, error=_message(error))
+        return 1
+    _write(answers, version=version)
+    flags = _KEEP_NVRAM | (_KEEP_TPM if version >= _HAS_KEEP_TPM else 0)
+    for line in sys.stdin:
+        domain = None
+        try:
+            domain = connection.defineXML(json.loads(line)['xml'])
+            _write(answers, xml=domain.XMLDesc(_SECURE_INACTIVE), error=None)
+        except libvirt.libvirtError as error:
+            _write(answers, xml=None, error=_message(error))
+        if domain is not None:
+            # A leftover would meet the next one: then this process ends.
+            domain.undefineFlags(flags)
+    return 0
+
+
+def _write(file: Any, **answer: Any) -> None:
+    file.write(f'{json.dumps(answer)}\n')
+    file.flush()
+
+
+def _message(error: Exception) -> str:
+    return ' '.join(str(error).split())
+
+
+if __name__ == '__main__':
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main(sys.argv[1]))

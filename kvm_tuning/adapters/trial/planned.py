@@ -1,0 +1,91 @@
+"""A plan that libvirt takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kvm_tuning.adapters.trial.judge import Judge
+from kvm_tuning.core import domain as domain_
+from kvm_tuning.core import knobs as knobs_
+from kvm_tuning.core import plan as plan_
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.effects import Consequence
+from kvm_tuning.core.exceptions import KvmTuningError, Unsupported
+from kvm_tuning.core.plan import Plan
+from kvm_tuning.core.request import Request
+from kvm_tuning.core.site import Site
+from kvm_tuning.hooks.base import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and the domain's XML with it."""
+
+    plan: Plan
+    xml: str
+
+
+def make(
+    hooks: Sequence[Hook],
+    request: Request,
+    found: Domain,
+    site: Site,
+    judge: Judge,
+) -> Planned:
+    """Return the plan for a domain, judged by libvirt; where nobody can
+    judge, a consequence of the plan says so.
+
+    :raises Unsupported: libvirt refuses the planned domain, or would leave
+        out a part of it.
+    :raises KvmTuningError: as :func:`kvm_tuning.core.plan.make`.
+    """
+    made = plan_.make(hooks, request, found.guest, site)
+    xml = domain_.tune(found, made)
+    if xml == found.xml:
+        return Planned(made, xml)
+    verdict = judge.judge(found, xml)
+    if verdict.refused:
+        why = f'libvirt refuses the planned domain: {verdict.refused}'
+        cause = _cause(hooks, request, found, site, judge)
+        if cause is not None:
+            why = f'{cause} cannot be kept: {why}'
+        raise Unsupported(why)
+    if verdict.not_judged:
+        made = replace(
+            made,
+            consequences=(*made.consequences, not_judged(verdict.not_judged)),
+        )
+    return Planned(made, xml)
+
+
+def not_judged(why: str) -> Consequence:
+    """Return what a plan says that no libvirt has judged."""
+    return Consequence(
+        'not-judged',
+        'operator',
+        f'not judged: no libvirt has tried the planned domain, {why}',
+    )
+
+
+def _cause(
+    hooks: Sequence[Hook],
+    request: Request,
+    found: Domain,
+    site: Site,
+    judge: Judge,
+) -> str | None:
+    """Return the knob without which libvirt takes the plan; None when there
+    is not one alone.
+    """
+    knobs = {knob.name: knob for hook in hooks for knob in hook.knobs}
+    for key, asked in request.asked.items():
+        knob = knobs_.by_name(knobs, key)
+        try:
+            less = request.without(key, None if knob is None else knob.image)
+            made = plan_.make(hooks, less, found.guest, site)
+            xml = domain_.tune(found, made)
+        except KvmTuningError:
+            continue
+        verdict = judge.judge(found, xml)
+        if not verdict.refused and not verdict.not_judged:
+            return str(asked)
+    return None
