@@ -208,7 +208,7 @@ def write(
         complete = domain.restorable(after, before)
         if complete != after.xml:
             after = _stored(libvirt, record, complete)
-        if domain.undo(after) != domain.undo(before):
+        if not domain.alike(after, before):
             _put_back(
                 libvirt,
                 record,
@@ -230,9 +230,7 @@ def _stored(libvirt: Libvirt, record: Record, xml: str) -> Domain:
     know it drops without a word.
     """
     libvirt.define(record.name, xml)
-    stored = domain.read(
-        definition(libvirt.record(record.name, secure=True))
-    )
+    stored = domain.read(definition(libvirt.record(record.name, secure=True)))
     lost = [
         *_broken(stored),
         *map(str, readback.altered(domain.read(xml).root, stored.root)),

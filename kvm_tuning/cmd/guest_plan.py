@@ -115,7 +115,9 @@ def _judge(
         with judge.of_host(uri, None) as each:
             yield each
     else:
-        yield judge.Judge(missing=f'as that of the host below {root} is not here')
+        yield judge.Judge(
+            missing=f'as that of the host below {root} is not here'
+        )
 
 
 def _xml(parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts') -> str:
@@ -181,9 +183,7 @@ def _live_site(
     return site, ()
 
 
-def _output(
-    show: str, guest: 'Domain', made: 'Plan', tuned: str
-) -> Output:
+def _output(show: str, guest: 'Domain', made: 'Plan', tuned: str) -> Output:
     from kvm_tuning.cmd import plan_report
 
     if show == 'xml':

@@ -207,7 +207,7 @@ def restorable(stored: Domain, before: Domain) -> str:
 
     :param before: the untuned definition, as libvirt wrote it.
     """
-    if stored.receipt is None or undo(stored) == undo(before):
+    if stored.receipt is None or alike(stored, before):
         return stored.xml
     found = dataclasses.replace(
         stored.receipt,
@@ -216,6 +216,17 @@ def restorable(stored: Domain, before: Domain) -> str:
     root = copy.deepcopy(stored.root)
     _replace_receipt(root, found)
     return _serialise(root, stored.xml)
+
+
+def alike(one: Domain, other: Domain) -> bool:
+    """Return whether two domains are the same without our tuning, to the
+    last space; only quotes may differ, which libvirt writes as it likes.
+    """
+    first, second = (
+        etree.tostring(each.untuned.root, encoding='unicode', with_tail=False)
+        for each in (one, other)
+    )
+    return first == second
 
 
 def _replace_receipt(root: etree._Element, new: Receipt) -> None:

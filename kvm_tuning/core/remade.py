@@ -68,9 +68,7 @@ def _below(
     return Remade(parent, tuple(made), tuple(lost))
 
 
-def take_back(
-    root: etree._Element, remade: Iterable[Remade]
-) -> Iterator[str]:
+def take_back(root: etree._Element, remade: Iterable[Remade]) -> Iterator[str]:
     """Undo libvirt's changes, after the promises were taken back.
 
     Yield the address of what somebody else has changed since; that stays.

@@ -62,10 +62,10 @@ class Judge:
         if strange is not None:
             return Verdict(
                 not_judged=f'libvirt would have to start {strange}, which is '
-                f"not a QEMU that only root can write"
+                f'not a QEMU that only root can write'
             )
         try:
-            first, second = self._define(untuned), self._define(tuned)
+            first, second = self.define(untuned), self.define(tuned)
         except Unavailable as error:
             self.missing = f'no libvirt can be started for a trial: {error}'
             return Verdict(not_judged=self.missing)
@@ -83,7 +83,11 @@ class Judge:
         self._instance = None
         self._open.close()
 
-    def _define(self, xml: str) -> Answer:
+    def define(self, xml: str) -> Answer:
+        """Return what libvirt makes of a document.
+
+        :raises Unavailable: nobody can be asked.
+        """
         answer = self._known.get(xml)
         if answer is None:
             running = self._instance

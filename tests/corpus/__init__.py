@@ -1,0 +1,1 @@
+"""libvirt's own domain documents, tuned in every way there is."""
