@@ -18,20 +18,22 @@ import yaml
 from kvm_tuning import conf, loader
 from kvm_tuning.adapters import standalone, starting
 from kvm_tuning.cmd import host_session
-from kvm_tuning.conf import opts
 from kvm_tuning.core import request
 from kvm_tuning.core.documents import Flavor, Image
-from tests.fixtures import prepared, whole_host
+from tests.fixtures import fake_vfs, prepared, whole_host
 from tests.fixtures.command import Command
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_host import FakeHost, FakePf
 from tests.fixtures.fake_kernel import FakeKernel
-from tests.fixtures.fake_vfs import FakeWriter, add_process
 from tools.recordings import commands, surface
 
 #: Points of the run at which an apply and an undo are killed, as by SIGKILL:
 #: behind the first writes of each.
 KILLED_AT = {'apply': 60, 'undo': 30}
+#: Who writes VFs' attributes; 2c9a36f calls it otherwise.
+_WRITER: Any = getattr(fake_vfs, 'FakeWriter', None) or getattr(
+    fake_vfs, 'FakeHands', None
+)
 
 
 class _Strings(yaml.SafeDumper):
@@ -60,6 +62,23 @@ def scratch():
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def changed(root: str, before: dict[str, str]) -> dict[str, Any]:
+    """Return the files below a root that were changed: text, link's target
+    behind ``->``, or null for one that is gone; with its mode where it is
+    not one that everybody may read.
+    """
+    found: dict[str, Any] = {}
+    now = prepared.snapshot(root)
+    for path, (text, _old) in prepared.differences(now, before).items():
+        found[path] = text
+        full = os.path.join(root, path)
+        if text is not None and not os.path.islink(full):
+            mode = os.stat(full).st_mode & 0o777
+            if mode != 0o644:
+                found[path] = {'mode': f'{mode:04o}', 'text': text}
+    return found
 
 
 def command(root: str, kernel: FakeKernel, *words: str) -> int:
@@ -100,9 +119,7 @@ def host(folder: Path) -> None:
         before = prepared.snapshot(root)
 
         def save(name: str) -> None:
-            changes = prepared.differences(prepared.snapshot(root), before)
-            found = {path: new for path, (new, _old) in changes.items()}
-            dump(folder / f'host-{name}.yaml', found)
+            dump(folder / f'host-{name}.yaml', changed(root, before))
 
         def start() -> FakeKernel:
             shutil.rmtree(root)
@@ -130,14 +147,11 @@ def installed(folder: Path) -> None:
         runner.run('host', 'hooks', 'install', '--root', root)
         runner.cleanUp()
         del kernel
-        changes = prepared.differences(prepared.snapshot(root), before)
-        found = {path: new for path, (new, _old) in changes.items()}
+        found = changed(root, before)
     # The commands' own place is that of the machine that records.
     program = shutil.which('kvm-tuning') or 'kvm-tuning'
-    found = {
-        path: text.replace(program, '/usr/bin/kvm-tuning')
-        for path, text in found.items()
-    }
+    place = 'etc/systemd/system/kvm-tuning-reconcile.service'
+    found[place] = found[place].replace(program, '/usr/bin/kvm-tuning')
     checkout = Path(conf.__file__).parents[2]
     etc = checkout / 'etc/kvm_tuning'
     for source, target in (
@@ -159,7 +173,7 @@ def configuration(folder: Path) -> None:
         read = conf.load(root, [str(path)])
     found = {
         group: {option.name: read[group][option.name] for option in options}
-        for group, options in opts.list_opts()
+        for group, options in surface.listed('kvm_tuning')
     }
     unset = [
         f'[{group}] {name}'
@@ -191,7 +205,7 @@ def guests(folder: Path) -> None:
         settings = conf.load(root, [path])
         store = DomainStore(store_folder)
         vfs = [(pf, i) for pf, n in plan['vfs'].items() for i in range(n)]
-        writer = FakeWriter(*vfs, root=root)
+        writer = _WRITER(*vfs, root=root)
         for pid, (name, guest) in enumerate(plan['guests'].items(), 90):
             store.add(name, **guest['size'])
             place = Path(store_folder) / f'{name}.xml'
@@ -221,7 +235,7 @@ def guests(folder: Path) -> None:
             shutil.copy(place, folder / 'guests' / f'{name}-tuned.xml')
             if guest.get('running'):
                 uuid = store.record(name).uuid
-                add_process(root, 10 * pid, uuid, '0-15', ['0-15'])
+                fake_vfs.add_process(root, 10 * pid, uuid, '0-15', ['0-15'])
                 starting.start(store, settings, name, root, writer)
         journal = Path(root) / 'var/lib/kvm-tuning/vf-attributes.json'
         shutil.copy(journal, folder / 'vf-attributes.json')
@@ -230,7 +244,7 @@ def guests(folder: Path) -> None:
 def queue(folder: Path) -> None:
     """Record what the installed hook script writes for libvirt's calls."""
     texts = yaml.safe_load((folder / 'installed.yaml').read_text())
-    script = texts['etc/libvirt/hooks/qemu.d/kvm-tuning']
+    script = texts['etc/libvirt/hooks/qemu.d/kvm-tuning']['text']
     found = []
     with scratch() as where:
         script = script.replace('/run/kvm-tuning', where)

@@ -14,7 +14,6 @@ from typing import Any
 
 from kvm_tuning import conf, loader
 from kvm_tuning.cmd import command
-from kvm_tuning.conf import opts, vendordata
 from kvm_tuning.core import exceptions
 
 ROOT = Path(conf.__file__).parents[2]
@@ -67,11 +66,22 @@ def errors() -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
+def listed(namespace: str) -> list[tuple[str, list[Any]]]:
+    """Return the options by group, as the sample's generator asks for them."""
+    target = _entry_points()['oslo.config.opts'][namespace]
+    module, _colon, function = target.partition(':')
+    found = getattr(importlib.import_module(module), function)()
+    return [(str(group), list(several)) for group, several in found]
+
+
 def options() -> dict[str, dict[str, Any]]:
     """Return what an operator may write of each option, by group."""
     found: dict[str, dict[str, Any]] = {}
-    for group, listed in (*opts.list_opts(), *vendordata.list_opts()):
-        for option in listed:
+    for group, several in (
+        *listed('kvm_tuning'),
+        *listed('kvm_tuning.vendordata'),
+    ):
+        for option in several:
             found.setdefault(group, {})[option.name] = {
                 'type': _type(option.type),
                 'default': option.default,
@@ -100,17 +110,21 @@ def _type(kind: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def entry_points() -> dict[str, list[str]]:
-    """Return the names of the entry points, by group."""
+def _entry_points() -> dict[str, dict[str, str]]:
+    """Return what the entry points name, by group and name."""
     config = configparser.ConfigParser(delimiters='=')
     config.read(ROOT / 'setup.cfg')
-    return {
-        group: sorted(
-            line.partition('=')[0].strip()
+    lines = {
+        group: [
+            line.partition('=')
             for line in text.strip().splitlines()
             if not line.startswith('#')
-        )
+        ]
         for group, text in config['options.entry_points'].items()
+    }
+    return {
+        group: {name.strip(): target.strip() for name, _, target in each}
+        for group, each in lines.items()
     }
 
 
@@ -142,6 +156,8 @@ def collect() -> dict[str, Any]:
         'finding codes': sorted(_module(CODES).BY_CODE),
         'journal kinds': sorted(_module(KINDS).KINDS),
         'options': options(),
-        'entry points': entry_points(),
+        'entry points': {
+            group: sorted(names) for group, names in _entry_points().items()
+        },
         'knobs': knobs(),
     }

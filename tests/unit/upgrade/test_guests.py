@@ -60,7 +60,7 @@ class Site(fixtures.Fixture):
 
     def lay_vf_journal(self):
         self.release.copy(
-            'vf-attributes.json', f'{self.root}/{vf_journal.PATH}'
+            'vf-attributes.json', f'{self.root}/{vf_journal.PATH}', 0o600
         )
         entries = tuple(VfJournal(System(self.root)))
         for entry in entries:

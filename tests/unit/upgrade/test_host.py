@@ -119,7 +119,7 @@ class InstalledTest(testtools.TestCase):
         for name, release in RELEASES.items():
             root = self.useFixture(fixtures.TempDir()).path
             release.lay('installed.yaml', root)
-            yield name, root, release.document('installed.yaml')
+            yield name, root, release.files('installed.yaml')
 
     def test_the_hook_script_and_units_are_ours(self):
         command = self.useFixture(Command())
