@@ -29,7 +29,6 @@ def load() -> tuple[Hook, ...]:
         NAMESPACE,
         invoke_on_load=False,
         on_load_failure_callback=_refuse,
-        verify_requirements=False,
     )
     hooks: list[tuple[str, object]] = [
         (ext.name, ext.plugin) for ext in found.extensions

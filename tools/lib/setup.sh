@@ -5,8 +5,11 @@
 
 # Asked of the caller: top, the checkout's folder.
 # shellcheck disable=SC2154
-venv=${KVM_TUNING_VENV:-$top/.venv}
 cache=$top/.cache
+venv=${KVM_TUNING_VENV:-$top/.venv}
+# Others may have put a file there that names an environment of theirs (PEP
+# 832: tox 4.67 does where its configuration lets it). It stays.
+[ -n "${KVM_TUNING_VENV:-}" ] || [ ! -f "$venv" ] || venv=$cache/venv
 started=$(date +%s)
 
 say() { printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - started))"; }
@@ -47,6 +50,8 @@ make_venv() {
   fi
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     die "Python 3.11 or later is needed, not $(python3 -V)"
+  [ ! -e "$venv" ] || [ -d "$venv" ] ||
+    die "KVM_TUNING_VENV is $venv, and that is not a directory"
   if ! "$venv/bin/python" -c '' 2>/dev/null; then
     note "virtual environment in $venv"
     python3 -m venv --clear "$venv"
