@@ -7,10 +7,8 @@
 
 ``compare`` prints every difference of the names, statuses and keys, and of
 the sample configuration; it exits with 1 when there is one. CHECKOUT is a
-tree of the release, FOLDER has the inputs (``guests.yaml`` and
-``kvm-tuning.conf``) and gets the rest. The release's entry points have to be
-installed: where they differ from this tree's, use the Python of an
-environment that has that release.
+tree of the release, whose commands and hooks need not be installed; FOLDER
+has the inputs (``guests.yaml`` and ``kvm-tuning.conf``) and gets the rest.
 """
 
 from pathlib import Path
@@ -18,22 +16,23 @@ import sys
 
 # The recorders are this tree's, whatever the release has; all else is its.
 sys.path[0] = str(Path(__file__).parents[2])
-import tools.recordings  # noqa: F401
+from tools.recordings import entry_points
 
 
 def main() -> int:
     """Do what the command line says."""
     match sys.argv[1:]:
         case ['record', checkout, folder]:
-            sys.path.insert(0, str(Path(checkout).resolve()))
-            from tools.recordings import record
+            with entry_points.of(Path(checkout).resolve()):
+                from tools.recordings import record
 
-            record.record(Path(folder).resolve())
+                record.record(Path(folder).resolve())
             return 0
         case ['compare', folder]:
-            from tools.recordings import compare
+            with entry_points.of(Path(__file__).parents[2]):
+                from tools.recordings import compare
 
-            differences = compare.exact(Path(folder))
+                differences = compare.exact(Path(folder))
             sys.stdout.writelines(differences)
             return int(bool(differences))
     print(__doc__)

@@ -3,10 +3,8 @@
 Keys, codes, statuses and options; no text of a message or a help.
 """
 
-import configparser
 import importlib
 import json
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from typing import Any
 from kvm_tuning import conf, loader
 from kvm_tuning.cmd import command
 from kvm_tuning.core import exceptions
+from tools.recordings import entry_points
 
 ROOT = Path(conf.__file__).parents[2]
 #: Modules by what they hold, the present one first.
@@ -39,11 +38,10 @@ def sample() -> str:
     """Return the sample configuration, as ``tox -e genconfig`` makes it."""
     done = subprocess.run(
         [
-            sys.executable, '-m', 'oslo_config.generator',
+            sys.executable, '-P', '-m', 'oslo_config.generator',
             '--namespace', 'kvm_tuning', '--wrap-width', '79',
         ],
         capture_output=True, text=True, check=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
     )  # fmt: skip
     return done.stdout
 
@@ -68,7 +66,7 @@ def errors() -> dict[str, dict[str, Any]]:
 
 def listed(namespace: str) -> list[tuple[str, list[Any]]]:
     """Return the options by group, as the sample's generator asks for them."""
-    target = _entry_points()['oslo.config.opts'][namespace]
+    target = entry_points.read(ROOT)['oslo.config.opts'][namespace]
     module, _colon, function = target.partition(':')
     found = getattr(importlib.import_module(module), function)()
     return [(str(group), list(several)) for group, several in found]
@@ -110,24 +108,6 @@ def _type(kind: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _entry_points() -> dict[str, dict[str, str]]:
-    """Return what the entry points name, by group and name."""
-    config = configparser.ConfigParser(delimiters='=')
-    config.read(ROOT / 'setup.cfg')
-    lines = {
-        group: [
-            line.partition('=')
-            for line in text.strip().splitlines()
-            if not line.startswith('#')
-        ]
-        for group, text in config['options.entry_points'].items()
-    }
-    return {
-        group: {name.strip(): target.strip() for name, _, target in each}
-        for group, each in lines.items()
-    }
-
-
 def knobs() -> dict[str, dict[str, Any]]:
     """Return what a flavor may say of each knob."""
     return {
@@ -157,7 +137,8 @@ def collect() -> dict[str, Any]:
         'journal kinds': sorted(_module(KINDS).KINDS),
         'options': options(),
         'entry points': {
-            group: sorted(names) for group, names in _entry_points().items()
+            group: sorted(names)
+            for group, names in entry_points.read(ROOT).items()
         },
         'knobs': knobs(),
     }
