@@ -1,4 +1,4 @@
-"""Audits guests of this host's libvirt: reads, compares, changes nothing."""
+"""Audit guests of this host's libvirt: read and compare, change nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
 
-#: The code of a finding for a running guest that cannot be looked at.
+#: The code of a finding for a running guest that cannot be examined.
 NOT_OBSERVED = 'not-observed'
 
 
 class Libvirt(Protocol):
-    """What is needed of libvirt."""
+    """The calls to libvirt that an audit needs."""
 
     def records(self) -> list[Record]: ...
 
@@ -50,8 +50,8 @@ def audit(
     monitor: bool = False,
     root: str = '/',
 ) -> list[Audited]:
-    """Return the findings of the guests ``names``; of all tuned ones for
-    none.
+    """Return the findings of the guests ``names``, or of all tuned guests if
+    it is empty.
 
     :param monitor: ask QEMU itself, too.
     :raises LibvirtFailed: there is no such guest.
@@ -128,7 +128,7 @@ def _unseen(error: InventoryUnreadable) -> Finding:
     return Finding(
         Severity.UNKNOWN,
         'guest',
-        'a process that can be looked at',
+        'a process that can be examined',
         str(error),
         'nothing of this guest could be audited',
         NOT_OBSERVED,

@@ -1,4 +1,4 @@
-"""A cloud's flavors and traits, by openstacksdk."""
+"""A cloud's flavors and traits, through openstacksdk."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MICROVERSION = '1.18'
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One extra spec that is not as it shall be; None: not there."""
+    """One extra spec that differs from what it should be; None: absent."""
 
     key: str
     now: str | None
@@ -25,7 +25,7 @@ class Difference:
 def connect(cloud: str | None, **options: Any) -> Any:
     """Return a connection to a cloud of clouds.yaml, or of the environment.
 
-    :param options: of openstacksdk's own, such as ``api_timeout``.
+    :param options: options of openstacksdk, such as ``api_timeout``.
     :raises CloudFailed: openstacksdk is missing, or there is no such cloud.
     """
     try:
@@ -45,7 +45,7 @@ def differences(
 ) -> list[Difference]:
     """Return what has to change, by key.
 
-    :param prune: whether what is not wanted goes.
+    :param prune: whether to remove what is not wanted.
     """
     keys = sorted(set(wanted) | (set(now) if prune else set()))
     return [

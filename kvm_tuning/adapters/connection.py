@@ -30,7 +30,7 @@ _OPERATION_INVALID = 55
 
 @contextlib.contextmanager
 def open(uri: str, read_only: bool = False) -> Iterator['Connection']:
-    """Connect to the libvirt at ``uri``, for the time of a ``with``.
+    """Connect to the libvirt at ``uri`` for the duration of a ``with``.
 
     :raises LibvirtFailed: its Python module is missing, or nobody answers.
     """
@@ -55,10 +55,10 @@ def _module() -> Any:
     except ImportError as error:
         raise LibvirtFailed(
             f'the Python module libvirt cannot be imported ({error}): install '
-            f"the distribution's python3-libvirt, or libvirt-python in the "
-            f'version of the installed libvirt'
+            "the distribution's python3-libvirt, or libvirt-python in the "
+            'version of the installed libvirt'
         ) from error
-    # libvirt prints every error by itself otherwise.
+    # Without this, libvirt prints every error itself.
     libvirt.registerErrorHandler(lambda context, error: None, None)
     return libvirt
 
@@ -77,7 +77,7 @@ class Connection:
     def versions(
         self,
     ) -> tuple[tuple[int, int, int] | None, tuple[int, int, int] | None]:
-        """Return libvirt's and the hypervisor's version; None: not known."""
+        """Return libvirt's and the hypervisor's version; None: unknown."""
         return (
             _version(
                 self._call('getLibVersion', None, self._raw.getLibVersion)
@@ -90,7 +90,7 @@ class Connection:
         found = []
         raws = self._call('listAllDomains', None, self._raw.listAllDomains)
         for raw in sorted(raws, key=lambda each: str(each.name())):
-            # One that is gone by now has nothing.
+            # A domain that is gone by now has nothing.
             with contextlib.suppress(_Gone):
                 found.append(self._record(raw, 0))
         return found
@@ -105,13 +105,14 @@ class Connection:
     def record(self, name: str, secure: bool = False) -> Record:
         """Return one domain.
 
-        :param secure: with passwords, which a redefinition would lose.
-        :raises LibvirtFailed: there is none.
+        :param secure: include passwords, which a redefinition would otherwise
+            lose.
+        :raises LibvirtFailed: there is no such domain.
         """
         return self._record(self._find(name), _XML_SECURE if secure else 0)
 
     def find(self, uuid: str) -> Record | None:
-        """Return the domain with a UUID; None: there is none.
+        """Return the domain with a UUID; None: there is no such domain.
 
         :raises LibvirtFailed: libvirt does not answer.
         """
@@ -197,7 +198,7 @@ class Connection:
     def monitor(self, name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """Return a function that sends QMP commands to a running domain.
 
-        libvirt marks the domain as tainted by the first one.
+        The first command makes libvirt mark the domain as tainted.
         """
         qemu = importlib.import_module('libvirt_qemu')
         raw = self._find(name)
@@ -242,7 +243,7 @@ class Connection:
                 vcpus = self._vcpus(name, raw)
                 iothreads = self._iothreads(name, raw)
             except LibvirtFailed:
-                # It may have stopped in between.
+                # It may have stopped in the meantime.
                 if call('isActive', raw.isActive):
                     raise
                 live, vcpus, iothreads = None, {}, {}
@@ -251,7 +252,7 @@ class Connection:
         )
 
     def _vcpus(self, name: str, raw: Any) -> dict[int, frozenset[int]]:
-        """Return the affinity that the kernel has of each vCPU's thread:
+        """Return the affinity that the kernel has for each vCPU's thread:
         libvirt asks the kernel, not its own records.
         """
         info, maps = self._call('vcpus', name, raw.vcpus)
@@ -300,7 +301,7 @@ def _code(error: Any) -> int:
 
 
 def _map(cpus: frozenset[int]) -> tuple[bool, ...]:
-    """Return libvirt-python's form of a CPU set."""
+    """Return the CPU set in the form of libvirt's Python module."""
     return tuple(cpu in cpus for cpu in range(max(cpus) + 1))
 
 
@@ -309,7 +310,7 @@ def _cpus(flags: tuple[bool, ...]) -> frozenset[int]:
 
 
 def _version(number: int) -> tuple[int, int, int] | None:
-    """Return a version of libvirt's form 1,000,000 * major + 1,000 * minor +
+    """Decode libvirt's form of a version, 1,000,000 * major + 1,000 * minor +
     release (virGetVersion).
     """
     if not number:

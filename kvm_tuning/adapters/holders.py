@@ -33,10 +33,10 @@ class Holder:
     claims: tuple[Claim, ...]
     #: Its VFs as PF/index, the PF by its interface's name if it has one.
     vfs: tuple[str, ...] = ()
-    #: Where its threads beside the vCPUs belong: ``emulator``, ``vhost``,
+    #: Where its threads other than the vCPUs belong: ``emulator``, ``vhost``,
     #: ``iothread 1`` ...
     threads: Mapping[str, Cpus] = field(default_factory=dict)
-    #: Queues of its NICs and disks that have several, by MAC or target.
+    #: Queues of those NICs and disks that have several, by MAC or target.
     queues: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -45,7 +45,7 @@ def read(
 ) -> list[Holder]:
     """Return all guests of this host, by name.
 
-    :raises LibvirtFailed: libvirt does not say.
+    :raises LibvirtFailed: libvirt does not answer.
     """
     records = libvirt.records()
     inventory = inventory_.read(root)
@@ -63,7 +63,7 @@ def read(
 def _holder(
     record: Record, claims: tuple[Claim, ...], inventory: Inventory
 ) -> Holder:
-    # What runs is what counts; a flavor may have been changed since.
+    # What runs is what counts; the flavor may have changed since.
     shown = _read(record.live or record.defined or '')
     held = [address for claim in claims for address in claim.devices]
     return Holder(
@@ -116,7 +116,7 @@ def _threads(shown: Domain) -> dict[str, Cpus]:
             try:
                 found[setting.name] = cpuset.parse(setting.value)
             except ValueError:
-                # Somebody has edited the receipt: the audit says so.
+                # Somebody edited the receipt: the audit reports it.
                 continue
     return found
 

@@ -27,7 +27,7 @@ _FORMER_NAME = 'kvm-tuning-placement'
 
 @contextlib.contextmanager
 def held(conf: 'cfg.ConfigOpts') -> Iterator[None]:
-    """Hold the lock for the time of a ``with``.
+    """Hold the lock for the duration of a ``with``.
 
     The kernel releases it when the process ends, however it ends.
 
@@ -53,7 +53,7 @@ def held(conf: 'cfg.ConfigOpts') -> Iterator[None]:
         except BlockingIOError as error:
             raise LockFailed(
                 f'another process holds the lock in {path} for more than '
-                f'{timeout} seconds: see whether it hangs'
+                f'{timeout} seconds: check whether it hangs'
             ) from error
         except OSError as error:
             raise LockFailed(

@@ -1,4 +1,4 @@
-"""The site of a host that is only looked at: its files, and no libvirt."""
+"""The site of a host that is read only from its files, without libvirt."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from kvm_tuning.host.probes import prober
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-#: The owner of what ``--taken`` names.
+#: The owner of the pCPUs that ``--taken`` names.
 TAKEN = '--taken'
 
 
@@ -30,11 +30,11 @@ def site(
 ) -> tuple[Site, tuple[Consequence, ...]]:
     """Return the site of the host below ``root``, and what was assumed.
 
-    :param cpusets: CPU lists that go before the configuration's, by option.
+    :param cpusets: CPU lists that override the configuration's, by option.
     :param taken: CPU list of what others hold.
     :param disks: paths of the guest's disks.
     :raises InventoryUnreadable: the host's files are not as documented.
-    :raises ConfigInvalid: the configuration or a CPU list makes no sense.
+    :raises ConfigInvalid: the configuration or a CPU list is wrong.
     """
     inventory = inventory_.read(root)
     chosen = placement.policy(conf, inventory, cpusets)
@@ -71,8 +71,8 @@ def _assumed(chosen: Policy) -> Consequence:
         'every-pcpu-assumed',
         'operator',
         f'there is no configuration below --root, so pCPUs {cpus} were all '
-        f'taken as dedicable; nothing is given out. On a live host '
-        f'[placement] dedicated_cpus has to say it',
+        'assumed to be dedicable; nothing is given out. A live host needs '
+        '[placement] dedicated_cpus for that',
     )
 
 
@@ -80,7 +80,7 @@ def _not_probed() -> Consequence:
     return Consequence(
         'not-probed',
         'operator',
-        'nothing was probed below --root: whether that host has KVM, vhost, '
-        'io_uring, or O_DIRECT where the disks are, and which guests it has, '
-        'is not known',
+        'nothing was probed below --root: it is unknown whether that host '
+        'has KVM, vhost, io_uring, or O_DIRECT where the disks are, and '
+        'which guests it has',
     )

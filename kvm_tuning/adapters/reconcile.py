@@ -1,9 +1,9 @@
-"""Makes what was promised outside of a guest's definition, and restores what
-guests that have ended held.
+"""Enforce promises outside a guest's definition; restore what ended guests
+held.
 
-However a guest was started: by libvirt's autostart, by migration, by virsh.
-The hook script of libvirt only writes down names (a hook must not call
-libvirt), and this reads them.
+This works however a guest was started: by libvirt's autostart, by migration,
+by virsh. The hook script of libvirt only writes down names (a hook must not
+call libvirt), and this reads them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Libvirt(Protocol):
-    """What is needed of libvirt."""
+    """The calls to libvirt that this needs."""
 
     def running(self) -> Mapping[str, str]: ...
 
@@ -41,22 +41,22 @@ class Libvirt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """What was promised to a guest outside of its definition."""
+    """What was promised to a guest outside its definition."""
 
     owner: Owner
     settings: tuple[Setting, ...]
 
 
 def engine(root: str = '/', writer: Writer | None = None) -> Engine:
-    """Return what makes settings on the host below ``root``."""
+    """Return what applies settings on the host below ``root``."""
     return Engine(writer or guest_settings.PrivilegedWriter(), System(root))
 
 
 def promised(
     record: Record, inventory: Inventory, running: bool
 ) -> Promised | None:
-    """Return what the receipt of a guest promises beside its definition;
-    None where that is nothing.
+    """Return what the receipt of a guest promises outside its definition; None
+    where that is nothing.
 
     :param running: take the receipt that it was started with.
     :raises InvalidDocument: its receipt cannot be read.
@@ -85,13 +85,14 @@ def reconcile(
     root: str = '/',
     writer: Writer | None = None,
 ) -> list[Step]:
-    """Make the settings of the guests ``names``, or of those in the queue;
-    of all running ones without either. Restore those of guests that ended.
+    """Enforce the settings of the guests ``names``, or of those in the queue;
+    of all running ones without either. Restore those of guests that have
+    ended.
 
-    :param queue: directory of what the hook script has written; what was
-        read there is removed.
+    :param queue: directory of what the hook script has written; what was read
+        there is removed.
     :raises LibvirtFailed: there is no such guest, or libvirt does not answer.
-    :raises JournalFailed: what VFs had before is not known.
+    :raises JournalFailed: the previous attributes of VFs are unknown.
     """
     with lock.held(conf):
         events = [] if queue is None else start_queue.read(queue)
@@ -111,7 +112,7 @@ def reconcile(
             try:
                 record = libvirt.record(name)
             except LibvirtFailed:
-                # It was undefined since, or ended and was transient.
+                # It was undefined since, or was transient and has ended.
                 if name in names:
                     raise
                 continue
@@ -136,9 +137,9 @@ def make(
     root: str = '/',
     starting: bool = False,
 ) -> list[Step]:
-    """Make the settings of one guest that runs. The lock has to be held.
+    """Enforce the settings of one running guest. The lock has to be held.
 
-    :param starting: it will run: make what has to be there before.
+    :param starting: it is about to run: enforce what has to be there before.
     """
     running = record.live is not None
     if not running and not starting:
@@ -160,5 +161,5 @@ def make(
 
 
 def failed(record: Record, why: str) -> Step:
-    """Return the step of a guest that could not be looked at."""
+    """Return the step of a guest that could not be examined."""
     return Step(record.name, 'guest', '', '', Result.FAILED, why)

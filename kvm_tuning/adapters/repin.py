@@ -1,4 +1,4 @@
-"""Moves a running guest to other pCPUs, and says so in its receipt."""
+"""Move a running guest to other pCPUs, and record it in its receipt."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Libvirt(standalone.Libvirt, Protocol):
-    """What is needed of libvirt beside what tuning needs."""
+    """The calls to libvirt that this needs besides those for tuning."""
 
     def pin_vcpu(self, name: str, vcpu: int, cpus: frozenset[int]) -> None: ...
 
@@ -70,9 +70,9 @@ class Repinned:
     moves: tuple[Move, ...]
     changed: bool
     pending: tuple[Pending, ...] = ()
-    #: Cells to which vCPUs have gone from the cells of their memory.
+    #: Cells that vCPUs have moved to, away from their memory.
     away: frozenset[int] = frozenset()
-    #: What was made outside of its definition: vhost threads follow.
+    #: What was set outside its definition: vhost threads follow.
     steps: tuple[Step, ...] = ()
 
 
@@ -95,17 +95,16 @@ def repin(
     root: str = '/',
     writer: Writer | None = None,
 ) -> Repinned:
-    """Place a running guest anew, under the lock, and move its threads.
+    """Place a running guest again, under the lock, and move its threads.
 
     Inside its NUMA cells it moves freely; to others only when its memory can
     follow. The definition and both receipts are rewritten.
 
-    :param writer: who changes this host; None: the privileged process.
+    :param hands: who changes this host; None: the privileged process.
     :param cpus: CPU list; its dedicated vCPUs go to these. None: any in its
         cells.
     :raises Refused: it does not run, has no receipt, or cannot move there.
-    :raises LibvirtFailed: a call failed; the threads are back where they
-        were.
+    :raises LibvirtFailed: a call failed; the threads are back where they were.
     """
     with lock.held(conf):
         guest = _read(libvirt.record(name, secure=True))
@@ -124,7 +123,7 @@ def repin(
             moving.check_memory(guest.live, away)
         moves = tuple(_moves(libvirt, guest.record, made))
         change = _apply(libvirt, guest, made, moves)
-        # With the receipt that is new: libvirt knows no vhost threads.
+        # With the new receipt: libvirt knows no vhost threads.
         moved = libvirt.record(guest.record.name)
         steps = reconcile.make(
             reconcile.engine(root, writer), moved, here.inventory, root
@@ -145,7 +144,7 @@ def _read(record: Record) -> _Guest:
     name = record.name
     if record.live is None:
         raise Unsupported(
-            f'guest {name!r} does not run: guest tune places it anew'
+            f'guest {name!r} is not running: guest tune places it again'
         )
     if record.defined is None:
         raise Unsupported(f'guest {name!r} is transient: it has no definition')
@@ -158,28 +157,28 @@ def _read(record: Record) -> _Guest:
         or (_standing(live.receipt) != _standing(defined.receipt))
     ):
         raise Unsupported(
-            f'guest {name!r} was tuned or untuned since it was started: '
-            f'restart it first'
+            f'guest {name!r} was tuned or untuned after it was started: '
+            'restart it first'
         )
     return _Guest(record, live, defined, live.receipt)
 
 
 def _standing(found: Receipt) -> object:
-    """Return what of a receipt stays while a guest moves."""
+    """Return the part of a receipt that stays while a guest moves."""
     return found.flavor, found.asked, sorted(p.path for p in found.promises)
 
 
 def _within(here: Site, found: Receipt, cpus: str | None) -> Site:
-    """Return the site as it is for a guest that may go to some pCPUs only,
-    and keeps its devices: all others are as if somebody had them. The host
-    is as large as before, so that what is strict stays so.
+    """Return the site for a guest that may go to some pCPUs only, and keeps
+    its devices: all others are as if somebody had them. The host is as large
+    as before, so that what is strict stays so.
     """
     policy, inventory = here.policy, here.inventory
     own = frozenset() if found.claim is None else found.claim.devices
     others = frozenset(
         d.address
         for d in inventory.devices
-        # Of a PF that somebody has no VF is free.
+        # A VF of a PF that somebody holds is not free.
         if d.address not in own and d.kind != 'pf'
     )
     here = _held(here, Claim('repin', 'repin', devices=others))
@@ -191,7 +190,7 @@ def _within(here: Site, found: Receipt, cpus: str | None) -> Site:
         chosen = allowed.intersection(
             cpu.id for cpu in inventory.cpus if cpu.cell in near
         )
-        # Without pins, or with some outside of what may be dedicated now.
+        # Without pins, or with some outside what may be dedicated now.
         chosen = chosen or allowed
     else:
         chosen = placement.cpus('--cpus', cpus, inventory) or frozenset()
@@ -215,7 +214,7 @@ def _held(here: Site, claim: Claim) -> Site:
 
 
 def _moves(libvirt: Libvirt, record: Record, made: Plan) -> Iterator[Move]:
-    """Yield what is elsewhere than the plan wants it."""
+    """Yield what is not where the plan wants it."""
     for pin in moving.wanted(made):
         if pin.tag == 'vcpupin':
             before = record.vcpus.get(pin.number)
@@ -223,7 +222,7 @@ def _moves(libvirt: Libvirt, record: Record, made: Plan) -> Iterator[Move]:
             before = record.iothreads.get(pin.number)
         else:
             before = libvirt.emulator_pin(record.name)
-        # None: a vCPU that is not plugged; its pin stands in the definition.
+        # None: a vCPU that is not plugged; its pin is in the definition.
         if before is not None and before != pin.cpus:
             yield Move(pin, before)
 
@@ -231,7 +230,7 @@ def _moves(libvirt: Libvirt, record: Record, made: Plan) -> Iterator[Move]:
 def _apply(
     libvirt: Libvirt, guest: _Guest, made: Plan, moves: Sequence[Move]
 ) -> standalone.Change:
-    """Move the threads, then write it down; all back when that fails."""
+    """Move the threads, then record it; move everything back if that fails."""
     name = guest.record.name
     done: list[Move] = []
     try:

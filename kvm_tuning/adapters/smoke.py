@@ -1,4 +1,6 @@
-"""Boots a server of a flavor in a cloud, lets somebody look, deletes it."""
+"""Boot a server of a flavor in a cloud, let the caller examine it,
+delete it.
+"""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -29,7 +31,7 @@ class Sizes:
     disk: int | None = None
 
     def limited(self, flavor: Flavor) -> dict[str, int]:
-        """Return a flavor's sizes below these."""
+        """Return a flavor's sizes, limited to these."""
         return {
             name: have if most is None else min(have, most)
             for name, have, most in (
@@ -42,7 +44,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """A server as it has come up, or why it has not."""
+    """A server as it came up, or why it did not."""
 
     uuid: str
     status: str
@@ -52,7 +54,7 @@ class Booted:
 
 
 class Smoke:
-    """Makes servers in one cloud. What it makes, it deletes."""
+    """Creates servers in one cloud, and deletes those that it created."""
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class Smoke:
         sizes: Sizes,
         deadline: float,
     ) -> Iterator[Booted]:
-        """Boot a server for the time of a ``with``.
+        """Boot a server for the duration of a ``with``.
 
         :param extra_specs: instead of the flavor's own.
         :param deadline: seconds until it has to be ACTIVE.
@@ -129,7 +131,7 @@ class Smoke:
         return server
 
     def _why(self, server: Any) -> str:
-        """Return the fault, and what the events of a failed build tell: the
+        """Return the fault, and what the events of a failed build say: the
         fault of a build that was tried on several hosts says only that.
         """
         told = [str((server.fault or {}).get('message') or '')]
@@ -155,7 +157,7 @@ class Smoke:
 def _found(what: Any, name: str) -> str:
     """Return the id of what was looked for.
 
-    :raises CloudFailed: there is none.
+    :raises CloudFailed: there is no such thing.
     """
     if what is None:
         raise CloudFailed(f'the cloud has no {name}')

@@ -1,4 +1,4 @@
-"""Tunes guests of this host's libvirt, without Nova.
+"""Tune guests of this host's libvirt, without Nova.
 
 Reading who holds what, planning and defining are one step under one lock, so
 that two processes never give one pCPU to two guests.
@@ -34,20 +34,20 @@ from kvm_tuning.host.probes import prober
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-#: The owner of what ``--taken`` names.
+#: The owner of the pCPUs that ``--taken`` names.
 TAKEN = '--taken'
 
 _Version = tuple[int, int, int]
 
 
 class Reader(Protocol):
-    """What is needed of libvirt to see who holds what."""
+    """The calls to libvirt that show who holds what."""
 
     def records(self) -> list[Record]: ...
 
 
 class Libvirt(Reader, Protocol):
-    """What is needed of libvirt; see
+    """The calls to libvirt that tuning needs; see
     :class:`kvm_tuning.adapters.connection.Connection`.
     """
 
@@ -67,18 +67,18 @@ class Change:
     guest: str
     changed: bool
     running: bool
-    #: What the running guest does not have before it restarts.
+    #: What takes effect only when the guest is restarted.
     pending: tuple[Pending, ...] = ()
-    #: None: the tuning was taken back.
+    #: None: the tuning was undone.
     plan: Plan | None = None
-    #: Addresses that somebody else has changed: left as they are.
+    #: Addresses that somebody else has changed: they are left alone.
     foreign: tuple[str, ...] = ()
 
 
 def ledger(libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/') -> Ledger:
     """Return who holds what on this host.
 
-    :raises LibvirtFailed: libvirt does not say.
+    :raises LibvirtFailed: libvirt does not answer.
     """
     inventory = inventory_.read(root, devices=False)
     return claimed(libvirt.records(), conf, inventory)
@@ -87,7 +87,7 @@ def ledger(libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/') -> Ledger:
 def claimed(
     records: Sequence[Record], conf: 'cfg.ConfigOpts', inventory: Inventory
 ) -> Ledger:
-    """Return who holds what, of what libvirt says of its domains."""
+    """Return who holds what, from what libvirt reports about its domains."""
     policy = placement.policy(conf, inventory)
     return claims.read(records, inventory.online, policy.dedicated_cpus)
 
@@ -100,11 +100,11 @@ def site(
     taken: str | None = None,
     root: str = '/',
 ) -> Site:
-    """Return the site as it is for ``guest``: without its own claims, and
-    with what it has of the host as free.
+    """Return the site for ``guest``: without its own claims, and with what it
+    has on the host as free.
 
-    :param cpusets: CPU lists that go before the configuration's, by option.
-    :param taken: CPU list of what others hold beside the guests.
+    :param cpusets: CPU lists that override the configuration's, by option.
+    :param taken: CPU list of what others hold besides the guests.
     """
     inventory = inventory_.read(root)
     policy = placement.policy(conf, inventory, cpusets)
@@ -143,11 +143,10 @@ def tune(
 
     :param judge: who tries the planned domain first; None: nobody.
     :raises RequestError: the request contradicts itself or the guest.
-    :raises Refused: this host cannot keep a promise, or its libvirt the
-        plan.
+    :raises Refused: this host cannot keep a promise, or its libvirt the plan.
     :raises LibvirtFailed: libvirt rejects the definition; the old one stays.
-    :raises SettingRejected: libvirt took it, and left out what was promised;
-        the old one is back.
+    :raises SettingRejected: libvirt accepted it, but left out what was
+        promised; the old one is restored.
     """
     with lock.held(conf):
         record = libvirt.record(name, secure=True)
@@ -160,9 +159,9 @@ def tune(
 
 
 def undo(libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str) -> Change:
-    """Take the tuning of a guest's definition back, under the lock.
+    """Undo the tuning of a guest's definition, under the lock.
 
-    :raises LibvirtFailed: libvirt rejects the definition of before.
+    :raises LibvirtFailed: libvirt rejects the restored definition.
     """
     with lock.held(conf):
         record = libvirt.record(name, secure=True)
@@ -184,8 +183,8 @@ def definition(record: Record) -> str:
     """
     if record.defined is None:
         raise Unsupported(
-            f'guest {record.name!r} is transient: it has no definition that '
-            f'could be tuned; define it first'
+            f'guest {record.name!r} is transient: it has no definition to '
+            'tune; define it first'
         )
     return record.defined
 
@@ -193,13 +192,14 @@ def definition(record: Record) -> str:
 def write(
     libvirt: Libvirt, record: Record, before: Domain, xml: str
 ) -> Change:
-    """Write a definition, see that libvirt has stored all of it, and that
-    its receipt is enough to come back.
+    """Write a definition, and check that libvirt has stored all of it and that
+    its receipt is enough to undo it.
 
     The lock has to be held.
 
     :raises LibvirtFailed: libvirt rejects it; the old one stays.
-    :raises SettingRejected: libvirt left something out; the old one is back.
+    :raises SettingRejected: libvirt left something out; the old one is
+        restored.
     """
     running = record.live is not None
     after = before
@@ -212,8 +212,8 @@ def write(
             _put_back(
                 libvirt,
                 record,
-                f'libvirt has changed {record.name!r} in a way that undo '
-                f'could not take back',
+                f'libvirt changed {record.name!r} in a way that undo could '
+                'not reverse',
             )
     pending: tuple[Pending, ...] = ()
     if record.live is not None:
@@ -225,9 +225,9 @@ def write(
 
 
 def _stored(libvirt: Libvirt, record: Record, xml: str) -> Domain:
-    """Define a domain and return it as libvirt stores it. Put the old
-    definition back when libvirt has left something out: what it does not
-    know it drops without a word.
+    """Define a domain and return it as libvirt stores it. Restore the old
+    definition when libvirt has left something out: it silently drops what
+    it does not know.
     """
     libvirt.define(record.name, xml)
     stored = domain.read(definition(libvirt.record(record.name, secure=True)))
@@ -256,7 +256,7 @@ def _broken(stored: Domain) -> list[str]:
 
 
 def _put_back(libvirt: Libvirt, record: Record, what: str) -> NoReturn:
-    """Put the definition of before back, and say why.
+    """Restore the previous definition, and say why.
 
     :raises SettingRejected: always.
     """
@@ -264,15 +264,15 @@ def _put_back(libvirt: Libvirt, record: Record, what: str) -> NoReturn:
         libvirt.define(record.name, definition(record))
     except LibvirtFailed as error:
         raise SettingRejected(
-            f'{what}, and the definition of before could not be put back: '
+            f'{what}, and the previous definition could not be restored: '
             f'{error}'
         ) from error
-    raise SettingRejected(f'{what}; the definition of before is back')
+    raise SettingRejected(f'{what}; the previous definition is restored')
 
 
 def _credit(inventory: Inventory, own: Sequence[Claim]) -> Inventory:
     """Return the inventory with the huge pages that the guest itself has in
-    use as free ones: a plan of it may use them again.
+    use counted as free: a plan for it may use them again.
     """
     pages: dict[tuple[int, int], int] = {}
     for claim in own:

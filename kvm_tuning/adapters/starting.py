@@ -1,4 +1,4 @@
-"""Starts guests of this host's libvirt, with what was promised to them."""
+"""Start guests of this host's libvirt, with what they were promised."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What became of a start."""
+    """The outcome of a start."""
 
-    #: Whether it did not run before.
+    #: Whether it was not running before.
     started: bool
-    #: What was made outside of its definition.
+    #: What was set outside its definition.
     steps: tuple[Step, ...] = ()
 
 
@@ -39,12 +39,12 @@ def start(
     root: str = '/',
     writer: Writer | None = None,
 ) -> Started:
-    """Start a guest, with what was promised outside of its definition.
+    """Start a guest, with what was promised outside its definition.
 
-    :param writer: who changes this host; None: the privileged process.
+    :param hands: who changes this host; None: the privileged process.
     :raises Exhausted: somebody else has what was promised to it.
-    :raises SettingRejected: its VFs cannot be as was promised; they are as
-        they were, and the guest is not started.
+    :raises SettingRejected: its VFs cannot be as promised; they are unchanged,
+        and the guest is not started.
     """
     with lock.held(conf):
         record = libvirt.record(name)

@@ -1,10 +1,10 @@
 """Nova's libvirt driver with the plans of this package.
 
-No policy is here: what a flavor asks is planned by the hooks, and written
-into what Nova has made. An instance of which nothing of ours is asked gets
-the very bytes that Nova's own driver would give it.
+No policy is here: the hooks plan what a flavor requests, and the plan is
+written into what Nova has made. An instance with no request of ours gets the
+very bytes that Nova's own driver would give it.
 
-Public methods keep Nova's exact signatures, and there is no new one: Nova's
+Public methods keep Nova's exact signatures, and there are no new ones: Nova's
 tests hold drivers to that.
 """
 
@@ -43,7 +43,7 @@ CONF = nova.conf.CONF
 
 _T = TypeVar('_T')
 
-# Filled when Nova has been found to fit: it does not change as we run.
+# Filled once Nova is found to fit: that does not change while we run.
 _checked: list[bool] = []
 
 
@@ -65,8 +65,8 @@ class KvmTuningDriver(driver.LibvirtDriver):
         super().init_host(host)
         if not signatures.tested():
             LOG.warning(
-                'this version of Nova has all that kvm-tuning relies on, but '
-                'is not one of those that it is tested with'
+                'this version of Nova has everything that kvm-tuning relies '
+                'on, but is not one of those that it is tested with'
             )
         self._kvm_tuning.host.refresh()
         receipts.reconcile(self._host)
@@ -126,7 +126,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         super()._hard_reboot(context, instance, *args, **kwargs)
 
     def _soft_reboot(self, instance: Any) -> Any:
-        """As Nova's; it is another process then."""
+        """As Nova's; the guest is a new process afterwards."""
         done = super()._soft_reboot(instance)
         if done:
             self._kvm_tuning_replaced(instance)
@@ -161,8 +161,8 @@ class KvmTuningDriver(driver.LibvirtDriver):
         accel_uuids: Any = None,
         reimage_boot_volume: bool = False,
     ) -> Any:
-        """As Nova's; what would be refused is refused while the guest is
-        there. An evacuation has been checked by its claim.
+        """As Nova's; what would be refused is refused while the guest still
+        exists. The claim of an evacuation has checked it already.
         """
         if not evacuate:
             try:
@@ -206,7 +206,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
     def attach_interface(
         self, context: Any, instance: Any, image_meta: Any, vif: Any
     ) -> None:
-        """As Nova's, with what the flavor asks of an interface."""
+        """As Nova's, with what the flavor requests of an interface."""
 
         def undo() -> None:
             self.vif_driver.unplug(instance, vif)
@@ -238,7 +238,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         device_type: Any = None,
         encryption: Any = None,
     ) -> None:
-        """As Nova's, with what the flavor asks of a disk."""
+        """As Nova's, with what the flavor requests of a disk."""
 
         def undo() -> None:
             self._disconnect_volume(
@@ -272,7 +272,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         mountpoint: Any,
         resize_to: Any,
     ) -> None:
-        """As Nova's, with what the flavor asks of a disk."""
+        """As Nova's, with what the flavor requests of a disk."""
 
         def undo() -> None:
             self._disconnect_volume(context, new_connection_info, instance)
@@ -314,12 +314,12 @@ class KvmTuningDriver(driver.LibvirtDriver):
         undo: Callable[[], object],
         failed: Callable[[str], Exception],
     ) -> _T:
-        """Call ``plug`` so that the device it makes is tuned.
+        """Call ``plug`` so that the device it creates is tuned.
 
         :param image_meta: None: the instance's own.
-        :param undo: takes back what Nova has done before it made the device.
-        :param failed: makes Nova's exception of why the device cannot be as
-            is asked.
+        :param undo: undoes what Nova did before it created the device.
+        :param failed: converts to Nova's exception when a request for the
+            device cannot be kept.
         """
         if not self._kvm_tuning.asked(instance, OF_CLAIMS):
             return plug()

@@ -18,8 +18,8 @@ from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.scheduling import hosts
 from kvm_tuning.adapters.nova.scheduling import score as compactness
 
-#: Nova's own weighers have multipliers of 1 (the build failures' 1000000 is
-#: still to go before).
+#: Nova's own weighers have multipliers of 1 (except the build failures'
+#: 1000000, which still counts first).
 MULTIPLIER = 1000.0
 
 
@@ -33,8 +33,8 @@ class KvmTuningWeigher(weights.BaseHostWeigher):
     def weigh_objects(
         self, weighed_obj_list: Any, weight_properties: Any
     ) -> list[float]:
-        """Return a weight for each host, higher is better; equal ones where
-        none of them can be told from the others.
+        """Return a weight for each host, higher is better; equal weights where
+        none of them can be distinguished.
         """
         scores = [
             _score(each.obj, weight_properties) for each in weighed_obj_list

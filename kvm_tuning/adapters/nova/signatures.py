@@ -1,6 +1,6 @@
-"""What of Nova's insides the adapter relies on; checked when it is loaded.
+"""Which of Nova's internals the adapter relies on; checked when it is loaded.
 
-Nova promises nothing to code outside of its tree. So the adapter names each
+Nova promises nothing to code outside its tree. So the adapter names each
 function that it overrides, wraps or calls, with the parameters that it uses,
 and refuses to start where one is missing, instead of doing half its work.
 """
@@ -114,9 +114,10 @@ SCHEDULER: dict[str, Sequence[str]] = {
 
 
 def check(relied: dict[str, Sequence[str]] | None = None) -> None:
-    """See that Nova has what the adapter relies on.
+    """Check that Nova has what the adapter relies on.
 
-    :raises Unsupported: it does not; the message names all that is missing.
+    :raises Unsupported: it does not; the message names everything that is
+        missing.
     """
     missing = [
         text
@@ -128,7 +129,7 @@ def check(relied: dict[str, Sequence[str]] | None = None) -> None:
             f'Nova {_version()} is not one that kvm-tuning works with: '
             f'{"; ".join(missing)}. It is tested with Nova {TESTED.start} to '
             f'{TESTED.stop - 1} (2025.1 to 2026.2); use one of those, or set '
-            f'compute_driver = libvirt.LibvirtDriver'
+            'compute_driver = libvirt.LibvirtDriver'
         )
 
 

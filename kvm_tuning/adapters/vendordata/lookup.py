@@ -1,4 +1,4 @@
-"""Looks a server up in bounded time, whatever hangs."""
+"""Look a server up in bounded time, whatever hangs."""
 
 from collections.abc import Callable, Sequence
 import concurrent.futures
@@ -14,8 +14,8 @@ Source = Callable[[str], Sequence[Setting] | None]
 class Lookup:
     """A source that is given up after ``deadline`` seconds.
 
-    A call that hangs keeps its thread until it returns; ``workers`` of them
-    are the most there are at one time.
+    A call that hangs keeps its thread until it returns; there are at most
+    ``workers`` threads at one time.
     """
 
     def __init__(self, source: Source, deadline: float, workers: int) -> None:
@@ -24,7 +24,7 @@ class Lookup:
         self._free = threading.BoundedSemaphore(workers)
 
     def __call__(self, server: str) -> Sequence[Setting] | None:
-        """Return the settings of a server; None: no such server.
+        """Return the settings of a server; None: there is no such server.
 
         :raises CloudFailed: there is no answer in time, or no thread to ask.
         """
@@ -42,7 +42,7 @@ class Lookup:
             finally:
                 self._free.release()
 
-        # A daemon: a lookup that hangs does not keep the process.
+        # A daemon thread: a lookup that hangs does not keep the process alive.
         try:
             threading.Thread(target=ask, daemon=True).start()
         except RuntimeError as error:

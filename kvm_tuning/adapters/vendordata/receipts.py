@@ -8,7 +8,7 @@ from kvm_tuning.core.effects import Setting
 
 
 def settings(uri: str, server: str) -> Sequence[Setting] | None:
-    """Return what the receipt of a server says; None: no such server.
+    """Return what the receipt of a server says; None: there is no such server.
 
     :raises LibvirtFailed: libvirt does not answer.
     :raises InvalidDocument: the receipt cannot be read.

@@ -1,8 +1,9 @@
-"""A server's guest settings from its flavor, image and ports, by Nova's API.
+"""A server's guest settings from its flavor, image and ports, through Nova's
+API.
 
-The same hook that writes them into a receipt is asked, so that both ways say
-the same. Nova serves a config drive before there is a guest, and so before
-there is a receipt.
+The hook that writes them into a receipt also computes these, so that both ways
+agree. Nova serves a config drive before there is a guest, and so before there
+is a receipt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.guest_tuning import ANY_CHANNELS, TUNING, GuestTuning
 
-#: The first in which a server's flavor has its extra specs.
+#: The first microversion in which a server's flavor has its extra specs.
 _MICROVERSION = '2.47'
 _MAC = 'OS-EXT-IPS-MAC:mac_addr'
 
@@ -27,11 +28,11 @@ _MAC = 'OS-EXT-IPS-MAC:mac_addr'
 def settings(
     connection: Any, server: str, timeout: float
 ) -> Sequence[Setting] | None:
-    """Return what a server's flavor and image ask of it; None: no such
+    """Return what a server's flavor and image request; None: there is no such
     server.
 
     :raises CloudFailed: Nova or Glance does not answer, or has no such image.
-    :raises RequestError: the flavor makes no sense.
+    :raises RequestError: the flavor is wrong.
     """
     found = _get(
         connection.compute, f'/servers/{server}', timeout, _MICROVERSION
@@ -42,14 +43,14 @@ def settings(
 
 
 def of(server: Mapping[str, Any], image: Any) -> Sequence[Setting]:
-    """Return what a server of Nova's API is asked to do.
+    """Return what a server of Nova's API is to set.
 
     :param image: a function from an image's id to its properties.
     """
     asked = _flavor(server['flavor'])
     if TUNING not in asked.extra_specs:
         return ()
-    # Booted from a volume: it has none. (Its properties are the volume's.)
+    # Booted from a volume: it has no image. (Its properties are the volume's.)
     id_ = (server.get('image') or {}).get('id')
     properties = image(id_) if id_ else {}
     hooks = loader.load()
@@ -64,8 +65,8 @@ def of(server: Mapping[str, Any], image: Any) -> Sequence[Setting]:
         )
         if isinstance(effect, Setting)
     ]
-    # Nova tells no address while a server is built, which is when it makes a
-    # config drive: what NICs there will be is not known then.
+    # Nova reports no addresses while a server is built, which is when it makes
+    # a config drive: which NICs there will be is unknown then.
     if made and not guest.interfaces:
         made.append(ANY_CHANNELS)
     return made
@@ -80,7 +81,7 @@ def _flavor(flavor: Mapping[str, Any]) -> Flavor:
         extra_specs={
             str(key): str(value)
             for key, value in (flavor.get('extra_specs') or {}).items()
-            # A profile is the host's; its knobs are not known here.
+            # A profile is the host's; its knobs are unknown here.
             if key != request_.PROFILE
         },
     )
@@ -89,7 +90,7 @@ def _flavor(flavor: Mapping[str, Any]) -> Flavor:
 def _guest(
     server: Mapping[str, Any], flavor: Flavor, properties: Mapping[str, str]
 ) -> Guest:
-    """Return what Nova makes of the server, as far as it matters here."""
+    """Return the part of the guest that Nova makes that matters here."""
     macs = {
         str(address[_MAC]).lower()
         for network in (server.get('addresses') or {}).values()
@@ -119,7 +120,7 @@ def _guest(
 def _image(connection: Any, id_: str, timeout: float) -> Mapping[str, str]:
     found = _get(connection.image, f'/images/{id_}', timeout)
     if found is None:
-        # Deleted since: what it asked of the guest is not known.
+        # Deleted since: what it requested of the guest is unknown.
         return {}
     return {
         key: value for key, value in found.items() if isinstance(value, str)
@@ -131,7 +132,7 @@ def _get(
 ) -> dict[str, Any] | None:
     """Return a document of an API; None where there is none.
 
-    :raises CloudFailed: the API does not answer, or not so.
+    :raises CloudFailed: the API does not answer, or answers with an error.
     """
     try:
         response = service.get(

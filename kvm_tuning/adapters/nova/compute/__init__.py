@@ -1,1 +1,1 @@
-"""What the driver does on a compute node."""
+"""The driver's work on a compute node."""

@@ -1,7 +1,7 @@
-"""Nova's claim: where a guest gets its pins, or learns that it cannot.
+"""Wrap Nova's claim, where a guest gets its pins or is refused.
 
-The claim is wrapped for two reasons: the fit below it sees neither the flavor
-nor the host's L3 domains, and a host that cannot keep a promise has to say so
+It is wrapped for two reasons: the fit that it calls sees neither the flavor
+nor the host's L3 domains, and a host that cannot keep a promise has to refuse
 here, where Nova still tries the next one.
 """
 
@@ -27,7 +27,7 @@ _stock: list[Any] = []
 
 
 def install() -> None:
-    """Let claims in this process go through the solver."""
+    """Have claims in this process use the solver."""
     patch.install()
     if _stock:
         return
@@ -48,7 +48,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Let Nova's claims be Nova's again."""
+    """Restore Nova's own claims."""
     patch.uninstall()
     if _stock:
         setattr(claims.Claim, _NAME, _stock.pop())

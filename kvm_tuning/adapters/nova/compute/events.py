@@ -1,8 +1,8 @@
-"""Tells in a server's events why this host refused it.
+"""Record in a server's events why this host refused it.
 
-Nova tries the next host then, and after the last one the server's fault says
-only that there is none: the reason would be in this host's log alone. Events
-are shown by ``openstack server event show``.
+Nova then tries the next host, and after the last one the server's fault says
+only that no host is left: the reason would be only in this host's log.
+``openstack server event show`` shows events.
 """
 
 import logging
@@ -22,12 +22,12 @@ NAME = 'kvm_tuning_refused'
 
 
 def refused(context: Any, instance: Any, why: str) -> None:
-    """Write an event. What fails here must not change what happens next.
+    """Write an event. A failure here must not change what happens next.
 
-    The event is made whole: an event that is started and then finishes with
-    an error makes the action's message ``Error``, which stays though the next
-    host takes the server, and finishes the first event of its name, which is
-    that of the host before (``action_event_finish`` in nova.db.main.api).
+    The event is written complete: an event that is started and then finishes
+    with an error makes the action's message ``Error``, which stays even if the
+    next host takes the server, and finishes the first event of its name, which
+    is that of the previous host (``action_event_finish`` in nova.db.main.api).
     """
     now = timeutils.utcnow()
     try:

@@ -1,4 +1,4 @@
-"""A guest as it will be, as far as its flavor and its claim tell."""
+"""A guest as it will be, as far as its flavor and its claim determine it."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ _DISK = Disk('vda', 'virtio', 'disk', 'file', '', {'cache': 'none'})
 def guest(flavor: Any, numa: Any) -> Guest:
     """Return the guest of a flavor on this host.
 
-    :param numa: the claimed ``InstanceNUMATopology``; None for none: its
-        vCPUs float over the shared pCPUs.
+    :param numa: the claimed ``InstanceNUMATopology``; None for none: its vCPUs
+        float over the shared pCPUs.
     """
     cells = [] if numa is None else list(numa.cells)
     shared = hardware.get_cpu_shared_set() if numa is None else None

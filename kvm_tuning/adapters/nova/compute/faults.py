@@ -1,4 +1,4 @@
-"""Our errors as Nova's: who has to act decides what Nova does next."""
+"""Convert our errors to Nova's: who has to act decides what Nova does next."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ _OPTIONS = {
 
 
 def abort(error: KvmTuningError) -> Any:
-    """Return the exception that aborts a build: what would fail on every
-    host alike.
+    """Return the exception that aborts a build because every host would fail
+    alike.
     """
     return exception.InvalidInput(reason=told(error))
 
@@ -29,7 +29,7 @@ def elsewhere(error: KvmTuningError) -> Any:
 
 
 def of(error: KvmTuningError) -> Any:
-    """Return the exception for an error while a guest is made.
+    """Return the exception for an error while a guest is created.
 
     A flavor that contradicts itself and a broken hook are the same on every
     host; a refusal and a host that cannot be read are not.
@@ -40,7 +40,7 @@ def of(error: KvmTuningError) -> Any:
 
 
 def told(error: KvmTuningError) -> str:
-    """Return the code and the message, for the instance's fault: with the
+    """Return the code and the message for the instance's fault, naming the
     options that are read under Nova.
     """
     text = f'{error.code}: {error}'

@@ -1,8 +1,8 @@
 """The host that nova-compute runs on, as the site of a plan.
 
 What a host has and what works on it is read when the driver starts and again
-with Nova's periodic audit, not for every guest. Which pCPUs are dedicated or
-shared is Nova's configuration; who holds them is Nova's to know.
+with Nova's periodic audit, not for every guest. Nova's configuration says
+which pCPUs are dedicated or shared; Nova knows who holds them.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ _Version = tuple[int, int, int]
 
 
 class Readers(Protocol):
-    """What reads a host."""
+    """The functions that read a host."""
 
     def inventory(self) -> Inventory: ...
 
@@ -142,7 +142,7 @@ def policy() -> Policy:
 
 
 def _version(number: Any) -> _Version | None:
-    """Return libvirt's number, major * 1000000 + minor * 1000 + release."""
+    """Decode libvirt's number, major * 1000000 + minor * 1000 + release."""
     if not isinstance(number, int):
         return None
     return number // 1000000, number // 1000 % 1000, number % 1000

@@ -1,8 +1,8 @@
-"""Devices that Nova plugs into a running guest, as the flavor asks.
+"""Tune devices that Nova plugs into a running guest, as its flavor requests.
 
-The guest is planned with the device added, and of that plan what is below
-the device is written into the device's own XML. Which guest a device is for
-is kept in a context variable, as Nova does not tell every function.
+The guest is planned with the device added, and the part of that plan below the
+device is written into the device's own XML. The guest that a device is for is
+kept in a context variable, because Nova does not pass it to every function.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from kvm_tuning.core.guest import Guest
 LOG = logging.getLogger(__name__)
 
 
-# A whole function that a guest gets, a <hostdev>, has nothing to be tuned.
+# A whole function that a guest gets, a <hostdev>, has nothing to tune.
 _TUNED = ('interface', 'disk')
 
 
@@ -39,7 +39,7 @@ class Plug:
     image_meta: Any
     #: Its XML, as it runs.
     xml: str
-    #: Nova makes the devices of one that does not run anew when it starts.
+    #: If the guest does not run, Nova creates its devices again at the start.
     running: bool = True
 
 
@@ -48,7 +48,7 @@ _plug: ContextVar[Plug | None] = ContextVar('plug', default=None)
 
 @contextlib.contextmanager
 def into(plug: Plug | None) -> Iterator[None]:
-    """Let the devices that are made within be for ``plug``'s guest."""
+    """Treat the devices that are created within as ``plug``'s guest's."""
     token = _plug.set(plug)
     try:
         yield
@@ -57,12 +57,12 @@ def into(plug: Plug | None) -> Iterator[None]:
 
 
 def tuned(conf: Any) -> Any:
-    """Return a device's configuration as the flavor of the guest asks that
-    it is plugged into; outside of :func:`into` as it is.
+    """Tune a device's configuration for the guest that it is plugged into;
+    return it unchanged outside :func:`into`.
 
-    :param conf: a ``LibvirtConfigGuestDevice``; it keeps its class, and
-        writes its XML with our changes.
-    :raises KvmTuningError: it cannot be as is asked.
+    :param conf: a ``LibvirtConfigGuestDevice``; it keeps its class, and writes
+        its XML with our changes.
+    :raises KvmTuningError: a request cannot be kept.
     """
     plug = _plug.get()
     if plug is None:
@@ -96,8 +96,8 @@ def write(
 
 
 def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
-    # The receipt holds promises of the guest as it was: the facts are those
-    # of the running guest, and the device as Nova made it.
+    # The receipt holds promises of the guest as it was: the facts are those of
+    # the running guest, and the device as Nova created it.
     live = domain.read(plug.xml)
     root = copy.deepcopy(live.untuned.root)
     devices = root.find('devices')
@@ -116,7 +116,7 @@ def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
 
 
 def _add(devices: etree._Element, element: etree._Element) -> None:
-    """Add a device; a disk that is swapped takes the place of the other."""
+    """Add a device; a disk that is swapped replaces the other one."""
     for disk in devices.iterfind('disk'):
         if element.tag == 'disk' and _target(disk) == _target(element):
             devices.replace(disk, element)

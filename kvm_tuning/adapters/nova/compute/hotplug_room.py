@@ -1,7 +1,7 @@
-"""What a running guest has room for, of what a plugged device is to have.
+"""What a running guest has room for, of what a plugged device should get.
 
-A plan is of a guest that will start. One that runs keeps its iothreads and
-the queues of its other devices: a new device can have what is left.
+A plan describes a guest that will start. A running guest keeps its iothreads
+and the queues of its other devices: a new device can have what is left.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,11 +26,11 @@ def left(
     request: Request,
     guest: Guest,
 ) -> Iterator[Element | Absent]:
-    """Yield what of a device's effects a running guest can have.
+    """Yield those of a device's effects that a running guest can have.
 
     :param tag: ``interface`` or ``disk``.
     :param guest: as it runs, without the device.
-    :raises Unsupported: a promise needs more than there is.
+    :raises Unsupported: a promise needs more than is left.
     """
     for effect in effects:
         if isinstance(effect, Absent):
@@ -44,8 +44,8 @@ def left(
             continue
         _refuse(
             _asked(request, iothreads.MAP, iothreads.COUNT),
-            f'iothread {number} would serve the disk, and the running guest '
-            f'has {guest.iothreads}',
+            f'iothread {number} would serve the disk, but the running guest '
+            f'has only {guest.iothreads}',
         )
         attributes = dict(effect.attributes)
         if attributes.pop('iothread', None) is not None and attributes:

@@ -1,12 +1,12 @@
-"""Live migration: what the source writes, and what the destination makes.
+"""Live migration: what the source writes, and what the destination plans.
 
 The source knows neither the destination's caches nor its shared pCPUs. So it
-writes what any destination can start: what Nova's own rewriting has dropped
-is put back, and every iothread runs inside the pins that Nova computed for
-the destination. Of a guest without cells Nova computes none: it goes without
-pins and memory binding of ours, so that libvirt keeps all of its threads in
-``<vcpu cpuset>``, which is the destination's. The destination plans again
-once the guest is there.
+writes what any destination can start: what Nova's own rewriting dropped is put
+back, and every iothread runs inside the pins that Nova computed for the
+destination. For a guest without cells Nova computes none: it goes without our
+pins and memory binding, so that libvirt keeps all of its threads in ``<vcpu
+cpuset>``, which is the destination's. The destination plans again once the
+guest is there.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
 
-# What Nova makes anew for the destination, and so loses what we wrote.
+# What Nova creates again for the destination, so that our part is lost.
 _MADE_ANEW = ('devices/', 'memoryBacking')
 # Where the guest is, on this host.
 _PLACE = ('cputune/', 'numatune/')
 
 
 class Source:
-    """Stands for a Nova guest while it is migrated away: all is the guest's
-    own, but what its destination is given.
+    """Stands in for a Nova guest while it is migrated away: everything is the
+    guest's own except what its destination is given.
     """
 
     def __init__(self, guest: Any) -> None:
@@ -59,9 +59,9 @@ class Source:
 
 
 def check(guest: Any) -> None:
-    """Refuse a guest whose VFs have attributes: nothing would set them on
-    the destination before the guest runs there, and its receipt would say
-    that they are set.
+    """Refuse a guest whose VFs have attributes: nothing would set them on the
+    destination before the guest runs there, and its receipt would say that
+    they are set.
 
     :param guest: Nova's, on its source.
     :raises MigrationPreCheckError: as Nova's own checks.
@@ -82,11 +82,10 @@ def check(guest: Any) -> None:
 
 
 def destination(xml: str, live: Callable[[], str]) -> str:
-    """Return the XML for the destination; as it is where nothing of ours is
-    in it.
+    """Return the XML for the destination; unchanged if it has nothing of ours.
 
-    :param live: returns the guest's own, as it runs: what its devices have
-        is what they must have there, whatever was promised since.
+    :param live: returns the guest's own XML, as it runs: its devices must have
+        the same there, whatever was promised since.
     """
     try:
         found = domain.read(xml)
@@ -103,7 +102,7 @@ def _written(found: Domain, running: etree._Element) -> str:
     root = found.root
     editor = edit.Editor(root)
     promises = found.receipt.promises if found.receipt else ()
-    # Nova rewrites pins and nodesets of guests with cells alone.
+    # Nova rewrites only the pins and nodesets of guests with cells.
     floats = root.find('cpu/numa/cell') is None
     for promise in promises:
         if not isinstance(promise, Promise):
@@ -123,7 +122,9 @@ def _written(found: Domain, running: etree._Element) -> str:
 def _keep(
     editor: edit.Editor, promise: Promise, running: etree._Element
 ) -> None:
-    """Write again what was promised, with the values that it runs with."""
+    """Write again what was promised, with the values that the guest
+    runs with.
+    """
     elements = paths.find(running, promise.path)
     if not elements:
         return

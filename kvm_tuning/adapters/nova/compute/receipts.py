@@ -1,4 +1,4 @@
-"""Keeps a guest's receipt true while Nova changes the guest."""
+"""Keep a guest's receipt true while Nova changes the guest."""
 
 from dataclasses import replace
 import logging
@@ -26,12 +26,12 @@ _DEVICE = re.compile(r'devices/[^/\[]+(\[[^\]]*\])*')
 
 
 def record(tuning: Tuning, host: Any, instance: Any) -> None:
-    """Write the receipt of a guest whose devices have changed, if it is still
-    there, and place the threads of new ones.
+    """Write the receipt of a guest whose devices have changed, if it still
+    exists, and place the threads of new devices.
 
-    What was promised of the others stays: they are as they were made, though
-    the host may prefer something else by now. A failure is logged: the
-    devices are what was asked, and the audit reads the flavor again.
+    What was promised of the other devices stays: they have not changed, though
+    the host may prefer something else by now. A failure is logged: the devices
+    are what was requested, and the audit reads the flavor again.
     """
     try:
         guest = host.get_guest(instance)
@@ -49,8 +49,8 @@ def record(tuning: Tuning, host: Any, instance: Any) -> None:
 
 
 def moved(tuning: Tuning, host: Any, instance: Any) -> None:
-    """Plan a guest again that has come from another host: its helper
-    threads, its definition and its receipt, live and persistent.
+    """Plan a guest that has come from another host again: its helper threads,
+    its definition and its receipt, live and persistent.
 
     A failure is logged and left to the audit: the guest has arrived.
     """
@@ -70,7 +70,7 @@ def moved(tuning: Tuning, host: Any, instance: Any) -> None:
 
 def replaced(host: Any, instance: Any) -> None:
     """Place the threads of a guest that Nova has ended and started again
-    without making its XML anew.
+    without writing its XML again.
 
     A failure is logged and left to the audit: the guest runs.
     """
@@ -90,10 +90,10 @@ def _live(guest: Any) -> int:
 
 
 def _standing(found: Domain, made: Receipt | None) -> Receipt | None:
-    """Return the receipt of a guest as it is: what was promised of all that
-    is still there, and what the plan of it promises and already has.
+    """Return the receipt of a guest as it is: what was promised of everything
+    that is still there, and what its plan promises and it already has.
 
-    :param made: the plan's.
+    :param made: the receipt of the plan.
     """
     like = found.receipt or made
     if like is None:
@@ -101,7 +101,7 @@ def _standing(found: Domain, made: Receipt | None) -> Receipt | None:
     before = found.receipt.promises if found.receipt else ()
     has = {p.path: p for p in (made.promises if made else ()) if _has(p)}
     kept = [
-        # A disk that was swapped has what is asked now.
+        # A disk that was swapped has what is requested now.
         has.pop(promise.path, promise)
         for promise in before
         if _is_there(found, promise.path)
@@ -119,14 +119,14 @@ def _is_there(found: Domain, path: str) -> bool:
 
 
 def _has(promise: Promise | Removal) -> bool:
-    """Return whether nothing had to be changed for it."""
+    """Return whether the promise needed no change."""
     if isinstance(promise, Removal):
         return not promise.removed
     return not promise.made and promise.found == promise.wanted
 
 
 def _set(guest: Any, which: Receipt | None, flags: int) -> None:
-    """Give the guest a receipt, or take it away."""
+    """Give the guest a receipt, or remove its receipt."""
     guest._domain.setMetadata(
         _METADATA_ELEMENT,
         None if which is None else receipt.as_metadata(receipt.write(which)),
@@ -137,8 +137,8 @@ def _set(guest: Any, which: Receipt | None, flags: int) -> None:
 
 
 def _pin(guest: Any, xml: str) -> None:
-    """Move the threads of a running guest, but the vCPUs of one with cells:
-    they are where Nova has put them.
+    """Move the threads of a running guest, except the vCPUs of one with cells:
+    they are where Nova put them.
     """
     facts = domain.read(xml).current
     if not facts.cells:
@@ -155,10 +155,10 @@ def _pin(guest: Any, xml: str) -> None:
 
 
 def reconcile(host: Any) -> None:
-    """See, when nova-compute starts, that the receipts of this host's guests
+    """When nova-compute starts, check that the receipts of this host's guests
     can be read, and that what they promise of running guests holds.
 
-    A failure is logged, and left to the audit.
+    A failure is logged and left to the audit.
     """
     try:
         guests = list(host.list_guests(only_running=False))

@@ -1,8 +1,9 @@
-"""Sees whether a guest can be made again before Nova destroys it.
+"""Check that a guest can be created again before Nova destroys it.
 
-Nova's hard reboot destroys the guest and makes its XML afterwards. What has
-changed since the guest was made, the host's configuration or what works on
-it, may refuse the plan then: the guest must still be there.
+Nova's hard reboot destroys the guest and writes its XML afterwards. If
+something has changed since the guest was created, such as the host's
+configuration or what works on it, the plan may be refused: it has to be
+refused while the guest still exists.
 """
 
 import logging
@@ -26,10 +27,10 @@ def hard_reboot(
     block_device_info: Any = None,
     accel_info: Any = None,
 ) -> None:
-    """Make the XML of a hard reboot, and forget it.
+    """Write the XML of a hard reboot, and discard it.
 
-    What fails for another reason than ours may well be what the reboot is to
-    mend: that is logged, and Nova's to find.
+    A failure for a reason other than ours may be exactly what the reboot is to
+    repair: it is logged, and left for Nova to find.
 
     :raises NovaException: caused by a KvmTuningError: the plan is refused.
     """

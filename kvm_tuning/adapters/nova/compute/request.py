@@ -1,4 +1,4 @@
-"""What Nova's flavor and image ask of a guest, as our Request."""
+"""Turn Nova's flavor and image into a Request."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ Texts = Mapping[str, str]
 
 ALIAS = 'pci_passthrough:alias'
 
-#: Requests that are kept in mind.
+#: How many requests are cached.
 MOST_KNOWN = 256
 
 VFS = 'kvm:vfs'
@@ -33,26 +33,26 @@ ON_THE_PF = frozenset({
     'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check', 'kvm:vf_max_rate',
 })  # fmt: skip
 
-# Nova's typed properties that are lists, one for each guest cell.
+# Nova's typed properties that are lists with an item per guest cell.
 _BY_CELL = ('hw_numa_cpus', 'hw_numa_mem')
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads requests; what is the same for all of them."""
+    """Reads requests, with what is the same for all of them."""
 
     hooks: Sequence[Hook]
     knobs: Mapping[str, Knob]
     profiles: Mapping[str, Texts]
     defaults: Texts
-    #: Requests that were read before, by all that they are read of: flavors
-    #: are few, instances many.
+    #: Requests read before, by everything they were read from: flavors are
+    #: few, instances many.
     known: dict[object, Prepared] = field(
         default_factory=dict, compare=False, repr=False
     )
 
     def asks(self, flavor: Any, beside: Collection[str] = ()) -> bool:
-        """Return whether anything of ours is asked at all.
+        """Return whether any key of ours is requested.
 
         :param beside: keys that do not count.
         """
@@ -60,8 +60,8 @@ class Reader:
         return any(key not in beside for key in (*self.defaults, *ours))
 
     def read(self, flavor: Any, image_meta: Any) -> Prepared:
-        """Return what Nova's flavor and image ask, checked, with the hooks
-        that have a say in it.
+        """Return what Nova's flavor and image request, checked, with the hooks
+        that apply to it.
 
         :raises RequestError: what is wrong with it.
         """
@@ -89,7 +89,7 @@ class Reader:
 
 
 def _check_vfs(found: Request) -> None:
-    """See that Nova gives the guest its VFs: it assigns devices by aliases,
+    """Check that Nova gives the guest its VFs: it assigns devices by aliases,
     and nobody else may.
     """
     errors: list[RequestError] = []
@@ -98,7 +98,7 @@ def _check_vfs(found: Request) -> None:
         errors.append(
             ConflictingKnobs(
                 f'{vfs}: Nova assigns VFs by {ALIAS}, which the flavor does '
-                f'not have; `kvm-tuning flavor compile` adds it'
+                'not have; `kvm-tuning flavor compile` adds it'
             )
         )
     elif vfs is not None and isinstance(vfs.value, int):
@@ -106,8 +106,8 @@ def _check_vfs(found: Request) -> None:
         if vfs.value and _devices(alias) < vfs.value:
             errors.append(
                 ConflictingKnobs(
-                    f'{vfs}: {ALIAS}={alias} asks for fewer devices; '
-                    f'`kvm-tuning flavor compile` writes one that fits'
+                    f'{vfs}: {ALIAS}={alias} requests fewer devices; '
+                    '`kvm-tuning flavor compile` writes a matching alias'
                 )
             )
     attachment = found.get(ATTACHMENT)
@@ -120,9 +120,9 @@ def _check_vfs(found: Request) -> None:
     if vfs is None or not vfs.value:
         errors += [
             ConflictingKnobs(
-                f'{asked} is for VFs that {VFS} asks for, and the flavor '
-                f'does not; those of ports (vnic_type=direct) are '
-                f"Neutron's: set it on the port"
+                f'{asked} is for the VFs of {VFS}, which the flavor does not '
+                "set; those of ports (vnic_type=direct) are Neutron's: set "
+                'it on the port'
             )
             for key, asked in found.asked.items()
             if key in ON_THE_PF
@@ -131,7 +131,7 @@ def _check_vfs(found: Request) -> None:
 
 
 def _devices(alias: str) -> int:
-    """Return for how many devices an alias asks (Nova's pci/request.py)."""
+    """Return how many devices an alias requests (Nova's pci/request.py)."""
     counts = (each.rpartition(':')[2].strip() for each in alias.split(','))
     return sum(int(count) for count in counts if count.isdigit())
 
@@ -163,8 +163,8 @@ def _flavor(flavor: Any) -> Flavor:
 
 
 def _image(image_meta: Any) -> Image | None:
-    """Return the image with the properties that Nova has read from it, as
-    texts again.
+    """Return the image with the properties that Nova read from it, as texts
+    again.
     """
     if image_meta is None or 'properties' not in image_meta:
         return None

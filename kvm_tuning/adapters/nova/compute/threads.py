@@ -1,9 +1,9 @@
-"""What a receipt promises of a running guest's threads, made to hold.
+"""Enforce what a receipt promises of a running guest's threads.
 
 libvirt pins vCPUs, the emulator and iothreads when a guest starts. It has no
 element for vhost threads: they are placed once the guest runs. All are placed
-again when nova-compute starts, as somebody may have moved them since. What
-fails is told and left to the audit; no guest fails for it.
+again when nova-compute starts, as somebody may have moved them since. A
+failure is reported and left to the audit; no guest fails for it.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _AFFECT_LIVE = 1
 
 
 def started(guest: Any, xml: str) -> None:
-    """Make what is promised to a guest that Nova has just started.
+    """Enforce what a guest that Nova has just started was promised.
 
     :param xml: what it was defined with.
     """
@@ -50,7 +50,7 @@ def place(guest: Any, found: Domain) -> None:
     """Place the threads of a running guest that libvirt does not pin.
 
     :param found: the document whose receipt promises it.
-    :raises InventoryUnreadable: its process is not to be found.
+    :raises InventoryUnreadable: its process cannot be found.
     """
     settings = [
         setting
@@ -79,8 +79,8 @@ def place(guest: Any, found: Domain) -> None:
 def replace(guest: Any, defined: Domain, live: Domain) -> None:
     """Put the threads of a running guest back where they were promised.
 
-    A pin counts only while the definition has it, too: of a guest that has
-    come from another host the receipt may be that host's.
+    A pin counts only while the definition has it, too: if the guest has come
+    from another host, the receipt may be that host's.
     """
     promised = _promised(defined)
     for path, wanted, now, pin in _pins(defined.current, live.current):
@@ -119,8 +119,8 @@ _Pin = tuple[
 
 
 def _pins(defined: Guest, live: Guest) -> Iterator[_Pin]:
-    """Yield each pin's path, its pCPUs by definition and in fact, and the
-    method of libvirt that sets it.
+    """Yield each pin's path, its pCPUs by definition and in reality, and
+    libvirt's method that sets it.
     """
     for vcpu, cpus in defined.pins.items():
         path = f"cputune/vcpupin[@vcpu='{vcpu}']"

@@ -1,4 +1,6 @@
-"""How long our part of Nova's work takes: in nova-compute's log, at DEBUG."""
+"""Log, at DEBUG in nova-compute's log, how long our part of Nova's
+work takes.
+"""
 
 from collections.abc import Iterator
 import contextlib
@@ -12,7 +14,7 @@ LOG = logging.getLogger(__name__)
 def told(what: str, uuid: str) -> Iterator[None]:
     """Log how long the ``with`` took, by the clock and by this thread.
 
-    :param uuid: the instance it was for.
+    :param uuid: the instance that it was for.
     """
     if not LOG.isEnabledFor(logging.DEBUG):
         yield

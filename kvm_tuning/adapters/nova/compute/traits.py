@@ -1,4 +1,4 @@
-"""What placement is told of a host: traits that a flavor can require."""
+"""The traits that placement gets for a host, for a flavor to require."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def of(
     """Return the traits of a host.
 
     :param domains: how many L3 domains it shows.
-    :param thp: the mode of transparent huge pages; None: not known.
+    :param thp: the mode of transparent huge pages; None: unknown.
     """
     has = {
         PREFIX: True,
@@ -25,7 +25,7 @@ def of(
         f'{PREFIX}_VHOST': capabilities.vhost_net.works is True,
         f'{PREFIX}_IO_URING': capabilities.io_uring.works is True,
         f'{PREFIX}_THP_ALWAYS': thp == 'always',
-        # QEMU madvises the guest's memory, so that always does, too.
+        # QEMU madvises the guest's memory, so a host on always qualifies, too.
         f'{PREFIX}_THP_MADVISE': thp in ('always', 'madvise'),
     }
     return frozenset(trait for trait, holds in has.items() if holds)

@@ -1,4 +1,4 @@
-"""Plans Nova's guests and writes the plans into their XML."""
+"""Plan Nova's guests and write the plans into their XML."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from kvm_tuning.core.site import Site
 from kvm_tuning.host import configuration
 
 #: Keys whose promises depend on the guest's own devices, which a claim does
-#: not know: they are kept, or refused, when the guest is made.
+#: not know: they are kept, or refused, when the guest is created.
 OF_DEVICES = (
     'kvm:vif_tx_ring', 'kvm:macvtap_mode', 'kvm:vf', 'kvm:vhost_cpus',
 )  # fmt: skip
@@ -30,16 +30,16 @@ OF_DEVICES = (
 
 @dataclass(frozen=True)
 class Tuning:
-    """What tunes the guests of one nova-compute."""
+    """Tunes the guests of one nova-compute."""
 
     reader: Reader
     host: Host
 
     def xml(self, instance: Any, image_meta: Any, xml: str) -> str:
-        """Return the XML of a guest as its flavor asks; the very same where
-        nothing of ours is asked.
+        """Return the XML of a guest as its flavor requests; unchanged if
+        nothing of ours is requested.
 
-        :raises KvmTuningError: it cannot be as is asked.
+        :raises KvmTuningError: a request cannot be kept.
         """
         if not self.asked(instance):
             return xml
@@ -48,13 +48,13 @@ class Tuning:
 
     def into(self, config: Any, instance: Any, image_meta: Any) -> Any:
         """Return a guest's configuration that writes its XML as the flavor
-        asks; the very same where nothing of ours is asked.
+        requests; the very same object if nothing of ours is requested.
 
-        The elements are changed before there is a text of them, so that
-        nothing is written or parsed twice.
+        The elements are changed before they become text, so that nothing is
+        written or parsed twice.
 
-        :param config: a ``LibvirtConfigGuest`` of an instance; its
-            ``to_xml`` raises KvmTuningError where it cannot be as is asked.
+        :param config: a ``LibvirtConfigGuest`` of an instance; its ``to_xml``
+            raises KvmTuningError where a request cannot be kept.
         """
         if not self.asked(instance):
             return config
@@ -71,8 +71,8 @@ class Tuning:
         return config
 
     def asked(self, instance: Any, beside: Collection[str] = ()) -> bool:
-        """Return whether anything of ours is asked of an instance; of one
-        whose flavor cannot be known only what the host prefers is.
+        """Return whether anything of ours is requested for an instance; for
+        one whose flavor cannot be found, only the host's preferences count.
 
         :param beside: keys that do not count.
         """
@@ -91,8 +91,8 @@ class Tuning:
     ) -> Plan:
         """Return the plan of a guest that Nova has placed.
 
-        :param site: of another host than this one.
-        :raises KvmTuningError: it cannot be as is asked.
+        :param site: of a host other than this one.
+        :raises KvmTuningError: a request cannot be kept.
         """
         asked = self.reader.read(instance.flavor, image_meta)
         return plan.of(
@@ -100,8 +100,8 @@ class Tuning:
         )
 
     def check(self, flavor: Any, image_meta: Any, numa: Any) -> None:
-        """See, before anything is made, whether this host can keep what a
-        flavor asks of it.
+        """Check, before anything is created, that this host can keep what a
+        flavor requests of it.
 
         :param numa: the claimed ``InstanceNUMATopology``; None for none.
         :raises KvmTuningError: it cannot.
@@ -128,10 +128,9 @@ class Tuning:
 
 
 def load(libvirt: Any) -> Tuning:
-    """Return what tunes the guests of this host.
+    """Return the tuning for the guests of this host.
 
-    :raises KvmTuningError: its configuration makes no sense, or a hook is
-        broken.
+    :raises KvmTuningError: its configuration is wrong, or a hook is broken.
     """
     return Tuning(reader(), Host(libvirt))
 

@@ -11,7 +11,7 @@ from kvm_tuning.adapters.nova.compute import hotplug
 
 
 class VifDriver(vif.LibvirtGenericVIFDriver):
-    """As Nova's, with what the flavor asks of an interface."""
+    """As Nova's, with what the flavor requests of an interface."""
 
     def get_config(
         self,

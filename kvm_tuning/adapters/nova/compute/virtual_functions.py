@@ -1,7 +1,7 @@
 """Attributes of the VFs that Nova gives a guest, set on their PFs.
 
-They are set before the guest starts, by the privileged process, and put back
-when it has ended. What was there before is kept in a file of Nova's own, as
+They are set before the guest starts, by the privileged process, and restored
+when it has ended. The previous values are kept in a file of Nova's own, as
 nova-compute may write nowhere else.
 """
 
@@ -39,8 +39,8 @@ def before_start(xml: str) -> None:
     """Set what is promised of a guest's VFs.
 
     :param xml: what the guest is about to be defined with.
-    :raises SettingRejected: it cannot be; the VFs are as they were.
-    :raises JournalFailed: what they had before cannot be written down.
+    :raises SettingRejected: it cannot be set; the VFs are unchanged.
+    :raises JournalFailed: the previous values cannot be recorded.
     """
     if not receipt.has_settings(str(xml)):
         return
@@ -48,13 +48,13 @@ def before_start(xml: str) -> None:
     settings = [
         setting
         for setting in (found.receipt.settings if found.receipt else ())
-        # What is the host's, such as its huge pages, is only looked at.
+        # The host's own settings, such as its huge pages, are only checked.
         if setting.kind == VF_ATTRIBUTE
     ]
     if not settings:
         return
     guest = found.current
-    # The plan has read them of the very VFs that are in this document.
+    # The plan has read them from the very VFs that are in this document.
     owner = Owner(guest.owner, guest.name, {_vf(s) for s in settings})
     with _lock:
         try:
@@ -94,8 +94,8 @@ def promised(xml: str) -> list[str]:
 
 
 def ended(uuid: str) -> None:
-    """Put back what the VFs of a guest had before; a failure is logged, and
-    it is tried again when nova-compute starts.
+    """Restore the previous attributes of a guest's VFs; a failure is logged,
+    and it is tried again when nova-compute starts.
     """
     if os.access(f'/{_path()}', os.F_OK):
         with _lock:
@@ -103,7 +103,7 @@ def ended(uuid: str) -> None:
 
 
 def reconcile(running: Collection[str]) -> None:
-    """Put back what the VFs of guests had that are not ``running``."""
+    """Restore the VFs of guests that are not ``running``."""
     with _lock:
         _restore(None, running)
 
@@ -120,7 +120,7 @@ def _restore(
             )
         )
     except (KvmTuningError, OSError) as error:
-        LOG.warning('VFs are not as they were: %s', error)
+        LOG.warning('VFs could not be restored: %s', error)
         return
     for step in steps:
         _say(step)

@@ -1,7 +1,7 @@
-"""What the fit has to know beside Nova's arguments: L3 domains, locality.
+"""What the fit needs besides Nova's arguments: L3 domains and locality.
 
-Nova's fit sees neither the flavor nor the host. Who calls it (the claim, the
-scheduler's filter, a replay) says so here, for the time of the call.
+Nova's fit sees neither the flavor nor the host. Its caller (the claim, the
+scheduler's filter, a replay) sets both here, for the duration of the call.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,28 +15,30 @@ from kvm_tuning.core.demands import Locality, LocalityDemand
 LOCALITY = 'kvm:cpu_locality'
 POLICY = 'kvm:cpu_locality_policy'
 
-#: What the claim keeps, once and for all: nothing of it is in a device.
+#: What the claim keeps at once: none of it depends on a device.
 OF_CLAIMS = frozenset({LOCALITY, POLICY})
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What is known of the host, and what is asked of it."""
+    """What is known about the host, and what is requested of it."""
 
-    #: Empty: not known, each cell counts as one.
+    #: Empty: unknown, each cell counts as one.
     domains: Domains = ()
     locality: LocalityDemand | None = None
 
 
 _call: ContextVar[Asking | None] = ContextVar('asking', default=None)
-# For a process of one host, where nobody says it for each call.
+# For a process of one host, where nobody sets it for each call.
 _process: list[Asking] = []
 
 
 def locality(
     extra_specs: Mapping[str, str], default: str | None = None
 ) -> LocalityDemand | None:
-    """Return the locality that a flavor asks, or else the host prefers."""
+    """Return the locality that a flavor requests, or otherwise the host
+    prefers.
+    """
     text = extra_specs.get(LOCALITY, '').strip()
     values = {level.value for level in Locality}
     if text in values:
@@ -50,7 +52,7 @@ def locality(
 
 
 def current() -> Asking:
-    """Return what holds for the call that runs."""
+    """Return what applies to the current call."""
     asking = _call.get()
     if asking is not None:
         return asking
@@ -58,13 +60,13 @@ def current() -> Asking:
 
 
 def known() -> bool:
-    """Return whether anybody has said what holds."""
+    """Return whether anybody has set a context."""
     return bool(_process) or _call.get() is not None
 
 
 @contextlib.contextmanager
 def asking(what: Asking) -> Iterator[None]:
-    """Let ``what`` hold for the calls within."""
+    """Apply ``what`` to the calls within."""
     token = _call.set(what)
     try:
         yield
@@ -73,5 +75,5 @@ def asking(what: Asking) -> Iterator[None]:
 
 
 def for_process(what: Asking | None) -> None:
-    """Let ``what`` hold for all calls of this process; None: no more."""
+    """Apply ``what`` to all calls of this process; None: no longer."""
     _process[:] = [] if what is None else [what]

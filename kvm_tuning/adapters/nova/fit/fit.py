@@ -1,12 +1,12 @@
 """Nova's fit of a guest's cells on a host's cells, decided by the solver.
 
 ``nova.virt.hardware.numa_fit_instance_to_host`` is called once in the claim,
-which gives the guest its pins for good, and in the scheduler, which only asks
-whether they could be given. Here it answers with the fewest L3 domains, finds
-the cells by matching, and never mixes up one cell's pins with another's.
+which gives the guest its final pins, and in the scheduler, which only asks
+whether they could be given. This one uses the fewest L3 domains, finds the
+cells by matching, and never mixes up one cell's pins with another's.
 
-What a pair of cells needs beside pCPUs (pages, memory, limits) is asked of
-Nova's own ``_numa_fit_instance_cell``; devices and network affinity of its
+What a pair of cells needs besides pCPUs (pages, memory, limits) is left to
+Nova's own ``_numa_fit_instance_cell``; devices and network affinity to Nova's
 own judges. The result is an ordinary ``InstanceNUMATopology``.
 """
 
@@ -23,8 +23,8 @@ from kvm_tuning.adapters.nova.fit import context, guest_cell, refusal
 from kvm_tuning.adapters.nova.fit.host_cells import Shown, read
 from kvm_tuning.adapters.nova.fit.problem import Problem, Seat
 
-#: Sets of host cells that are shown to Nova's judges of devices and networks
-#: before the host is given up.
+#: How many sets of host cells are shown to Nova's judges of devices and
+#: networks before the host is given up.
 MOST_SETS = 512
 
 #: Collects why a guest has no place, where somebody wants to know.
@@ -78,7 +78,7 @@ def search(
     pci_requests: Any = None,
     pci_stats: Any = None,
 ) -> Found | None:
-    """Return the best seating, or None; nothing is changed."""
+    """Return the best seating, or None; change nothing."""
     if not (host_topology and instance_topology):
         return None
     if len(host_topology) < len(instance_topology):
@@ -102,8 +102,8 @@ def search(
     )
     if problem.blind:
         _say(
-            'the L3 domains of its pCPUs are not known: the kernel shows none '
-            'or some are off'
+            'the L3 domains of its pCPUs are unknown: the kernel shows none, '
+            'or some pCPUs are off'
         )
         return None
     quick = problem.quick()
@@ -133,7 +133,7 @@ def _judge(
     pci_requests: Any,
     pci_stats: Any,
 ) -> Judge | None:
-    """Return who decides about a set of host cells; None: nobody does."""
+    """Return who judges a set of host cells; None: nobody does."""
     network = problem.limits_network
     pci = bool(pci_requests and pci_stats)
     if not network and not pci:

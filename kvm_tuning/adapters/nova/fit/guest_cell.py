@@ -1,4 +1,4 @@
-"""One guest cell, and Nova's word on which host cells may hold it."""
+"""One guest cell, and Nova's verdict on which host cells may hold it."""
 
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
@@ -15,8 +15,8 @@ _checking: ContextVar[str | None] = ContextVar('checking', default=None)
 
 
 class Stand:
-    """Stands for an ``InstanceNUMACell`` while Nova checks a pair: it takes
-    the page size, so that the guest's own cell stays untouched.
+    """Stands in for an ``InstanceNUMACell`` while Nova checks a pair: it takes
+    the page size, so that the guest's own cell stays unchanged.
     """
 
     def __init__(self, cell: Any) -> None:
@@ -47,7 +47,7 @@ class Stand:
 
     @property
     def likeness(self) -> tuple[object, ...]:
-        """What two guest cells have in common when they fit alike."""
+        """Return what two guest cells share when they fit alike."""
         return (
             len(self.cpuset),
             len(self.pcpuset),
@@ -72,7 +72,7 @@ def _read(cell: Any, name: str, default: Any) -> Any:
 
 
 class Answer:
-    """What Nova says to one guest cell on one host cell."""
+    """Nova's verdict on one guest cell on one host cell."""
 
     __slots__ = ('allowed', 'pagesize', 'pinning', 'reserved')
 
@@ -97,7 +97,7 @@ def ask(
     cell: Any, stand: Stand, limits: Any, reserved: int, pack: bool = False
 ) -> Answer:
     """Ask Nova's ``_numa_fit_instance_cell`` about pages, memory, limits and
-    the number of pCPUs; which pCPUs only with ``pack``.
+    the number of pCPUs; about which pCPUs only with ``pack``.
     """
     if not threads_allow(cell, stand):
         return NO
@@ -119,13 +119,13 @@ def ask(
 
 
 def checking() -> str | None:
-    """Return how Nova is being asked at the moment: ``count`` or ``pack``."""
+    """Return what Nova is being asked at the moment: ``count`` or ``pack``."""
     return _checking.get()
 
 
 def threads_allow(cell: Any, stand: Stand) -> bool:
-    """Return whether the guest's thread policy allows a host cell: what
-    ``require`` requires is SMT.
+    """Return whether the guest's thread policy allows a host cell: ``require``
+    needs SMT.
     """
     if not stand.pcpuset or stand.cpu_thread_policy != 'require':
         return True
@@ -134,7 +134,7 @@ def threads_allow(cell: Any, stand: Stand) -> bool:
 
 def left_to_nova(cells: Iterable[Any], stand: Stand) -> bool:
     """Return whether Nova packs a guest cell itself: ``isolate`` with SMT,
-    which only hosts of the old ``vcpu_pin_set`` allow, has rules of its own
+    which only hosts with the old ``vcpu_pin_set`` allow, has rules of its own
     for cores that are not whole.
     """
     return (
@@ -145,7 +145,7 @@ def left_to_nova(cells: Iterable[Any], stand: Stand) -> bool:
 
 
 def seated(stands: list[Stand], ids: Iterator[int]) -> list[Stand]:
-    """Return the guest cells as Nova's judges want them: with the ids of
+    """Return the guest cells as Nova's judges expect them: with the ids of
     host cells.
     """
     for stand, number in zip(stands, ids, strict=True):

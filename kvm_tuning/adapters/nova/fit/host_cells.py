@@ -1,8 +1,8 @@
 """Nova's view of a host, in the solver's terms.
 
-Nova keeps of a host the cells, their pCPUs, thread siblings and what is
-pinned (``NUMATopology``); it knows nothing of L3 caches, which come from
-elsewhere. Memory, pages and limits stay Nova's business.
+Nova keeps a host's cells, their pCPUs, thread siblings and what is pinned
+(``NUMATopology``); it knows nothing about L3 caches, which come from
+elsewhere. Memory, pages and limits remain Nova's business.
 """
 
 from collections.abc import Sequence, Set
@@ -17,19 +17,19 @@ from kvm_tuning.core.solver import grid
 from kvm_tuning.core.solver.grid import Grid
 from kvm_tuning.core.solver.stock import Stock
 
-#: L3 domains of a host: the CPUs of each.
+#: The L3 domains of a host: the CPUs of each.
 Domains = tuple[frozenset[int], ...]
 
-#: Hosts that are kept in mind, of one set of L3 domains: a scheduler sees
-#: many, most of one make.
+#: How many hosts are cached for one set of L3 domains: a scheduler sees many,
+#: most of them identical.
 MOST_KEPT = 64
-#: Sets of L3 domains for which hosts are kept.
+#: Sets of L3 domains for which hosts are cached.
 MOST_MAKES = 64
 
 _kept: dict[object, list['Host']] = {}
 _lock = threading.Lock()
 
-# What of Nova's cells makes the host: ids, sockets, dedicated pCPUs, thread
+# What identifies a host in Nova's cells: ids, sockets, dedicated pCPUs, thread
 # siblings; each by cell.
 _Shape = tuple[
     list[int],
@@ -51,15 +51,15 @@ class Shown:
         self.pinned: list[set[int]] = _all(cells, 'pinned_cpus')
 
     def may_hold(self, sizes: list[int]) -> bool:
-        """Return whether guest cells with so many dedicated vCPUs could all
-        have a host cell with as many free pCPUs. All else aside, Nova's own
-        check of a pair of cells refuses with fewer.
+        """Return whether guest cells with so many dedicated vCPUs could each
+        have a host cell with as many free pCPUs. With fewer, Nova's own check
+        of a pair of cells refuses, whatever else it finds.
         """
         cells = zip(self.pcpus, self.pinned, strict=True)
         if len(sizes) == 1:
             (size,) = sizes
             return any(
-                # At least as many are free, and to know it is cheap.
+                # At least as many are free, and this is cheap to compute.
                 len(pcpus) - len(pinned) >= size or len(pcpus - pinned) >= size
                 for pcpus, pinned in cells
             )
@@ -69,14 +69,16 @@ class Shown:
         return all(map(int.__ge__, free, sizes))
 
     def shape(self) -> _Shape:
-        """Return what makes the host, to be compared and not to be kept."""
+        """Return what identifies the host, for comparison and not to
+        be kept.
+        """
         cells = self.cells
         return (
             _all(cells, 'id'),
             [_socket(cell) for cell in cells],
             self.pcpus,
-            # The order of siblings may differ, too: that makes one host
-            # twice, never two hosts one.
+            # The order of siblings may differ, too: that creates one host
+            # twice, but never makes one out of two.
             _all(cells, 'siblings'),
         )
 
@@ -85,7 +87,7 @@ def read(cell: Any, name: str) -> Any:
     """Return a field of a versioned object.
 
     They keep it below this name, and the property that reads it takes ten
-    times as long: as long as to count a cell's pCPUs.
+    times as long: as long as counting a cell's pCPUs.
 
     :raises NotImplementedError: it is not set.
     """
@@ -106,10 +108,10 @@ def _all(cells: Sequence[Any], name: str) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What of a host does not change with its guests."""
+    """The part of a host that does not change with its guests."""
 
     #: With nobody on it: memory and pages are Nova's business, and there are
-    #: no shared pCPUs, so that of a ledger only pins would count.
+    #: no shared pCPUs, so only pins would count in a ledger.
     site: Site
     grid: Grid
     #: Row of the grid by Nova's cell id; cells without pCPUs have none.
@@ -128,10 +130,10 @@ class Host:
 
 
 def host(shown: Shown, domains: Domains, pack: bool) -> Host:
-    """Return the host of Nova's cells, made once.
+    """Return the host of Nova's cells; it is created once.
 
-    :param domains: its L3 domains; empty: not known, a cell is one.
-    :param pack: whether a used cell goes before an empty one.
+    :param domains: its L3 domains; empty: unknown, a cell counts as one.
+    :param pack: whether a used cell is preferred to an empty one.
     """
     key = domains, pack
     shape = shown.shape()
@@ -175,7 +177,7 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
             cpus += [
                 Cpu(
                     id=cpu,
-                    # A thread outside of pcpuset is never to be isolated.
+                    # A thread outside pcpuset is never to be isolated.
                     core=frozenset(siblings),
                     package=packages[_package(cell)],
                     l3=domain,
@@ -218,8 +220,8 @@ def _known(
     l3: dict[int, frozenset[int]], cells: Sequence[Any]
 ) -> dict[int, frozenset[int]]:
     """Return the L3 domains by CPU, or none when a core has none: the kernel
-    shows no caches of a CPU that is off, so that all of its pCPUs would be
-    taken for one domain.
+    shows no caches of a CPU that is off, so all of its pCPUs would be taken
+    for one domain.
     """
     cores = (core for cell in cells for core in cell.siblings)
     return l3 if all(_first(core) in l3 for core in cores) else {}
@@ -230,6 +232,6 @@ def _first(core: Set[int]) -> int:
 
 
 def _package(cell: Any) -> int:
-    """Return the cell's socket; a cell of an unknown one is its own."""
+    """Return the cell's socket; a cell of an unknown socket is its own."""
     socket = _socket(cell)
     return -1 - int(cell.id) if socket is None else int(socket)

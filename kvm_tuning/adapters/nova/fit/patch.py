@@ -1,12 +1,12 @@
-"""Puts our fit into Nova's place, and takes it out again.
+"""Replace Nova's NUMA fit with ours, and restore it.
 
 To replay placements through Nova's own functions, without a driver or a
 host::
 
-    from kvm_tuning.adapters.nova import packing
-    packing.install(inventory)     # or packing.install(domains=...)
+    from kvm_tuning.adapters.nova.fit import patch
+    patch.install(inventory)     # or patch.install(domains=...)
     ...                            # nova.virt.hardware now uses the solver
-    packing.uninstall()
+    patch.uninstall()
 """
 
 import functools
@@ -34,9 +34,9 @@ def install(
     """Let the solver answer Nova's calls in this process.
 
     :param inventory: the host; or
-    :param domains: its L3 domains. Neither: each call says it
-        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova
-        answers the calls that do not.
+    :param domains: its L3 domains. Neither: each call sets them
+        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova answers
+        the calls that do not.
     """
     if inventory is not None:
         domains = inventory.l3
@@ -53,7 +53,7 @@ def install(
 
 
 def uninstall() -> None:
-    """Let Nova answer again."""
+    """Restore Nova's own answers."""
     context.for_process(None)
     for name, original in _stock.items():
         setattr(hardware, name, original)

@@ -1,5 +1,5 @@
 """One guest on one host: which host cell could hold which guest cell, and at
-which cost.
+what cost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,14 +20,14 @@ from kvm_tuning.core.solver.wants import Wants
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 
-# Bits for one entry of a cost when several are added as one number.
+# Bits per entry of a cost when several are added as one number.
 _ENTRY = 24
 
 
 _FREE = (0,) * len(costs.WORDS)
 
-# Dedicated vCPUs ask for memory of their own pages: that one cell has a bit
-# more of it left than another is no reason, that it has a part more is one.
+# Dedicated vCPUs request memory of their own pages: that one cell has a bit
+# more of it left than another is not a reason, that it has a fraction more is.
 _MEMORY_PARTS = 16
 
 Rank = tuple[int, int, int, int]
@@ -39,12 +39,12 @@ class Seat(NamedTuple):
     column: int
     #: None: without pCPUs of its own, or packed by Nova.
     fit: Fit | None
-    #: Nova's word on it.
+    #: Nova's verdict on it.
     answer: Answer
 
 
 class Line:
-    """What like guest cells could have: by host cell, cheapest first.
+    """The host cells that equal guest cells could have, cheapest first.
 
     Nova is asked about a host cell only when it is to be used.
     """
@@ -71,7 +71,7 @@ class Line:
         self._answers: dict[int, Answer] = {}
 
     def answer(self, column: int) -> Answer:
-        """Return Nova's word on a host cell."""
+        """Return Nova's verdict on a host cell."""
         found = self._answers.get(column)
         if found is None:
             problem = self.problem
@@ -143,7 +143,7 @@ class Problem:
 
     @property
     def blind(self) -> bool:
-        """Whether L3 domains are promised that nobody knows."""
+        """Return whether L3 domains are promised that nobody knows."""
         return (
             self.fitter.wants.strict
             and not self.host.grid.l3
@@ -151,8 +151,8 @@ class Problem:
         )
 
     def quick(self) -> Seat | None:
-        """Return the seat of a guest of one cell, where the solver alone can
-        tell; None: it takes the long way to know.
+        """Return the seat of a guest with one cell, where the solver alone can
+        decide; None: only the full search can tell.
         """
         if len(self.stands) > 1 or self.pci_stats or self.limits_network:
             return None
@@ -172,7 +172,7 @@ class Problem:
         columns = [self.host.columns[fit.row.index] for fit in fits]
         places = range(len(fits))
         if len(fits) > 1:
-            # Of equals Nova goes by memory.
+            # Among equals Nova goes by memory.
             ranks = self._memory([self.cells[column] for column in columns])
             place = min(places, key=lambda i: (ranks[i], columns[i]))
         else:
@@ -191,7 +191,7 @@ class Problem:
         return None
 
     def lines(self) -> list[Line]:
-        """Return the line of each guest cell; like cells share one."""
+        """Return the line of each guest cell; equal cells share one."""
         fitter = self.fitter
         own_limits = (
             fitter.wants.strict
@@ -221,7 +221,7 @@ class Problem:
         ]
 
     def best(self, lines: list[Line]) -> Sequence[int] | None:
-        """Return the cheapest seating when nobody else has a say."""
+        """Return the cheapest seating when no judge has a say."""
         first = lines[0]
         if any(line is not first for line in lines):
             return next(self.seatings(lines), None)
@@ -253,7 +253,7 @@ class Problem:
             else range(columns)
         ):
             order[column] = place
-        # Of equals the first guest cell has the best host cell.
+        # Among equals the first guest cell has the best host cell.
         yield from ranking.assignments(
             [
                 [
@@ -294,7 +294,8 @@ class Problem:
                     zip(sorted(one.pcpuset), found.pcpus, strict=True)
                 )
                 if LOG.isEnabledFor(logging.INFO):
-                    # In the words of Nova's own packing, for who looks.
+                    # In the words of Nova's own packing, for whoever reads the
+                    # log.
                     LOG.info(
                         'Computed NUMA topology CPU pinning: usable pCPUs: '
                         '%s, vCPUs mapping: %s',
@@ -315,9 +316,9 @@ class Problem:
         )
 
     def _ranks(self) -> list[Rank]:
-        """Return how Nova would order the host cells, lower first: by
-        devices where some are wanted, by devices where none is, by use, by
-        memory. How full of dedicated vCPUs they are is in the solver's cost.
+        """Return how Nova would order the host cells, lower first: by devices
+        where some are wanted, by devices where none are, by use, by memory.
+        How full of dedicated vCPUs they are is in the solver's cost.
 
         As in Nova, cells with devices come first for a guest that wants one
         and last for others, and a guest that needs every cell has no order.
@@ -342,7 +343,7 @@ class Problem:
         )
 
     def _memory(self, cells: Sequence[Any]) -> list[int]:
-        """Return the places of host cells by their free memory."""
+        """Return the ranks of host cells by their free memory."""
         free = [cell.avail_memory for cell in cells]
         if self.stands[0].cpu_policy not in (None, 'shared'):
             part = max(1, max(c.memory for c in self.cells) // _MEMORY_PARTS)
@@ -358,8 +359,8 @@ class Problem:
 
 
 def _price(cost: tuple[int, ...], rank: Rank) -> int:
-    """Return the solver's cost of a pair, with Nova's order of host cells in
-    it, as a number that adds and compares as the cost does.
+    """Return the solver's cost of a pair, combined with Nova's order of host
+    cells, as a number that adds and compares as the cost does.
     """
     wanted, unwanted, used, memory = rank
     number = 0
@@ -372,7 +373,7 @@ def _price(cost: tuple[int, ...], rank: Rank) -> int:
 
 
 def _raised(values: list[int]) -> list[int]:
-    """Return the places of values in their order, equals in one place."""
+    """Return the ranks of values, equal values at one rank."""
     distinct = set(values)
     if len(distinct) == 1:
         return [0] * len(values)

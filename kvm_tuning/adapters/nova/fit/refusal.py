@@ -1,4 +1,4 @@
-"""Says why a guest has no place on one of Nova's hosts."""
+"""Say why there is no room for a guest on one of Nova's hosts."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from kvm_tuning.core.solver import matching, refusal
 
 
 def why(problem: Problem, lines: Sequence[Line]) -> str:
-    """Say why there is no seating, as far as it can be told."""
+    """Say why there is no seating, as far as it can be determined."""
     short = matching.shortage(
         [[cost is not None for cost in line.costs] for line in lines]
     )

@@ -1,4 +1,4 @@
-"""Nova's hosts as its scheduler sees them, with what their stats tell."""
+"""Nova's hosts as its scheduler sees them, with what their stats report."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ _stock: list[Any] = []
 
 
 def asking(host_state: Any, spec: Any) -> Asking | None:
-    """Return what a guest asks of a host; None for a host without the
+    """Return what a guest requests of a host; None for a host without the
     extension, which keeps Nova's own answer.
     """
     known = stats.read(host_state.stats or {})
@@ -55,7 +55,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Let Nova's scheduler be Nova's again."""
+    """Restore Nova's own scheduler."""
     patch.uninstall()
     if _stock:
         setattr(host_manager.HostState, _NAME, _stock.pop())

@@ -1,4 +1,4 @@
-"""How good a host would be for a guest: what the weigher compares."""
+"""Score how good a host would be for a guest: what the weigher compares."""
 
 from kvm_tuning.adapters.nova.fit.fit import Found
 
@@ -6,11 +6,13 @@ Score = tuple[int, ...]
 
 
 def score(found: Found) -> Score:
-    """Return a score, lower is better: how many L3 domains beyond the fewest
-    the guest would span; then how much of its host cells is free, so that
-    crowded ones fill up and others stay whole; of equals the host with more
-    room, and last the solver's own cost. Guests without dedicated vCPUs are
-    all alike.
+    """Return a score, lower is better.
+
+    It compares how many L3 domains beyond the fewest the guest would span;
+    then how much of its host cells is free, so that crowded ones fill up and
+    others stay whole; among equals the host with more room wins, and last the
+    solver's own cost decides. Guests without dedicated vCPUs all score the
+    same.
     """
     fits = [seat.fit for seat in found.seats if seat.fit is not None]
     if not fits:

@@ -1,4 +1,4 @@
-"""What a compute host tells the scheduler, among its ``stats``.
+"""What a compute host reports to the scheduler, in its ``stats``.
 
 ``ComputeNode.stats`` is a mapping of texts that reaches the scheduler's
 ``HostState.stats`` unchanged: no object version depends on it, and hosts

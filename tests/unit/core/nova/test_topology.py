@@ -410,7 +410,7 @@ CONFLICTS = [
     (
         {},
         {'hw_mem_page_size': '2MB'},
-        'hw_mem_page_size=2MB (image property) has no hw:mem_page_size in '
+        'hw_mem_page_size=2MB (image property) needs a hw:mem_page_size in '
         'the flavor',
     ),
     (
