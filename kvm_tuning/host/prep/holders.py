@@ -126,13 +126,26 @@ def find(
     for device in devices:
         if device.address in known:
             continue
-        if device.driver == 'vfio-pci':
+        if _is_vfio(host, device):
             if opened is None:
                 opened = _opened(host)
             found += _of_vfio(host, device, opened)
         else:
             found += _of_interfaces(host, device)
     return found
+
+
+def _is_vfio(host: Host, device: PciDevice) -> bool:
+    """Tell whether a device is VFIO's: vfio-pci's, or a vendor's variant of
+    it (mlx5_vfio_pci). From Linux 6.1 on each has a folder ``vfio-dev``.
+    """
+    home = f'sys/bus/pci/devices/{device.address}'
+    if 'vfio-dev' in host.tree.names(home):
+        return True
+    return (
+        re.search(r'(?:\A|[-_])vfio(?:[-_]|\Z)', device.driver or '')
+        is not None
+    )
 
 
 def _of_domains(

@@ -12,9 +12,11 @@ from kvm_tuning.host.prep.goals import Address, Goal
 from kvm_tuning.host.prep.groups.group import Group, Rivals, Way
 from kvm_tuning.host.prep.groups.sriov import (
     identity,
+    max_vfs,
     owners,
     ports,
     route,
+    selectors,
 )
 from kvm_tuning.host.prep.kinds import vf_count
 
@@ -26,7 +28,8 @@ OPTIONS = (
         item_type=types.String(max_length=128),
         help="""
 How many VFs a port is to have: ``enp65s0f0=7`` by its interface,
-``0000:41:00.0=7`` by its PCI address, ``driver:igb=7`` for all ports of a
+``0000:41:00.0=7`` or ``41:00.0=7`` by its PCI address,
+``52:54:00:0a:0b:0c=7`` by its MAC address, ``driver:igb=7`` for all ports of a
 driver. Give it several times for several ports. Ports that are not named are
 not touched, whoever made their VFs.
 """,
@@ -110,7 +113,7 @@ def chosen(conf: Any, host: Host) -> dict[str, int]:
     return {
         pf.device.address: count
         for selector, count in found.vfs.items()
-        for pf in ports.select(selector, pfs)
+        for pf in selectors.select(selector, pfs)
     }
 
 
@@ -130,6 +133,8 @@ def _rivals(host: Host, goal: Goal) -> Iterator[str]:
         if goal.setting.name == vf_count.path(device.address):
             for owner in owners.find(host, identity.read(host, device)):
                 yield f'{owner.name} ({owner.text})'
+            if device.driver == 'igb':
+                yield from max_vfs.rivals(host, 'igb')
 
 
 GROUP = Group(

@@ -9,6 +9,7 @@ running count is set there, and the parameter is for the next boot.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+import re
 
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
@@ -21,10 +22,12 @@ from kvm_tuning.host.prep.goals import (
     When,
     setting,
 )
-from kvm_tuning.host.prep.kinds import modprobe
+from kvm_tuning.host.prep.groups.sriov.models import Model
+from kvm_tuning.host.prep.kinds import command_line, modprobe
 
 CONCERN = 'sriov'
 _TITLE = 'modprobe option {0} max_vfs'
+_NUMBER = re.compile(r'\+?(?:0[xX][0-9a-fA-F]{1,8}|\d{1,10})')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,41 @@ def _is_foreign(host: Host, name: str) -> bool:
                 ):
                     return True
     return False
+
+
+def is_of(device: PciDevice, model: Model, name: str) -> bool:
+    """Tell whether a driver has a port, or is the one for it."""
+    return device.driver == name or (
+        device.driver is None and model.driver == name
+    )
+
+
+def broken(driver: Driver) -> Iterator[Refusal]:
+    """Yield a refusal for each value of somebody else's that keeps the
+    kernel's own driver from loading (kernel/params.c: an unsigned number),
+    whatever comes after it.
+    """
+    if driver.out_of_tree:
+        return
+    for where, value in driver.foreign:
+        if not _NUMBER.fullmatch(value):
+            yield Refusal(
+                CONCERN,
+                f'{driver.name} max_vfs',
+                f"/{where} sets max_vfs={value[:64]}, and the kernel's own "
+                f'{driver.name} takes one number only: it does not load at '
+                f'the next boot, and its ports are gone; remove that line, or '
+                f'write max_vfs=N',
+            )
+
+
+def rivals(host: Host, name: str) -> Iterator[str]:
+    """Yield who else gives the driver a number of VFs, in a few words."""
+    for where, value in modprobe.foreign(host.tree, f'{name}.max_vfs'):
+        yield f'modprobe.d (/{where} sets max_vfs={value[:64]})'
+    argument = command_line.value(host.command_line, f'{name}.max_vfs')
+    if argument is not None:
+        yield f'kernel command line ({name}.max_vfs={argument[:64]})'
 
 
 def plan(

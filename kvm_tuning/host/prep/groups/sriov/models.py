@@ -34,6 +34,10 @@ class Model:
     costs: tuple[str, ...] = ()
     #: Whether the number of VFs is fixed in the card's firmware.
     firmware: bool = False
+    #: Whether its driver makes VFs only while the port is up.
+    wants_up: bool = False
+    #: The kernel's driver for it, where that is known without one bound.
+    driver: str = ''
 
 
 _FAMILIES = (
@@ -44,6 +48,7 @@ _FAMILIES = (
             7,
             True,
             ('with VFs the PF has two queues, and no DMA coalescing',),
+            driver='igb',
         ),
     ),
     (
@@ -57,6 +62,7 @@ _FAMILIES = (
                 'coalescing',
                 'its VFs have no rate limit',
             ),
+            driver='igb',
         ),
     ),
     (_I210, Model('Intel I210', 0, False)),
@@ -68,6 +74,9 @@ _FAMILIES = (
 _DRIVERS = {
     'igb': Model('a port of igb', 7),
     'ixgbe': Model('a port of ixgbe', 63),
+    # bnxt_sriov.c: makes none and reports success; bnx2x_sriov.c: EINVAL.
+    'bnxt_en': Model('a port of bnxt_en', wants_up=True),
+    'bnx2x': Model('a port of bnx2x', wants_up=True),
 }
 
 

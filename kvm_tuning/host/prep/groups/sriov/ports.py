@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Item, Note, Refusal, sysfs
-from kvm_tuning.host.prep.groups.sriov import max_vfs, models
+from kvm_tuning.host.prep.groups.sriov import (
+    identity,
+    max_vfs,
+    models,
+    selectors,
+)
 from kvm_tuning.host.prep.groups.sriov.models import Model
 from kvm_tuning.host.prep.kinds import vf_count
 
 CONCERN = 'sriov'
 METHODS = ('auto', 'sysfs', 'max_vfs')
+_MOST_SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,13 @@ class Pf:
     #: Whether the kernel offers VFs of it, and how many there are.
     offered: bool
     count: int
+    #: Its MAC addresses: the one in force, and the card's own.
+    macs: frozenset[str] = frozenset()
+
+    @property
+    def able(self) -> bool:
+        """Whether it may have VFs at all."""
+        return self.offered or bool(self.model.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +81,14 @@ def read(host: Host) -> State:
 
 def _pf(host: Host, device: PciDevice) -> Pf:
     shown = vf_count.read(host.tree, vf_count.path(device.address))
+    port = identity.read(host, device)
     return Pf(
         device,
         device.interfaces[0] if device.interfaces else device.address,
         models.find(device.vendor, device.product, device.driver),
         shown is not None,
         len(device.vfs) if shown is None else int(shown),
+        frozenset(filter(None, (port.mac, port.permanent_mac))),
     )
 
 
@@ -81,9 +96,10 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     """Yield what ``wanted`` takes."""
     chosen: dict[str, tuple[Pf, int]] = {}
     for selector, count in wanted.vfs.items():
-        found = select(selector, state.pfs)
+        found = selectors.select(selector, state.pfs)
         if not found:
-            yield Refusal(CONCERN, selector, _unknown(state.pfs), absent=True)
+            text = selectors.unknown(selector, _known(state.pfs))
+            yield Refusal(CONCERN, selector, text, absent=True)
         for pf in found:
             before = chosen.setdefault(pf.device.address, (pf, count))
             if before[1] != count:
@@ -100,9 +116,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             yield Refusal(CONCERN, pf.name, reason)
         else:
             able.append((pf, count))
-    if wanted.method == 'max_vfs' and able:
-        ports = {pf.device.address: (pf.device, n) for pf, n in able}
-        yield from max_vfs.plan(ports, state.igb, wanted.reload)
+    yield from _parameters(wanted, state, able)
+    yield from _before_the_network(able)
     for pf, count in able:
         yield sysfs(
             CONCERN,
@@ -120,22 +135,28 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
         )
 
 
-def select(selector: str, pfs: tuple[Pf, ...]) -> list[Pf]:
-    """Return the functions that a selector names. A driver's name takes
-    those of its ports that can have VFs.
-    """
-    if selector.startswith('driver:'):
-        driver = selector.removeprefix('driver:')
-        return [
-            pf
-            for pf in pfs
-            if pf.device.driver == driver and (pf.offered or pf.model.limit)
-        ]
-    return [
-        pf
-        for pf in pfs
-        if selector in (pf.device.address, *pf.device.interfaces)
-    ]
+def _parameters(
+    wanted: Wanted, state: State, able: list[tuple[Pf, int]]
+) -> Iterator[Item]:
+    """Yield what igb's parameter takes, ours or somebody else's."""
+    ports = {pf.device.address: (pf.device, n) for pf, n in able}
+    broken = []
+    if any(max_vfs.is_of(pf.device, pf.model, 'igb') for pf, _n in able):
+        broken = list(max_vfs.broken(state.igb))
+    yield from broken
+    if wanted.method == 'max_vfs' and able and not broken:
+        yield from max_vfs.plan(ports, state.igb, wanted.reload)
+
+
+def _before_the_network(able: list[tuple[Pf, int]]) -> Iterator[Note]:
+    names = [pf.name for pf, n in able if n and pf.model.wants_up]
+    if names:
+        yield Note(
+            CONCERN,
+            f'{", ".join(names)}: the driver makes VFs only while the port is '
+            f'up, and at boot host-prep runs before the network brings it up; '
+            f'have something that runs before it do "ip link set PORT up"',
+        )
 
 
 def incapable(pf: Pf, count: int) -> str | None:
@@ -162,6 +183,7 @@ def incapable(pf: Pf, count: int) -> str | None:
     return None
 
 
-def _unknown(pfs: tuple[Pf, ...]) -> str:
-    names = ', '.join(f'{pf.name} ({pf.device.address})' for pf in pfs)
-    return f'no such port; this host has {names or "no network card"}'
+def _known(pfs: tuple[Pf, ...]) -> str:
+    shown = [f'{pf.name} ({pf.device.address})' for pf in pfs[:_MOST_SHOWN]]
+    more = len(pfs) - len(shown)
+    return ', '.join(shown) + (f' and {more} more' if more else '')

@@ -27,6 +27,7 @@ from kvm_tuning.host.prep.goals import (
 from kvm_tuning.host.prep.groups.sriov import (
     identity,
     models,
+    obstacles,
     owners,
     ports,
 )
@@ -42,8 +43,6 @@ MEANINGS = {
     'vectors, or a limit of its own',
     errno.ENOENT: 'the driver that is bound to the port knows no SR-IOV',
     errno.ENOSYS: 'the kernel is built without SR-IOV',
-    errno.ENOMEM: 'the firmware of the machine has reserved no addresses for '
-    'VFs (BIOS: SR-IOV, or above 4G decoding)',
 }
 
 
@@ -68,10 +67,14 @@ def route(
             *_held(host, pf, label, domains, wanted),
             *_busy(host, pf, label),
             *_owned(host, pf, label, wanted),
+            *(
+                Refusal(CONCERN, label, why)
+                for why in obstacles.find(host, pf, wanted)
+            ),
         ),
         notes=tuple(_notes(host, pf, wanted)),
         timeout=terms.write_timeout,
-        meanings=MEANINGS,
+        meanings={**MEANINGS, errno.ENOMEM: obstacles.no_room(host)},
     )
 
 
