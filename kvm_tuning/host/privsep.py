@@ -1,4 +1,4 @@
-"""The path of our privsep context that installed rootwrap filters name."""
+"""The privsep context, at the path that installed rootwrap filters name."""
 
 from kvm_tuning.host.guests.privsep import ctx
 

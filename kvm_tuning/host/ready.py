@@ -1,8 +1,8 @@
-"""The ready gate: whether this host keeps what its configuration says.
+"""The ready gate: check that this host has what its configuration wants.
 
-For ``kvm-tuning host ready``, which units run before nova-compute, and for
-whatever starts without units: ``ready.check()`` at a start in a container.
-It needs no privilege, and writes nothing.
+Units run it before nova-compute as ``kvm-tuning host ready``; a container
+without units calls ``ready.check()`` when it starts. It needs no privileges
+and writes nothing.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Unseen
 
 
 def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
-    """Return why the host is not ready; nothing when it is.
+    """Return the reasons why the host is not ready; none when it is.
 
-    :raises ConfigInvalid: the configuration makes no sense.
+    :raises ConfigInvalid: the configuration is not valid.
     :raises InventoryUnreadable: the host cannot be read.
     """
     if conf is None:

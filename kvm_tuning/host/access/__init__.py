@@ -1,1 +1,1 @@
-"""Read and write /sys, /proc and /etc, safely and below any root."""
+"""Safe reads and writes of /sys, /proc and /etc, below any root."""

@@ -1,9 +1,9 @@
-"""Does what may block in a child process, and gives up in time.
+"""Run a call that may block in a child process, with a time limit.
 
-Some drivers do not return from a write to ``sriov_numvfs`` (i40e), and
-nothing can interrupt a task that sleeps in the kernel: so the child sleeps,
-and not we. It keeps the files that it was forked with, the lock included,
-so that nobody starts anew while the kernel is still at it.
+Some drivers never return from a write to ``sriov_numvfs`` (i40e), and a task
+that sleeps in the kernel cannot be interrupted: so a child makes the write.
+It keeps the files that were open at the fork, including the lock, so that no
+other run starts while the kernel is still busy.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def call(act: Callable[[], None], timeout: float) -> None:
     """Call ``act`` in a child and wait for it.
 
     :param timeout: seconds.
-    :raises TimeoutError: it did not return in time; the child is killed as
-        soon as the kernel lets it go.
+    :raises TimeoutError: the call did not return in time; the child dies as
+        soon as it leaves the kernel.
     :raises OSError: what ``act`` raised, by its errno.
     """
     reader, writer = os.pipe()
@@ -47,7 +47,7 @@ def call(act: Callable[[], None], timeout: float) -> None:
 
 
 def _run(act: Callable[[], None], reader: int, writer: int) -> None:
-    """Be the child: never return."""
+    """Make the call in the child, and exit."""
     number = 0
     try:
         os.close(reader)
@@ -69,7 +69,7 @@ def _wait(reader: int, timeout: float) -> bytes | None:
 
 
 def _reap(child: int, seconds: float) -> None:
-    """Take the child's status; leave one that the kernel does not let go."""
+    """Collect the child's status, unless it is stuck in the kernel."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if os.waitpid(child, os.WNOHANG)[0]:

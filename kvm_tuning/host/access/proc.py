@@ -1,8 +1,9 @@
-"""Reads what /proc shows of one process, and says what it hides.
+"""Read one process in /proc, and say what is hidden and why.
 
-Below a root, so that a recorded /proc can be read as well. What may not be
-read comes back as an :class:`~kvm_tuning.core.observed.Unknown`, with the
-capability that it needs (proc(5) of each file).
+Paths are below a root, so that a recorded /proc can be read as well. A file
+that may not be read comes back as an
+:class:`~kvm_tuning.core.observed.Unknown` that names the capability it takes
+(see proc(5) for each file).
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import os
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 
-#: Most bytes that are read of one file. The smaps of a guest with some
-#: hundred mappings has 300 KiB.
+#: Most bytes read from one file. The smaps of a guest with a few hundred
+#: mappings is 300 KiB.
 MAX_BYTES = 64 << 20
-#: What a process of another user takes (ptrace(2), "Ptrace access mode").
+#: What reading a process of another user takes (ptrace(2), "Ptrace access
+#: mode").
 PTRACE = 'CAP_SYS_PTRACE'
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
@@ -38,30 +40,28 @@ class Process:
         self._alive()
 
     def raw(self, name: str) -> bytes | Unknown:
-        """Return what is in a file, cut at MAX_BYTES."""
+        """Return the contents of a file, cut at MAX_BYTES."""
         try:
             return self._read(name)
         except OSError as error:
             return self._unknown(name, error)
 
     def text(self, name: str) -> str | Unknown:
-        """Return the text of a file. A thread names itself with any bytes."""
+        """Return the text of a file; a thread's name may be any bytes."""
         raw = self.raw(name)
         if isinstance(raw, Unknown):
             return raw
         return raw.decode('utf-8', 'backslashreplace')
 
     def fields(self, name: str) -> dict[str, str] | Unknown:
-        """Return the ``Key: value`` lines of a file; of ``Key value`` lines,
-        too (ksm_stat).
-        """
+        """Return the ``Key: value`` or ``Key value`` lines of a file."""
         text = self.text(name)
         if isinstance(text, Unknown):
             return text
         return fields(text)
 
     def names(self, name: str) -> list[int] | Unknown:
-        """Return the numbers that are names in a directory, sorted."""
+        """Return the numeric names in a directory, sorted."""
         try:
             found = os.listdir(os.path.join(self._path, name))
         except OSError as error:
@@ -99,13 +99,13 @@ class Process:
             return Unknown(f'{where}: {error.strerror}', PTRACE)
         if error.errno in _GONE:
             self._alive()
-            return Unknown(f'this kernel shows no {where}')
+            return Unknown(f'this kernel does not have {where}')
         return Unknown(f'{where}: {error.strerror}')
 
     def _alive(self) -> None:
         if not os.path.isdir(self._path):
             raise InventoryUnreadable(
-                f'there is no process {self.pid} below '
+                f'process {self.pid} does not exist below '
                 f'{os.path.dirname(self._path)}: the guest has ended'
             )
 

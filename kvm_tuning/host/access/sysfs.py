@@ -1,8 +1,8 @@
-"""Reads small files below a root, and never outside of it.
+"""Read small files below a root, and never outside it.
 
-A root is ``/``, or a directory that holds another machine's ``sys`` and
-``proc``. Symbolic links are resolved as ``chroot`` would: absolute ones start
-at the root, and ``..`` stops there.
+A root is ``/``, or a directory with another machine's ``sys`` and ``proc``.
+Symbolic links are resolved as after chroot(2): absolute ones start at the
+root, and ``..`` stops there.
 """
 
 import errno
@@ -12,8 +12,8 @@ import stat
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import InventoryUnreadable
 
-#: Most bytes of one file. What is read here is at most a page, but
-#: /proc/meminfo and CPU masks of very large machines.
+#: Most bytes of one file. Most are at most a page; /proc/meminfo and the CPU
+#: masks of very large machines are longer.
 MAX_BYTES = 1 << 18
 #: Most bytes of a file that grows with the host: /proc/cpuinfo (up to 2 KiB
 #: for each CPU: 8192 CPUs), routes, boot menus, our own journal (about
@@ -21,8 +21,9 @@ MAX_BYTES = 1 << 18
 LARGE_BYTES = 1 << 24
 # The kernel's own limit (path_resolution(7)).
 _MAX_LINKS = 40
-# What open and read give for a thing that is not there, or that a driver
-# does not know at the moment (the speed of a link that is down: EINVAL).
+# What open and read return for something that does not exist, or that a
+# driver does not know at the moment (the speed of a link that is down:
+# EINVAL).
 _ABSENT = frozenset(
     {
         errno.ENOENT,
@@ -33,7 +34,7 @@ _ABSENT = frozenset(
         errno.EOPNOTSUPP,
     }
 )
-# NONBLOCK: a named pipe in somebody's tree must not stop us.
+# NONBLOCK: a named pipe in the tree must not stop us.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -41,8 +42,8 @@ class Tree:
     """The files below ``root``. All paths are relative to it, without a
     leading slash.
 
-    :raises InventoryUnreadable: ``root`` is not a directory. All methods
-        raise it for what is there and cannot be read.
+    :raises InventoryUnreadable: ``root`` is not a directory. Every method
+        raises it for a file that exists and cannot be read.
     """
 
     __slots__ = ('_directories', '_prefix', 'root')
@@ -52,8 +53,7 @@ class Tree:
             raise InventoryUnreadable(f'{root} is not a directory')
         self.root = root
         self._prefix = os.path.realpath(root).rstrip('/') + '/'
-        # Directories as they were named, and where they really are; None
-        # where there is none.
+        # The real path of each directory; None: it does not exist.
         self._directories: dict[str, str | None] = {'': ''}
 
     @property
@@ -62,9 +62,9 @@ class Tree:
         return self._prefix == '/'
 
     def text(self, path: str, *, limit: int = MAX_BYTES) -> str | None:
-        """Return the text of a file, stripped; None when there is none.
+        """Return the text of a file, stripped; None when it is missing.
 
-        :param limit: most bytes that are read.
+        :param limit: most bytes to read; a longer file is an error.
         """
         raw = self.raw(path, limit=limit)
         if raw is None:
@@ -75,17 +75,17 @@ class Tree:
             raise self._unreadable(path, 'it is not text') from None
 
     def foreign(self, path: str) -> str | None:
-        """Return the text of somebody else's file; None when there is none.
+        """Return the text of a file that others write; None when missing.
 
-        Its comments may be in any encoding: what is not UTF-8 is replaced.
+        Comments may be in any encoding: bytes that are not UTF-8 are replaced.
         """
         raw = self.raw(path, limit=LARGE_BYTES)
         return None if raw is None else raw.decode(errors='replace').strip()
 
     def raw(self, path: str, *, limit: int = MAX_BYTES) -> bytes | None:
-        """Return what is in a file; None when there is none.
+        """Return the contents of a file; None when it is missing.
 
-        :param limit: most bytes that are read.
+        :param limit: most bytes to read; a longer file is an error.
         """
         directory, _slash, name = path.rpartition('/')
         real = self._directory(directory)
@@ -104,7 +104,7 @@ class Tree:
             raise self._unreadable(path, str(error.strerror)) from error
 
     def number(self, path: str) -> int | None:
-        """Return the decimal or ``0x`` number in a file."""
+        """Return the decimal or ``0x`` number in a file; None when missing."""
         text = self.text(path)
         if not text:
             return None
@@ -116,8 +116,8 @@ class Tree:
             ) from None
 
     def cpus(self, listed: str, mask: str) -> frozenset[int] | None:
-        """Return the CPUs in the file ``listed``, or where an old kernel has
-        no such file, in ``mask``; None when there is neither.
+        """Return the CPUs in the file ``listed``, or on an old kernel without
+        it in ``mask``; None when both are missing.
         """
         path = listed
         try:
@@ -131,7 +131,7 @@ class Tree:
             raise self._unreadable(path, str(error)) from None
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a directory, sorted; none when it is absent."""
+        """Return the names in a directory, sorted; none when it is missing."""
         real = self._directory(path)
         if real is None:
             return []
@@ -157,10 +157,10 @@ class Tree:
         return found
 
     def target(self, path: str) -> str | None:
-        """Return what a link says, as it says it; None when there is none.
+        """Return a link's target, unresolved; None when there is no link.
 
-        A file descriptor of another process may be gone or hidden: that is
-        none, too, once its directory could be read.
+        The same for a file descriptor of another process that was closed or
+        is hidden, once its directory could be read.
         """
         directory, _slash, name = path.rpartition('/')
         real = self._directory(directory)
@@ -174,8 +174,8 @@ class Tree:
             raise self._unreadable(path, str(error.strerror)) from error
 
     def real(self, path: str) -> str | None:
-        """Return where ``path`` is once all links are resolved, relative to
-        the root; None when there is nothing.
+        """Return ``path`` with all links resolved, relative to the root; None
+        when it does not exist.
         """
         return self._resolve(path, _MAX_LINKS)
 
@@ -197,7 +197,7 @@ class Tree:
         return bytes(content)
 
     def _directory(self, path: str) -> str | None:
-        """Resolve a directory, once."""
+        """Return the real path of a directory, resolved once."""
         try:
             return self._directories[path]
         except KeyError:
@@ -241,10 +241,12 @@ class Tree:
         return self._resolve(target, links - 1)
 
     def _check_name(self, path: str, name: str) -> None:
-        # Names are printed. Python's stand-ins for bytes that are not UTF-8
-        # are not printable either.
+        # Names are printed, and Python's surrogates for bytes that are not
+        # UTF-8 are not printable.
         if not name.isprintable():
-            raise self._unreadable(path, f'the name {name!a} is not text')
+            raise self._unreadable(
+                path, f'the name {name!a} is not printable text'
+            )
 
     def _unreadable(self, path: str, why: str) -> InventoryUnreadable:
         return InventoryUnreadable(

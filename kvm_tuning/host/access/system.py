@@ -1,8 +1,8 @@
-"""The one place that writes to a host: attributes, files and commands.
+"""Every write to a host: attributes, files and commands.
 
-Nothing here follows a link that could lead out of the root: a path is
-resolved below it first, as chroot would, and then opened part by part
-without following links. Files are replaced as a whole, or not at all.
+No link that could lead out of the root is followed: a path is resolved below
+the root first, as after chroot(2), and then opened part by part without
+following links. A file is replaced as a whole or not at all.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ from kvm_tuning.host.access import blocking, locks, owned
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 
-#: Ends the name of a file that is not complete. modprobe, udev, GRUB and
-#: systemd read only names that end in their own suffix.
+#: Suffix of a file that is not complete yet. modprobe, udev, GRUB and systemd
+#: read only names with their own suffix.
 UNFINISHED = '.kvm-tuning-new'
 
 _COMMAND_SECONDS = 300.0
@@ -36,13 +36,13 @@ class System:
         self.root = root
 
     def tree(self) -> Tree:
-        """Return a reader that remembers nothing of before."""
+        """Return a reader without anything cached."""
         return Tree(self.root)
 
     def write(self, path: str, text: str, timeout: float = 120.0) -> None:
-        """Write ``text`` to an attribute that is there (sysfs, procfs).
+        """Write ``text`` to an existing attribute of sysfs or procfs.
 
-        :raises OSError: the kernel's answer; TimeoutError: none came.
+        :raises OSError: the kernel's answer; TimeoutError: none came in time.
         """
         real = self.tree().real(path)
         if real is None:
@@ -54,8 +54,8 @@ class System:
         self._reach(f'wrote {path}')
 
     def replace(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Make ``path`` a file with ``text``, at once or not at all, on disk
-        when it returns. A file that is there keeps its mode.
+        """Replace ``path`` by a file with ``text``, atomically; it is on disk
+        when this returns. An existing file keeps its mode.
 
         :raises OSError: it cannot be written, or a link is in the way.
         """
@@ -91,8 +91,8 @@ class System:
         self._reach(f'wrote {path}')
 
     def remove(self, path: str) -> None:
-        """Remove a file, and what was left of an unfinished one; none there
-        is fine.
+        """Remove a file, if it exists, and what is left of an unfinished
+        :meth:`replace`.
         """
         try:
             directory = self._open_directory(os.path.dirname(path))
@@ -109,7 +109,7 @@ class System:
         self._reach(f'removed {path}')
 
     def tidy(self, path: str) -> None:
-        """Remove what an interrupted :meth:`replace` has left, if it has."""
+        """Remove what an interrupted :meth:`replace` may have left."""
         unfinished = os.path.join(
             os.path.dirname(path), f'.{os.path.basename(path)}{UNFINISHED}'
         )
@@ -120,7 +120,7 @@ class System:
         """Run a command of the host.
 
         :raises OSError: it failed or took too long; ProgramMissing: it is not
-            there.
+            installed.
         """
         self.require(command[0])
         self._reach(f'run {command[0]}')
@@ -128,28 +128,28 @@ class System:
         self._reach(f'ran {command[0]}')
 
     def require(self, program: str) -> None:
-        """See that a program can be run, before what only it can complete.
+        """Check that a program can be run, before a change that depends on it.
 
-        :raises OSError: it cannot be; ProgramMissing: it is not there.
+        :raises OSError: it cannot; ProgramMissing: it is not installed.
         """
         if os.path.realpath(self.root) != '/':
             raise OSError(
-                errno.EPERM, f'{program} cannot be run for another root'
+                errno.EPERM, f'{program} cannot be run for a root other than /'
             )
         path = _ENVIRONMENT['PATH']
         if shutil.which(program, path=path) is None:
             raise ProgramMissing(program, path)
 
     def lock(self, path: str) -> int:
-        """Take an exclusive lock; closing the handle gives it back.
+        """Take an exclusive lock; closing the handle releases it.
 
-        :raises BlockingIOError: somebody else has it.
+        :raises BlockingIOError: another process holds it.
         :raises OSError: it cannot be opened; owned.Untrusted: it is not safe.
         """
         return locks.take(path, self.root, sync=self._sync)
 
     def _reach(self, point: str) -> None:
-        """Called before and after whatever changes something."""
+        """Called before and after each change; tests override it."""
 
     def _patiently(self, act: Callable[[], None], timeout: float) -> None:
         blocking.call(act, timeout)
@@ -173,8 +173,8 @@ class System:
             os.close(handle)
 
     def _execute(self, command: Sequence[str]) -> None:
-        # Not subprocess.run: it waits for what it has killed, and a modprobe
-        # that sleeps in the kernel (for a driver that hangs) does not end.
+        # Not subprocess.run: it waits for a process it has killed, and a
+        # modprobe that sleeps in the kernel (a driver hangs) does not end.
         running = subprocess.Popen(
             list(command),
             env=_ENVIRONMENT,
@@ -202,9 +202,9 @@ class System:
 
 
 def _mode(directory: int, name: str) -> int | None:
-    """Return the mode of a regular file; None when there is none.
+    """Return the mode of a regular file; None when it is missing.
 
-    :raises OSError: there is something else, a link for example.
+    :raises OSError: it is something else, such as a link.
     """
     try:
         found = os.lstat(name, dir_fd=directory)

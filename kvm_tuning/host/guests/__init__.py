@@ -1,1 +1,1 @@
-"""What running guests have, and settings that libvirt has no element for."""
+"""Running guests as observed, and settings without a libvirt element."""

@@ -1,4 +1,4 @@
-"""How QEMU serves the disks of a running guest."""
+"""Observe how QEMU serves the disks of a running guest."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,13 +12,13 @@ from kvm_tuning.host.guests import qemu_args
 from kvm_tuning.host.guests.process import Guest, alias
 
 _IOTHREAD = re.compile(r'(?:\A|/)iothread([0-9]{1,9})\Z')
-#: What the kernel calls the ring of io_setup(2) among the mappings, and an
-#: io_uring among the descriptors.
+#: Name of the ring of io_setup(2) among the mappings of a process, and of
+#: io_uring among its descriptors.
 _AIO_RING = '/[aio]'
 _IO_URING = 'anon_inode:[io_uring]'
 _THREADS = 'threads'
 _DEFAULT_QUEUES = Unknown(
-    'no queues in the arguments of QEMU: the default of the machine type'
+    "QEMU's arguments do not give the queues: the machine type's default"
 )
 
 _Served = Mapping[int, tuple[int, ...]] | Unknown
@@ -67,7 +67,7 @@ def _scsi(root: etree._Element) -> dict[str, int]:
 
 
 def _index(text: str | None) -> int:
-    """Return a controller's number; 0 where the document names none."""
+    """Return a controller's number; 0 when the document does not give it."""
     return qemu_args.number(text) or 0
 
 
@@ -93,7 +93,7 @@ def _switch(name: str, value: object | Unknown) -> bool | Unknown:
         return value
     found = qemu_args.flag(value)
     if found is None:
-        return Unknown(f'QEMU was started without a {name} for it')
+        return Unknown(f'QEMU was started without {name} for this device')
     return found
 
 
@@ -106,7 +106,7 @@ def _direct(guest: Guest, element: etree._Element) -> bool | Unknown:
     if source is not None:
         path = source.get('file') or source.get('dev')
     if path is None:
-        return Unknown('it has no file or device that could be asked')
+        return Unknown('the disk has no file or device to look at')
     names = {path, _real(guest.process.root, path)}
     flags = []
     for number, link in guest.links.items():
@@ -116,16 +116,17 @@ def _direct(guest: Guest, element: etree._Element) -> bool | Unknown:
                 return info
             flags.append(info.get('flags', ''))
     if not flags:
-        return Unknown(f'QEMU has no descriptor of {path}')
+        return Unknown(f'QEMU has no open descriptor of {path}')
     try:
         return all(int(flag, 8) & os.O_DIRECT for flag in flags)
     except ValueError:
-        return Unknown(f'the descriptor of {path} shows no flags')
+        return Unknown(f'the flags of the descriptor of {path} are not shown')
 
 
 def _real(root: str, path: str) -> str:
-    """Return where ``path`` leads: /dev/mapper/x is a link to /dev/dm-0. A
-    recorded /proc has no such files, and names stay as they are.
+    """Return where ``path`` leads: /dev/mapper/x is a link to /dev/dm-0.
+
+    With a recorded /proc there are no such files, and names stay as they are.
     """
     return os.path.realpath(path) if root == '/' else path
 
@@ -153,8 +154,8 @@ def _no_flush(
         if isinstance(cache, str):
             return cache == 'unsafe'
     if not isinstance(device, Unknown):
-        return Unknown('QEMU was started without a cache mode for it')
-    # libvirt gives a disk that is plugged later what its document says.
+        return Unknown('QEMU was started without a cache mode for this disk')
+    # libvirt starts a disk that is plugged later as the document says.
     driver = element.find('driver')
     return driver is not None and driver.get('cache') == 'unsafe'
 
@@ -162,8 +163,8 @@ def _no_flush(
 def _asked_engine(
     guest: Guest, name: str, element: etree._Element
 ) -> str | Unknown:
-    """Return the engine that QEMU was asked for; ``_engines`` says whether
-    it is there.
+    """Return the engine requested of QEMU; ``_engines`` tells whether it is
+    in use.
     """
     for node in _nodes(guest, name):
         if 'aio' in node:
@@ -175,17 +176,19 @@ def _asked_engine(
 
 
 def _engines(guest: Guest, found: list[Disk]) -> Mapping[str, Unknown | None]:
-    """Return by engine why it may not be in use; None: it is.
+    """Return for each engine why it may not be in use; None: it is in use.
 
-    QEMU falls back to threads with no more than a line in its log (its
-    block/file-posix.c). Native AIO has one ring for each thread that serves
-    such disks, io_uring a descriptor.
+    QEMU falls back to threads and only logs it (its block/file-posix.c).
+    Native AIO has one ring for each thread that serves such disks, io_uring
+    has a descriptor.
     """
     uring: Unknown | None = None
     if isinstance(guest.links, Unknown):
         uring = guest.links
     elif _IO_URING not in guest.links.values():
-        uring = Unknown('QEMU has no io_uring: it may have fallen back')
+        uring = Unknown(
+            'QEMU has no io_uring descriptor: it may have fallen back'
+        )
     return {
         'io_uring': uring,
         'native': _native(guest, found),
@@ -197,7 +200,8 @@ def _native(guest: Guest, found: list[Disk]) -> Unknown | None:
     asked = [disk.iothreads for disk in found if disk.engine == 'native']
     if not asked:
         return None
-    # Of a queue map's iothreads only those that had a request have a ring.
+    # Of the iothreads in a queue map, only those that had a request have a
+    # ring.
     servers = {
         next(iter(served), None)
         for served in asked
@@ -211,8 +215,8 @@ def _native(guest: Guest, found: list[Disk]) -> Unknown | None:
         return None
     return Unknown(
         f'QEMU has {rings} native AIO rings for {len(servers)} threads that '
-        f'serve such disks: a new QEMU makes one at the first request, or '
-        f'it has fallen back to threads'
+        f'serve such disks: either a disk has had no request yet, or QEMU '
+        f'has fallen back to threads'
     )
 
 
@@ -224,7 +228,7 @@ def _with_engine(disk: Disk, engines: Mapping[str, Unknown | None]) -> Disk:
 
 
 def _of_controller(disk: Disk, controller: Controller | None) -> Disk:
-    """A SCSI disk has the iothreads and queues of its controller."""
+    """Give a SCSI disk the iothreads and queues of its controller."""
     if controller is None:
         return disk
     return replace(
@@ -233,10 +237,10 @@ def _of_controller(disk: Disk, controller: Controller | None) -> Disk:
 
 
 def _iothreads(guest: Guest, name: str, queues: int | Unknown) -> _Served:
-    """Return the iothreads of a device: one for all, or a queue map."""
+    """Return a device's iothreads: one for all queues, or a queue map."""
     mapped = guest.property(name, 'iothread-vq-mapping')
     if isinstance(mapped, list):
-        # One alone without a list of queues serves them all.
+        # A single iothread without a list of queues serves them all.
         count = queues if isinstance(queues, int) else 1
         every = tuple(range(count)) if len(mapped) == 1 else ()
         return {
@@ -252,7 +256,7 @@ def _iothreads(guest: Guest, name: str, queues: int | Unknown) -> _Served:
         return {}
     found = _number(one)
     if found is None:
-        return Unknown(f'the iothread is called {one}')
+        return Unknown(f'{one} is not a name that libvirt gives an iothread')
     return {found: ()}
 
 

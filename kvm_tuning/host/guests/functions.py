@@ -1,4 +1,4 @@
-"""The PCI functions of the host that a running guest has."""
+"""Observe the host's PCI functions that a running guest has."""
 
 from collections.abc import Iterable, Mapping
 import os
@@ -15,8 +15,8 @@ _ADDRESS = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z')
 
 
 def read(guest: Guest, root: str = '/') -> dict[str, Function]:
-    """Return the functions of a live document, by address: those that it has
-    by VFIO, and the VFs below its macvtaps.
+    """Return the functions of a live document by address: those assigned by
+    VFIO, and the VFs below its macvtaps.
     """
     tree = Tree(root)
     below = (_function(tree, name) for name in sorted(guest.direct_nics))
@@ -25,7 +25,7 @@ def read(guest: Guest, root: str = '/') -> dict[str, Function]:
 
 
 def _function(tree: Tree, interface: str) -> str | None:
-    """Return the VF that an interface of the host is on."""
+    """Return the VF to which an interface of the host belongs."""
     real = tree.real(f'sys/class/net/{interface}/device') or ''
     address = real.rpartition('/')[2]
     if not _ADDRESS.match(address):
@@ -61,13 +61,13 @@ def _attributes(
     tree: Tree, pf: str | None, index: int | None
 ) -> Mapping[str, str] | Unknown:
     if pf is None or index is None:
-        return Unknown('it is no VF')
+        return Unknown('it is not a VF')
     if os.path.realpath(tree.root) != '/':
-        return Unknown('the kernel of another root cannot be asked')
+        return Unknown('the kernel of another machine cannot be queried')
     try:
         found = virtual_functions.read(pf, index)
     except OSError as error:
-        return Unknown(f'the PF {pf}: {error.strerror}')
+        return Unknown(f'PF {pf}: {error.strerror}')
     if found is None:
-        return Unknown(f'the PF {pf} has no network interface here')
+        return Unknown(f'PF {pf} has no network interface in this namespace')
     return found

@@ -1,10 +1,10 @@
-"""The files by which settings survive every way a guest can start.
+"""Install the files that reapply settings however a guest is started.
 
 libvirt runs the scripts in ``/etc/libvirt/hooks/qemu.d`` (since 6.5) when a
 guest is prepared, started, migrated here, found again by a restarted daemon,
-or has ended (https://libvirt.org/hooks.html). A script must not call libvirt
-back: ours writes an event into a directory, and systemd starts ``kvm-tuning
-guest reconcile`` when there is one.
+or has ended (https://libvirt.org/hooks.html). A script must not call libvirt:
+ours writes an event to a directory, and systemd then starts ``kvm-tuning
+guest reconcile``.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ TimeoutStartSec=300
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of ours, below the root."""
+    """One file to install, below the root."""
 
     path: str
     text: str
@@ -89,11 +89,11 @@ class File:
 
 
 def files(program: str) -> tuple[File, ...]:
-    """Return the files that are installed.
+    """Return the files to install.
 
     :param program: path of the command ``kvm-tuning``.
     """
-    # systemd.service(5): a per cent sign is a specifier.
+    # systemd.service(5): a percent sign starts a specifier.
     quoted = shlex.quote(program).replace('%', '%%')
     return (
         File(f'{_UNITS}/{UNIT}.service', _SERVICE.format(program=quoted)),
@@ -103,10 +103,10 @@ def files(program: str) -> tuple[File, ...]:
 
 
 def install(system: System, program: str) -> list[str]:
-    """Write what differs, and return its paths.
+    """Write the files that differ and return their paths.
 
-    :raises SettingRejected: a file of somebody else is in the way, or one
-        cannot be written; nothing of somebody else is changed.
+    :raises SettingRejected: a file that is not ours is in the way and was
+        left alone, or a file cannot be written.
     """
     wanted = files(program)
     changed = [each for each in wanted if _differs(system, each)]
@@ -115,7 +115,7 @@ def install(system: System, program: str) -> list[str]:
     try:
         for each in changed:
             system.replace(each.path, each.text, each.mode)
-            # A file that was there keeps its mode otherwise.
+            # An existing file keeps its mode otherwise.
             os.chmod(os.path.join(system.root, each.path), each.mode)
         if linked is None:
             _check_real(system)
@@ -131,9 +131,9 @@ def install(system: System, program: str) -> list[str]:
 
 
 def remove(system: System) -> list[str]:
-    """Remove the files, and return their paths.
+    """Remove the files and return their paths.
 
-    :raises SettingRejected: one is somebody else's; nothing is removed then.
+    :raises SettingRejected: one is not ours; nothing has been removed then.
     """
     # Checked before anything is removed.
     found = [each.path for each in files('') if _ours(system, each.path)]
@@ -152,18 +152,18 @@ def remove(system: System) -> list[str]:
 
 
 def activate(system: System) -> None:
-    """Tell a running systemd of the new units.
+    """Have systemd load and start the new units.
 
-    :raises SettingRejected: it does not take them.
+    :raises SettingRejected: systemd refuses.
     """
     _run(system, ['systemctl', 'daemon-reload'])
     _run(system, ['systemctl', 'start', f'{UNIT}.path'])
 
 
 def deactivate(system: System) -> None:
-    """Stop the units, before their files are removed.
+    """Stop the units before their files are removed.
 
-    :raises SettingRejected: systemd does not stop them.
+    :raises SettingRejected: systemd refuses.
     """
     if _ours(system, f'{_UNITS}/{UNIT}.path'):
         _run(system, ['systemctl', 'stop', f'{UNIT}.path'])
@@ -176,7 +176,7 @@ def runs_systemd(system: System) -> bool:
 
 
 def reload(system: System) -> None:
-    """Let systemd forget removed units."""
+    """Have systemd forget units whose files were removed."""
     _run(system, ['systemctl', 'daemon-reload'])
 
 
@@ -184,7 +184,8 @@ def _check_real(system: System) -> None:
     """:raises SettingRejected: a link would lead out of the root."""
     if system.tree().target(_WANTED) is not None:
         raise SettingRejected(
-            f'{os.path.join(system.root, _WANTED)} is a link: not followed'
+            f'{os.path.join(system.root, _WANTED)} is a symbolic link, which '
+            f'is not followed'
         )
 
 
@@ -204,9 +205,9 @@ def _differs(system: System, file: File) -> bool:
 
 
 def _ours(system: System, path: str) -> bool:
-    """Return whether a file is there and ours.
+    """Return whether a file exists and is ours.
 
-    :raises SettingRejected: it is there and somebody else's.
+    :raises SettingRejected: it exists and is not ours.
     """
     tree = system.tree()
     directory, _slash, name = path.rpartition('/')
@@ -215,7 +216,7 @@ def _ours(system: System, path: str) -> bool:
     raw = tree.raw(path)
     if raw is None or _MARK.encode() not in raw.splitlines():
         raise SettingRejected(
-            f'{os.path.join(system.root, path)} is not ours: it has no line '
-            f'{_MARK!r}; move it away'
+            f'{os.path.join(system.root, path)} was not installed by '
+            f'kvm-tuning: it lacks the line {_MARK!r}; move it away'
         )
     return True

@@ -1,4 +1,4 @@
-"""The RAM of a running guest, as smaps and numa_maps show it."""
+"""Observe the RAM of a running guest in smaps and numa_maps."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ _PLACED = re.compile(r'([0-9a-f]{1,16}) ')
 _PAGE = re.compile(r' kernelpagesize_kB=([0-9]{1,9})')
 _BYTES = {'': 1 << 20, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 _SIZE = re.compile(r'([0-9]{1,18})([kmgt]?)(?:i?b)?\Z', re.IGNORECASE)
-#: QEMU keeps guest RAM from its children (MADV_DONTFORK), ROMs and video
-#: memory as well, and nothing else of this size.
+#: QEMU excludes guest RAM from its children (MADV_DONTFORK), and ROMs and
+#: video memory, but nothing else of this size.
 _DONTFORK = 'dc'
 _MERGEABLE = 'mg'
 
@@ -34,7 +34,7 @@ class _Mapping:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """What numa_maps says of one mapping."""
+    """One mapping in numa_maps."""
 
     policy: str
     nodes_kib: Mapping[int, int]
@@ -63,7 +63,9 @@ def _ksm(process: Process) -> Ksm | Unknown:
         # ksm_merging_pages is of Linux 6.1, ksm_rmap_items of 5.19.
         return Ksm(int(stat['ksm_merging_pages']), int(stat['ksm_rmap_items']))
     except (KeyError, ValueError):
-        return Unknown(f'/proc/{process.pid}/ksm_stat has no merging pages')
+        return Unknown(
+            f'/proc/{process.pid}/ksm_stat does not count merging pages'
+        )
 
 
 def _ram(
@@ -82,15 +84,15 @@ def _ram(
         block = _take(backend, blocks, placed)
         if block is None:
             return Unknown(
-                f'no mapping of QEMU has the {backend.size_kib} KiB of its '
-                f'memory backend {backend.id}'
+                f'no mapping of QEMU has the size of its memory backend '
+                f'{backend.id}, {backend.size_kib} KiB'
             )
         found.append(_block(backend, block, placed))
     return tuple(found) or Unknown('QEMU was started without a memory size')
 
 
 def _guest_mappings(smaps: str) -> Iterator[_Mapping]:
-    """Yield the mappings that are kept from children."""
+    """Yield the mappings that children of QEMU do not inherit."""
     now: _Mapping | None = None
     for line in smaps.splitlines():
         match = _HEAD.match(line)
@@ -110,8 +112,8 @@ def _guest_mappings(smaps: str) -> Iterator[_Mapping]:
 
 
 def _joined(mappings: Iterator[_Mapping]) -> list[list[_Mapping]]:
-    """Return runs of mappings without a gap: the kernel splits a block where
-    a part of it has other flags or another policy.
+    """Join adjacent mappings into blocks: the kernel splits a block where a
+    part of it has other flags or another policy.
     """
     runs: list[list[_Mapping]] = []
     for each in mappings:
@@ -133,13 +135,13 @@ def _backends(arguments: Arguments) -> Iterator[_Backend]:
     used = _used(arguments) | set(cells)
     for each in arguments.of('object'):
         id, size = str(each.get('id')), _kib(each.get('size'))
-        # Shared memory and NVDIMMs have backends, too, and are no RAM.
+        # Shared memory and NVDIMMs have backends too, but are not RAM.
         if id in used and size:
             count += 1
             nodes = _nodes(each.get('host-nodes'))
             yield _Backend(id, size, cells.get(id), nodes)
     if not count:
-        # QEMU then makes a backend of its own of the whole of -m.
+        # QEMU then makes one backend for all of -m.
         for memory in arguments.of('m'):
             size = _kib(memory.get('size') or memory.get(''), '')
             if size:
@@ -160,7 +162,7 @@ def _used(arguments: Arguments) -> set[str]:
 
 
 def _nodes(value: object) -> tuple[int, ...]:
-    """Return JSON's [0, 1], or keyval's "0-1" (or a list of such)."""
+    """Parse JSON's [0, 1] or keyval's "0-1" (or a list of them)."""
     found: list[int] = []
     for each in value if isinstance(value, list) else [value]:
         first, _dash, last = str(each).partition('-')
@@ -172,7 +174,7 @@ def _nodes(value: object) -> tuple[int, ...]:
 
 
 def _kib(value: object, default: str = 'b') -> int | None:
-    """Return a size of QEMU in KiB: bytes, of -m MiB, or with a suffix."""
+    """Convert a size of QEMU to KiB: bytes (MiB in -m), or with a suffix."""
     match = _SIZE.match(str(value))
     if match is None:
         return None
@@ -186,9 +188,11 @@ def _take(
     blocks: list[list[_Mapping]],
     placed: Mapping[int, _Placed] | Unknown,
 ) -> list[_Mapping] | None:
-    """Take the block of ``backend`` out of ``blocks``: by the backend's name
-    in that of its file, else by size, then by the nodes of its policy. QEMU
-    maps downwards in the order of its arguments, so the last is the first.
+    """Remove the block of ``backend`` from ``blocks`` and return it.
+
+    It is found by the backend's name in the name of its file, else by size,
+    then by the nodes of its policy. QEMU maps downwards in the order of its
+    arguments, so the last block belongs to the first backend.
     """
     same = [b for b in blocks if _extent(b) == backend.size_kib]
     for block in same:

@@ -1,4 +1,4 @@
-"""What is behind the NICs of a running guest."""
+"""Observe what serves the NICs of a running guest."""
 
 from collections.abc import Iterable, Mapping
 import os
@@ -11,7 +11,7 @@ from kvm_tuning.host.guests.process import Guest, alias
 
 _TUN = '/dev/net/tun'
 _VHOST = '/dev/vhost-net'
-#: A macvtap is /dev/tapN, N its interface's number.
+#: A macvtap is /dev/tapN, where N is its interface's index.
 _MACVTAP = '/dev/tap'
 #: VIRTIO_NET_RX_QUEUE_DEFAULT_SIZE and ..._TX_... of QEMU.
 _RING = 256
@@ -32,7 +32,7 @@ def _nic(guest: Guest, element: etree._Element) -> Nic:
     kind = element.get('type', '')
     host = None if target is None else target.get('dev')
     model = guest.model(name)
-    no_ring = Unknown(f'{model} has no ring that can be set')
+    no_ring = Unknown(f'the ring size of {model} cannot be set')
     virtio = not isinstance(model, str) or model.startswith('virtio-net')
     default = _RING if virtio else no_ring
     return Nic(
@@ -56,20 +56,20 @@ def _unless(host: str | None, kind: str) -> str | Unknown:
 
 def _mode(guest: Guest, kind: str, host: str | None) -> str | Unknown:
     if kind != 'direct' or host is None:
-        return Unknown(f'an interface of type {kind} is no macvtap')
+        return Unknown(f'an interface of type {kind} is not a macvtap')
     if os.path.realpath(guest.process.root) != '/':
-        return Unknown('the kernel of another root cannot be asked')
+        return Unknown('the kernel of another machine cannot be queried')
     try:
         mode = virtual_functions.macvtap_mode(host)
     except OSError as error:
         return Unknown(f'{host}: {error.strerror}')
-    return mode or Unknown(f'{host} is no macvtap')
+    return mode or Unknown(f'{host} is not a macvtap')
 
 
 def _lower(guest: Guest, kind: str, host: str | None) -> str | Unknown:
     """Return the NIC below a macvtap (link ``lower_NAME`` of sysfs)."""
     if kind != 'direct' or host is None:
-        return Unknown(f'an interface of type {kind} is no macvtap')
+        return Unknown(f'an interface of type {kind} is not a macvtap')
     path = os.path.join(guest.process.root, 'sys/class/net', host)
     try:
         names = os.listdir(path)
@@ -78,14 +78,14 @@ def _lower(guest: Guest, kind: str, host: str | None) -> str | Unknown:
     for name in names:
         if name.startswith('lower_'):
             return name.removeprefix('lower_')
-    return Unknown(f'{host} has nothing below it in this network namespace')
+    return Unknown(f'{host} has no lower device in this network namespace')
 
 
 def _queues(
     guest: Guest, name: str, kind: str, host: str | None
 ) -> int | Unknown:
-    """Return the open descriptors of the NIC's tap or macvtap. The kernel's
-    ``queues`` folder would show only those that the guest has enabled.
+    """Count the open descriptors of the NIC's tap or macvtap. The directory
+    ``queues`` in sysfs has only the queues that the guest has enabled.
     """
     if host is None or kind in _NO_HOST:
         return _asked_queues(guest, name)
@@ -101,7 +101,7 @@ def _queues(
             if isinstance(info, Unknown):
                 return info
             count += info.get('iff') == host
-    return count or Unknown(f'QEMU has no descriptor of {host}')
+    return count or Unknown(f'QEMU has no open descriptor of {host}')
 
 
 def _interface_number(root: str, name: str) -> str:
@@ -114,7 +114,9 @@ def _interface_number(root: str, name: str) -> str:
 
 
 def _asked_queues(guest: Guest, name: str) -> int | Unknown:
-    """A NIC without a device on the host: as QEMU was started."""
+    """Return the queues of a NIC without a device on the host, from QEMU's
+    arguments.
+    """
     netdev = _netdev(guest, name)
     if isinstance(netdev, Unknown):
         return netdev
@@ -122,7 +124,7 @@ def _asked_queues(guest: Guest, name: str) -> int | Unknown:
 
 
 def _vhost(guest: Guest, name: str) -> int | Unknown:
-    """Return the open descriptors of /dev/vhost-net that serve the NIC."""
+    """Count the open descriptors of /dev/vhost-net that serve the NIC."""
     if isinstance(guest.links, Unknown):
         return guest.links
     opened = {n for n, link in guest.links.items() if link == _VHOST}
@@ -135,7 +137,10 @@ def _vhost(guest: Guest, name: str) -> int | Unknown:
     if named:
         return len(opened & named)
     if qemu_args.flag(netdev.get('vhost')):
-        return Unknown('QEMU has opened /dev/vhost-net itself, for any NIC')
+        return Unknown(
+            'QEMU has opened /dev/vhost-net itself, and the NIC that a '
+            'descriptor serves is not known'
+        )
     return 0
 
 
@@ -157,4 +162,4 @@ def _netdev(guest: Guest, name: str) -> qemu_args.Options | Unknown:
         return guest.arguments
     netdev = str(device.get('netdev'))
     found = qemu_args.by_id(guest.arguments, 'netdev', netdev)
-    return found or Unknown(f'QEMU was started without netdev {netdev}')
+    return found or Unknown(f'QEMU was started without the netdev {netdev}')

@@ -1,7 +1,7 @@
-"""What a running guest really has: /proc, QEMU's arguments, the live XML.
+"""Observe a running guest: /proc, QEMU's arguments, the live XML.
 
-Nothing is asked of QEMU itself: libvirt's monitor passthrough taints the
-domain. A caller who accepts that hands in ``monitor``.
+QEMU itself is not queried: libvirt's monitor passthrough taints the domain. A
+caller who accepts that passes ``monitor``.
 """
 
 import os
@@ -34,11 +34,11 @@ def observe(
     root: str = '/',
     monitor: Monitor | None = None,
 ) -> Observed:
-    """Return what the guest of process ``pid`` really has.
+    """Return what the guest in process ``pid`` really has.
 
-    :raises InvalidDocument: the live XML is none.
-    :raises InventoryUnreadable: there is no such process, it has ended
-        meanwhile, or it is another guest's.
+    :raises InvalidDocument: the live XML is not a domain.
+    :raises InventoryUnreadable: the process does not exist, ended meanwhile,
+        or is another guest.
     """
     document = domain_.read(live_xml)
     process = Process(pid, root)
@@ -65,16 +65,16 @@ def observe(
 
 def _huge_pages(root: str) -> str | Unknown:
     mode = prober.read_transparent_huge_pages(Tree(root))
-    return mode or Unknown('this kernel shows no transparent huge pages')
+    return mode or Unknown('this kernel does not have transparent huge pages')
 
 
 def find(uuid: str, name: str = '', root: str = '/') -> int:
-    """Return the process of the guest with this UUID.
+    """Return the process id of the guest with this UUID.
 
-    libvirt's pid file is tried first; its number counts only if that process
-    is the guest, which its arguments tell.
+    libvirt's pid file is tried first, and believed only if the arguments of
+    that process have the UUID.
 
-    :raises InventoryUnreadable: no process is.
+    :raises InventoryUnreadable: no process has it.
     """
     for folder in _RUN if name else ():
         path = os.path.join(root, folder, f'{name}.pid')
@@ -106,7 +106,7 @@ def _is(pid: int, uuid: str, root: str) -> bool:
 
 
 def _check(pid: int, arguments: Arguments, uuid: str | None) -> None:
-    """A pid from a file may have become another process's."""
+    """Check that a process id from a file is still the guest's."""
     for value in arguments.of('uuid'):
         if uuid is not None and value.get('') != uuid:
             raise InventoryUnreadable(

@@ -1,8 +1,8 @@
-"""What takes rights: small functions that a privileged process runs.
+"""Functions that need privileges, run by a privileged process.
 
-Each takes the one thing it changes by number or address, checks it, and never
-a path. Under Nova (and for whoever is not root) oslo.privsep starts the
-process, by ``[kvm_tuning_privileged] helper_command``; root runs them itself.
+Each changes one thing, named by number or address and never by a path, and
+checks it first. Under Nova, and for any user but root, oslo.privsep starts the
+process (``[kvm_tuning_privileged] helper_command``); root calls them directly.
 """
 
 from collections.abc import Sequence
@@ -22,26 +22,27 @@ ctx = priv_context.PrivContext(
 
 
 def use_own_rights() -> None:
-    """Run the functions in this process, if it is root's."""
+    """Run the functions in this process if it belongs to root."""
     if os.geteuid() == 0:
         ctx.set_client_mode(False)
 
 
 @ctx.entrypoint
 def set_affinity(tid: int, cpus: Sequence[int]) -> None:
-    """Let a vhost thread run on ``cpus`` only.
+    """Restrict a vhost thread to ``cpus``.
 
-    :raises OSError: it is none, has ended, or may not run there.
+    :raises OSError: it is not a vhost thread, has ended, or may not run
+        there.
     """
     vhost.set_affinity(tid, cpus)
 
 
 @ctx.entrypoint
 def set_vf_attribute(pf: str, index: int, name: str, value: str) -> None:
-    """Set an attribute that a PF keeps for its VF ``index``.
+    """Set an attribute of VF ``index`` that its PF holds.
 
     :param pf: its PCI address.
     :param name: a key of :data:`virtual_functions.WRITTEN`.
-    :raises OSError: the kernel's answer, or there is no such PF or VF.
+    :raises OSError: the kernel's answer, or the PF or VF does not exist.
     """
     virtual_functions.write(pf, index, name, value)

@@ -1,4 +1,4 @@
-"""What the readers of disks and NICs share: a guest's process and QEMU."""
+"""A running guest's process and QEMU, for the readers of its devices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kvm_tuning.host.guests import qemu_args
 from kvm_tuning.host.guests.threads import Monitor
 
 _PLUGGED = Unknown(
-    'it was plugged while the guest ran, and is not in the arguments of QEMU',
+    "it was plugged while the guest ran, so QEMU's arguments lack it",
     '--monitor',
 )
 
@@ -28,15 +28,15 @@ class Guest:
     monitor: Monitor | None = None
 
     def device(self, alias: str) -> qemu_args.Options | Unknown:
-        """Return QEMU's ``-device`` of libvirt's alias."""
+        """Return QEMU's ``-device`` with libvirt's alias."""
         if isinstance(self.arguments, Unknown):
             return self.arguments
-        # User-chosen aliases (ua-...) are ids as they are.
+        # User-chosen aliases (ua-...) are ids unchanged.
         return qemu_args.by_id(self.arguments, 'device', alias) or _PLUGGED
 
     def property(self, alias: str, name: str) -> object | Unknown:
-        """Return a property of a device: as it was started, or as the
-        monitor says. ``None``: the device was started without it.
+        """Return a property of a device, from QEMU's arguments or else from
+        the monitor. ``None``: the device was started without it.
         """
         device = self.device(alias)
         if not isinstance(device, Unknown):
@@ -47,12 +47,12 @@ class Guest:
         if 'return' in answer:
             found: object = answer['return']
             return found
-        return Unknown(f'the monitor knows no {name} of {alias}')
+        return Unknown(f'the monitor does not know {name} of {alias}')
 
     def number(
         self, alias: str, name: str, default: int | Unknown
     ) -> int | Unknown:
-        """Return a numeric property, ``default`` where none was given."""
+        """Return a numeric property, or ``default`` when it was not given."""
         value = self.property(alias, name)
         if isinstance(value, Unknown):
             return value
@@ -62,7 +62,7 @@ class Guest:
         return Unknown(f'{name}={value!r}') if found is None else found
 
     def model(self, alias: str) -> str | Unknown:
-        """Return the name of QEMU's device."""
+        """Return the name of QEMU's device model."""
         device = self.device(alias)
         if not isinstance(device, Unknown):
             return str(device.get('driver') or device.get(''))
@@ -76,7 +76,7 @@ class Guest:
 
 
 def alias(element: etree._Element) -> str:
-    """Return libvirt's name of a device of a live document."""
+    """Return the alias of a device in a live document."""
     found = element.find('alias')
     return '' if found is None else found.get('name', '')
 

@@ -1,4 +1,4 @@
-"""QEMU's command line, as libvirt writes it.
+"""Parse QEMU's command line as libvirt writes it.
 
 libvirt writes ``-blockdev`` as JSON since QEMU 4.2, ``-object``, ``-netdev``
 and ``-device`` since QEMU 6.0 to 6.2; the other options, and all of them for
@@ -11,14 +11,14 @@ import re
 
 from kvm_tuning.core.observed import Arguments
 
-#: Options of which the rest of the package reads the value.
+#: The options whose values are used.
 _READ = frozenset(
     {
         'accel', 'blockdev', 'cpu', 'device', 'drive', 'm', 'machine', 'name',
         'netdev', 'numa', 'object', 'overcommit', 'smp', 'uuid',
     }
 )  # fmt: skip
-# Longer ones are nobody's, and Python reads no more than 4300 digits.
+# Longer numbers are not valid, and Python parses at most 4300 digits.
 _NUMBER = re.compile(r'[0-9]{1,18}\Z')
 # The parts between single commas.
 _PART = re.compile(r'(?:[^,]|,,)+')
@@ -27,9 +27,8 @@ Options = Mapping[str, object]
 
 
 def parse(cmdline: bytes) -> Arguments:
-    """Return the options of /proc/PID/cmdline.
-
-    An option that cannot be read is left out.
+    """Return the options of /proc/PID/cmdline, without those that cannot be
+    parsed.
     """
     words = cmdline.decode('utf-8', 'replace').split('\0')
     options = []
@@ -53,7 +52,7 @@ def by_id(arguments: Arguments, option: str, id: str) -> Options | None:
 def block_nodes(arguments: Arguments, name: str) -> Iterator[Options]:
     """Yield the block node called ``name`` and those below it."""
     nodes = {str(v.get('node-name')): v for v in arguments.of('blockdev')}
-    # A node is visited once: a line that names itself must not hold us.
+    # Each node is visited once, in case one refers to itself.
     while (node := nodes.pop(name, None)) is not None:
         yield node
         below = node.get('file')
@@ -64,14 +63,14 @@ def block_nodes(arguments: Arguments, name: str) -> Iterator[Options]:
 
 
 def flag(value: object) -> bool | None:
-    """Return a switch: JSON's, or ``on`` and ``off``; None for others."""
+    """Return a JSON boolean or ``on`` and ``off``; None for other values."""
     if isinstance(value, bool):
         return value
     return {'on': True, 'yes': True, 'off': False, 'no': False}.get(str(value))
 
 
 def number(value: object) -> int | None:
-    """Return a whole number, None where there is none."""
+    """Return a whole number; None for other values."""
     if isinstance(value, bool) or not _NUMBER.match(str(value)):
         return None
     return int(str(value))
@@ -88,14 +87,14 @@ def _value(text: str) -> Options | None:
 
 
 def _keyval(text: str) -> Options:
-    """A key that comes twice has a list; ``cache.direct`` is a key."""
+    """Parse a key=value list; a key given twice has a list of values."""
     found: dict[str, object] = {}
     for index, part in enumerate(_PART.findall(text)):
         part = part.replace(',,', ',')
         key, equals, value = part.partition('=')
         if not equals:
             # -cpu host,migratable=on: the first word has no key; a later
-            # one is a switch.
+            # word without a value is a switch.
             key, value = ('', part) if index == 0 else (part, 'on')
         if key in found:
             before = found[key]

@@ -1,8 +1,8 @@
-"""Makes the settings of one guest: of its VFs before it starts, of its
-threads once it runs; and restores what it held when it has ended.
+"""Apply and restore the settings of a guest outside its definition.
 
-Each step is told as it went; one that fails does not stop the others, and
-the audit shows it, too. The caller holds the lock.
+Its VFs are set before it starts and its threads once it runs; when it has
+ended, the VFs are restored. Every step is reported; one that fails does not
+stop the others, and the audit shows it as well. The caller holds the lock.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,27 +24,27 @@ THREADS = 'thread-affinity'
 
 
 class Result(enum.Enum):
-    """How a step went."""
+    """The result of a step."""
 
     SET = 'set'
-    #: It was so already.
+    #: It had the value already.
     KEPT = 'kept'
     RESTORED = 'restored'
-    #: Somebody else has changed it since: left as it is.
+    #: Something else has changed it since: it is left as it is.
     FOREIGN = 'foreign'
     FAILED = 'failed'
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of one setting of a guest."""
+    """One setting of a guest, and the result."""
 
     guest: str
     kind: str
     name: str
     value: str
     result: Result
-    #: What was there before, or why it failed.
+    #: The value before, or why it failed.
     detail: str = ''
 
 
@@ -74,11 +74,11 @@ class PrivilegedWriter:
         self._call('set_affinity', tid, sorted(cpus))
 
     def _call(self, name: str, *words: Any) -> None:
-        """Have the privileged process do it.
+        """Call a function in the privileged process.
 
-        :raises OSError: it cannot be had, or could not do it.
+        :raises OSError: the process cannot be started, or the call failed.
         """
-        # Imported by whoever has something to change: that takes long.
+        # Imported only where there is something to change: it is slow.
         from oslo_privsep.comm import PrivsepTimeout
         from oslo_privsep.daemon import FailedToDropPrivileges, ProtocolError
 
@@ -99,7 +99,7 @@ class PrivilegedWriter:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A guest, and which VFs it has: by PF's address and index."""
+    """A guest and its VFs, each by its PF's address and its index."""
 
     uuid: str
     name: str
@@ -108,11 +108,11 @@ class Owner:
 
 @dataclass(frozen=True)
 class Engine:
-    """Makes and restores the settings of guests."""
+    """Applies and restores the settings of guests."""
 
     writer: Writer
     system: System
-    #: Where is kept what VFs had before, below the root.
+    #: The journal of VFs, below the root.
     journal: str = vf_journal.PATH
 
     def before_start(
@@ -120,7 +120,7 @@ class Engine:
     ) -> list[Step]:
         """Set the attributes of the guest's VFs.
 
-        :raises JournalFailed: nothing can be put on record.
+        :raises JournalFailed: the journal cannot be read or written.
         """
         journal = VfJournal(self.system, self.journal)
         return [
@@ -136,7 +136,7 @@ class Engine:
         pid: int,
         root: str = '/',
     ) -> list[Step]:
-        """Place the threads of the guest, which is process ``pid``."""
+        """Pin the threads of the guest, whose process is ``pid``."""
         return [
             self._threads(owner, setting, pid, root)
             for setting in settings
@@ -144,8 +144,7 @@ class Engine:
         ]
 
     def restore(self, over: Callable[[Entry], bool]) -> list[Step]:
-        """Give VFs back what they had before, for every entry of a guest
-        that is ``over``.
+        """Restore VFs to what they were, for every entry that is ``over``.
 
         :raises JournalFailed: the journal cannot be read or written.
         """
@@ -164,7 +163,7 @@ class Engine:
             pf, number, name = setting.name.split('/')
             index = int(number)
         except ValueError:
-            return step(Result.FAILED, 'the receipt was edited')
+            return step(Result.FAILED, 'the receipt was edited by hand')
         if (pf, index) not in owner.vfs:
             return step(Result.FAILED, f'the guest does not have VF {index}')
         try:
@@ -172,9 +171,9 @@ class Engine:
         except OSError as error:
             return step(Result.FAILED, str(error.strerror or error))
         if found is None:
-            return step(Result.FAILED, 'there is no such VF')
+            return step(Result.FAILED, f'PF {pf} has no VF {index}')
         if name not in found:
-            return step(Result.FAILED, "the PF's driver does not tell it")
+            return step(Result.FAILED, "the PF's driver does not report it")
         before, known = found[name], journal.get((pf, index, name))
         if before == setting.value and known is None:
             return step(Result.KEPT)
@@ -185,7 +184,7 @@ class Engine:
                 pf,
                 index,
                 name,
-                # What was there before another guest that has ended since.
+                # The value before another guest that has ended since.
                 before if known is None else known.before,
                 setting.value,
                 journal.boot,
@@ -206,7 +205,7 @@ class Engine:
         except OSError as error:
             return str(error.strerror or error)
         if found.get(name) != value:
-            return f'{value} was written and {found.get(name)} is there'
+            return f'wrote {value} and read back {found.get(name)}'
         return None
 
     def _restore(self, journal: VfJournal, entry: Entry) -> Step:
@@ -231,7 +230,7 @@ class Engine:
                 return step(Result.FAILED, why)
         elif now != entry.before:
             journal.drop(entry)
-            return step(Result.FOREIGN, f'{now or "nothing"} is there')
+            return step(Result.FOREIGN, f'found {now or "nothing"}')
         journal.drop(entry)
         return step(Result.RESTORED)
 
@@ -244,7 +243,9 @@ class Engine:
         try:
             wanted = cpuset.parse(setting.value)
         except ValueError as error:
-            return step(Result.FAILED, f'the receipt was edited: {error}')
+            return step(
+                Result.FAILED, f'the receipt was edited by hand: {error}'
+            )
         try:
             found = vhost.vhost(pid, root)
             within = vhost.emulator(pid, root)
@@ -253,8 +254,8 @@ class Engine:
         if not found:
             return step(Result.FAILED, 'the guest has no vhost threads')
         if not wanted <= within:
-            # A guest that came from another host, or was pinned since: its
-            # receipt's pCPUs may be another guest's here.
+            # The guest came from another host, or was pinned since: the pCPUs
+            # in its receipt may be another guest's here.
             return step(
                 Result.FAILED,
                 f'the emulator may run on {cpuset.format(within)} only',

@@ -1,5 +1,6 @@
-"""The queue between libvirt's hook script and ``guest reconcile``: one file
-an event, with the guest's name and libvirt's operation in two lines.
+"""Read the queue between libvirt's hook script and ``guest reconcile``.
+
+Each event is one file of two lines: the guest's name and libvirt's operation.
 """
 
 from collections.abc import Iterable
@@ -13,29 +14,28 @@ from kvm_tuning.host.access import owned
 
 #: Most bytes of one event; libvirt's names of domains are shorter.
 MAX_BYTES = 4096
-#: Most events that are read at once; the rest is read by the next run.
+#: Most events read at once; the next run reads the rest.
 MAX_EVENTS = 10_000
-#: libvirt's operation before QEMU is started (its documentation, "Hooks for
-#: specific system management").
+#: libvirt's operation before QEMU is started (libvirt's documentation,
+#: "Hooks for specific system management").
 PREPARE = 'prepare'
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a guest."""
+    """One thing that happened to a guest."""
 
-    #: Its name; empty for what the hook script did not write.
+    #: Its name; empty for a file that the hook script did not write.
     guest: str
     operation: str
     path: str
 
 
 def read(directory: str) -> list[Event]:
-    """Return the events, oldest first; none where there is no queue.
+    """Return the events, oldest first; none when there is no queue.
 
-    What is not an event of ours comes back without a guest, so that it can
-    be removed with the others: systemd starts a run as long as there is
-    anything in the queue.
+    Any other file comes back as an event without a guest, so that it is
+    removed as well: systemd keeps starting runs until the queue is empty.
 
     :raises InventoryUnreadable: it may not be read, or a stranger can have
         written to it.
@@ -52,7 +52,7 @@ def read(directory: str) -> list[Event]:
     try:
         for name in sorted(os.listdir(handle))[:MAX_EVENTS]:
             path = os.path.join(directory, name)
-            # Another reader may have been faster.
+            # Another reader may have removed it.
             with contextlib.suppress(FileNotFoundError):
                 found.append(_event(handle, name, path))
     finally:
@@ -61,13 +61,13 @@ def read(directory: str) -> list[Event]:
 
 
 def starting(events: Iterable[Event]) -> set[str]:
-    """Return the guests of which the last event is that they will start."""
+    """Return the guests whose last event says that they will start."""
     last = {event.guest: event.operation for event in events}
     return {guest for guest, what in last.items() if guest and what == PREPARE}
 
 
 def remove(events: Iterable[Event]) -> None:
-    """Remove what was read."""
+    """Remove events from the queue."""
     for event in events:
         try:
             os.unlink(event.path)

@@ -1,4 +1,4 @@
-"""The threads of a running guest, and the kernel's own for it."""
+"""Observe the threads of a running guest, kernel threads included."""
 
 from collections.abc import Callable, Iterator, Mapping
 import re
@@ -9,15 +9,15 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Kind, Thread, Unknown
 from kvm_tuning.host.access.proc import Process, processes
 
-#: A call of QEMU's monitor: a QMP command to its answer.
+#: Sends QEMU's monitor a QMP command and returns the answer.
 Monitor = Callable[[dict[str, Any]], dict[str, Any]]
 
 # QEMU's names under debug-threads=on, which libvirt always sets; the kernel
 # cuts names at 15 characters.
 _VCPU = re.compile(r'\A(?:CPU ([0-9]{1,9})|ALL CPUs)/\w+')
 _IOTHREAD = re.compile(r'\AIO iothread([0-9]{1,9})\Z')
-#: Neither libvirt's emulatorpin nor anybody else moves these: KVM's own
-#: threads, io_uring's workers and pollers (the kernel refuses it,
+#: Threads that neither libvirt's emulatorpin nor anything else moves: KVM's
+#: own, io_uring's workers and pollers (the kernel refuses it,
 #: PF_NO_SETAFFINITY in io_uring/io-wq.c and sqpoll.c), and QEMU's thread
 #: contexts, which preallocate memory.
 _OTHER = ('kvm-nx-lpage', 'kvm-pit', 'iou-wrk-', 'iou-sqp-', 'TC ')
@@ -33,7 +33,7 @@ def read(
     arguments: Arguments | Unknown,
     monitor: Monitor | None = None,
 ) -> tuple[Thread, ...] | Unknown:
-    """Return the guest's threads, by thread id.
+    """Return the guest's threads, in the order of thread ids.
 
     vhost threads are in QEMU's process since Linux 6.4; before, they are
     kernel threads called ``vhost-PID``.
@@ -47,7 +47,7 @@ def read(
     for tid in tids:
         name = process.text(f'task/{tid}/comm')
         if isinstance(name, Unknown):
-            # It has ended since, or hides nothing but itself.
+            # It has ended, or only this one is hidden.
             continue
         name = name.rstrip('\n')
         kind, index = told.get(tid) or _kind(name, tid == process.pid, named)
@@ -85,7 +85,7 @@ def _kind(name: str, main: bool, named: bool) -> tuple[Kind, int | None]:
 
 
 def _grouped(process: Process, tid: int) -> tuple[Kind, int | None]:
-    """Return what the thread's cgroup tells of it."""
+    """Classify a thread by its cgroup."""
     groups = process.text(f'task/{tid}/cgroup')
     match = None if isinstance(groups, Unknown) else _GROUP.search(groups)
     if match is None:
@@ -116,16 +116,16 @@ def _kernel_threads(process: Process) -> Iterator[Thread]:
                 cpus = _cpus(other, 'status')
                 yield Thread(pid, wanted, Kind.VHOST, None, cpus)
         except InventoryUnreadable:
-            # It has ended since.
+            # It has ended.
             continue
 
 
 def _told(monitor: Monitor) -> Mapping[int, tuple[Kind, int | None]]:
-    """Return what QEMU itself says of its threads."""
+    """Classify threads by what QEMU reports of them."""
     found: dict[int, tuple[Kind, int | None]] = {}
     for cpu in monitor({'execute': 'query-cpus-fast'}).get('return', []):
         tid = int(cpu['thread-id'])
-        # One thread for all vCPUs (TCG) comes once for each of them.
+        # One thread for all vCPUs (TCG) is listed once for each vCPU.
         index = None if tid in found else int(cpu['cpu-index'])
         found[tid] = (Kind.VCPU, index)
     for each in monitor({'execute': 'query-iothreads'}).get('return', []):

@@ -1,8 +1,8 @@
-"""What VFs had before guests got them: one file for the host.
+"""Record what VFs had before guests got them, in one file for the host.
 
-An entry is on disk before the write of its attribute. It goes when the guest
-has ended and the attribute is as it was; a reboot makes all VFs anew, so that
-entries of an earlier boot say nothing.
+An entry is on disk before its attribute is written. It is removed when the
+guest has ended and the attribute is restored. A reboot creates all VFs again,
+so entries of an earlier boot are ignored.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ Address = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attribute of one VF that a guest has otherwise than it was."""
+    """One attribute of one VF that was changed for a guest."""
 
     #: The guest's UUID and name.
     owner: str
@@ -101,8 +101,8 @@ class VfJournal:
             self._system.replace(self._path, text, mode=0o600)
         except OSError as error:
             raise JournalFailed(
-                f'/{self._path} cannot be written, and without it no VF is '
-                f'changed: {error.strerror}'
+                f'/{self._path} cannot be written, so no VF is changed: '
+                f'{error.strerror}'
             ) from error
 
 
@@ -122,11 +122,11 @@ def _read(tree: Tree, path: str) -> Iterator[Entry]:
         for raw in document['entries']:
             entry = Entry(**{**raw, 'index': int(raw['index'])})
             if not all(isinstance(v, str | int) for v in raw.values()):
-                raise ValueError('an entry is not as we write it')
+                raise ValueError('an entry has a value of the wrong type')
             yield entry
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalFailed(
             f'{tree.root}: {path} is not a journal of version {VERSION} '
-            f'({error}); move it away to start anew: what VFs had before is '
-            f'lost then, and a reboot resets them'
+            f'({error}); move it away to start over: what VFs had before is '
+            f'then lost, and a reboot resets them'
         ) from error

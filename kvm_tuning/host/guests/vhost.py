@@ -1,7 +1,7 @@
-"""The vhost threads of a running guest: found, and placed.
+"""Find and pin the vhost threads of a running guest.
 
-Since Linux 6.4 they are threads of QEMU's process, before that threads of the
-kernel; both are called ``vhost-PID``. libvirt has no element for them.
+Since Linux 6.4 they are threads of QEMU's process, before that kernel threads;
+both are called ``vhost-PID``. libvirt has no element for them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,20 +19,20 @@ _NAME = 'vhost-'
 def vhost(pid: int, root: str = '/') -> tuple[Thread, ...]:
     """Return the vhost threads of the QEMU process ``pid``.
 
-    :raises InventoryUnreadable: it has ended, or hides its threads.
+    :raises InventoryUnreadable: it has ended, or its threads are hidden.
     """
     return tuple(_of(pid, root, Kind.VHOST))
 
 
 def emulator(pid: int, root: str = '/') -> frozenset[int]:
-    """Return where the main thread of ``pid`` may run.
+    """Return the CPUs on which the main thread of ``pid`` may run.
 
-    :raises InventoryUnreadable: it has ended, or hides it.
+    :raises InventoryUnreadable: it has ended, or they are hidden.
     """
     for thread in _of(pid, root, Kind.EMULATOR):
         if thread.tid == pid and not isinstance(thread.cpus, Unknown):
             return thread.cpus
-    raise InventoryUnreadable(f'the affinity of process {pid} is not shown')
+    raise InventoryUnreadable(f'the affinity of process {pid} cannot be read')
 
 
 def _of(pid: int, root: str, kind: Kind) -> Iterator[Thread]:
@@ -43,12 +43,15 @@ def _of(pid: int, root: str, kind: Kind) -> Iterator[Thread]:
 
 
 def set_affinity(tid: int, cpus: Iterable[int]) -> None:
-    """Let the vhost thread ``tid`` run on ``cpus`` only.
+    """Restrict the vhost thread ``tid`` to ``cpus``.
 
-    :raises OSError: it is no vhost thread, has ended, or may not run there.
+    :raises OSError: it is not a vhost thread, has ended, or may not run
+        there.
     """
     with open(f'/proc/{int(tid)}/comm') as file:
         name = file.read().strip()
     if not name.startswith(_NAME):
-        raise OSError(errno.EPERM, f'thread {tid} is {name!r}, no vhost one')
+        raise OSError(
+            errno.EPERM, f'thread {tid} is {name!r}, not a vhost thread'
+        )
     os.sched_setaffinity(int(tid), set(cpus))

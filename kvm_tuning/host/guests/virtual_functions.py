@@ -1,7 +1,8 @@
-"""Attributes that a PF keeps for its VFs, by rtnetlink.
+"""Read and write the attributes that a PF holds for its VFs, by rtnetlink.
 
-The kernel's include/uapi/linux/if_link.h, IFLA_VFINFO_LIST. Read by anybody,
-written with CAP_NET_ADMIN. Values are texts: numbers, 0 or 1, a MAC.
+See IFLA_VFINFO_LIST in the kernel's include/uapi/linux/if_link.h. Anybody may
+read them; writing takes CAP_NET_ADMIN. Values are texts: numbers, 0 or 1, or a
+MAC address.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,18 +12,18 @@ import os
 import re
 from typing import Any
 
-# RTEXT_FILTER_VF of linux/rtnetlink.h: tell of the VFs, too.
+# RTEXT_FILTER_VF of linux/rtnetlink.h: include the VFs.
 _WITH_VFS = 1
-# What a driver that does not know leaves in a field (rtnl_fill_vfinfo: -1).
+# What a field holds when the driver does not set it (rtnl_fill_vfinfo: -1).
 _UNKNOWN = 0xFFFFFFFF
 _ADDRESS = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z')
-# A representor of a VF or a port of it beside the PF's own interface
-# (devlink-port.rst).
+# The port name of a VF's representor, which is listed next to the PF's own
+# interface (devlink-port.rst).
 _REPRESENTOR = re.compile(r'(c\d+)?pf\d+(vf|sf)\d+\Z')
 _NUMBER = re.compile(r'[0-9]{1,10}\Z')
 
-#: What can be written, by name: the request for a number and the value that
-#: a VF has now.
+#: What can be written, by name: returns the request for a number, given the
+#: VF's present attributes.
 WRITTEN: Mapping[str, Callable[[int, Mapping[str, str]], dict[str, Any]]] = {
     'vlan': lambda number, _now: {'vlan': number},
     'trust': lambda number, _now: {'trust': number},
@@ -43,9 +44,9 @@ _READ = {
 
 
 def read(pf: str, index: int) -> Mapping[str, str] | None:
-    """Return the attributes of the VF ``index`` of a PF: mac, vlan, trust,
-    spoof_check, max_rate and min_rate, as far as the driver has them; None
-    when there is no such VF.
+    """Return the attributes of VF ``index`` of a PF: those of mac, vlan,
+    trust, spoof_check, max_rate and min_rate that the driver reports; None
+    when the VF does not exist.
 
     :raises OSError: the kernel does not answer.
     """
@@ -58,11 +59,13 @@ def read(pf: str, index: int) -> Mapping[str, str] | None:
 def write(pf: str, index: int, name: str, value: str) -> None:
     """Set one attribute of a VF.
 
-    :raises OSError: the kernel's answer, or there is no such PF, VF or
-        attribute.
+    :raises OSError: the kernel's answer, or the PF, VF or attribute does not
+        exist.
     """
     if name not in WRITTEN or not _NUMBER.match(value):
-        raise OSError(errno.EINVAL, f'{name}={value} is nothing of a VF')
+        raise OSError(
+            errno.EINVAL, f'{name}={value} is not an attribute of a VF'
+        )
     device = interface(pf)
     now = None if device is None else read(pf, index)
     if device is None or now is None:
@@ -74,10 +77,10 @@ def write(pf: str, index: int, name: str, value: str) -> None:
 def interface(pf: str, root: str = '/') -> str | None:
     """Return the network interface of a PF; None when it has none.
 
-    :raises OSError: that is no PCI address.
+    :raises OSError: ``pf`` is not a PCI address.
     """
     if not _ADDRESS.match(pf):
-        raise OSError(errno.EINVAL, f'{pf!r} is no PCI address')
+        raise OSError(errno.EINVAL, f'{pf!r} is not a PCI address')
     base = os.path.join(root, 'sys/bus/pci/devices', pf, 'net')
     try:
         names = sorted(os.listdir(base))
@@ -95,17 +98,17 @@ def interface(pf: str, root: str = '/') -> str | None:
 
 
 def macvtap_mode(name: str) -> str | None:
-    """Return the mode of a macvtap, in libvirt's words; None for what is no
-    macvtap.
+    """Return the mode of a macvtap in libvirt's words; None for any other
+    interface.
 
-    :raises OSError: there is no such interface.
+    :raises OSError: the interface does not exist.
     """
     info = _attribute(_link(name), 'IFLA_LINKINFO')
     if info is None or _attribute(info, 'IFLA_INFO_KIND') != 'macvtap':
         return None
     data = _attribute(info, 'IFLA_INFO_DATA')
     mode = None if data is None else _attribute(data, 'IFLA_MACVTAP_MODE')
-    # The kernel and iproute2 say passthru.
+    # The kernel and iproute2 call it passthru.
     return 'passthrough' if mode == 'passthru' else mode
 
 
@@ -151,7 +154,7 @@ def _attribute(message: Any, name: str) -> Any:
 
 
 def _call(ask: Callable[[Any], Any]) -> Any:
-    # It takes a third of a second to import, and is needed seldom.
+    # Importing it takes a third of a second, and it is rarely needed.
     pyroute2 = importlib.import_module('pyroute2')
     try:
         with pyroute2.IPRoute() as route:

@@ -1,1 +1,1 @@
-"""What a host has: CPUs, cells, devices, interfaces."""
+"""Inventory of a host: CPUs, NUMA cells, devices, interfaces."""

@@ -1,4 +1,4 @@
-"""Reads NUMA cells: their CPUs, memory, huge pages and distances."""
+"""Read NUMA cells: their CPUs, memory, huge pages and distances."""
 
 from collections.abc import Mapping
 import os
@@ -61,7 +61,7 @@ def read_whole(tree: Tree, cpus: frozenset[int]) -> Cell:
     memory = _memory(tree, 'proc/meminfo')
     if memory is None:
         raise InventoryUnreadable(
-            f'{tree.root}: neither {_NODE} nor proc/meminfo tells the memory'
+            f'{tree.root}: neither {_NODE} nor proc/meminfo shows the memory'
         )
     pages = _pools(tree, 'sys/kernel/mm/hugepages')
     return Cell(0, cpus, memory[0], memory[1], pages)
@@ -140,7 +140,7 @@ def _pools(tree: Tree, base: str) -> tuple[PagePool, ...]:
 def _distances(
     tree: Tree, path: str, ids: tuple[int, ...]
 ) -> Mapping[int, int]:
-    """Return the distances, which come in the order of the cells."""
+    """Return the distance to each cell; the file has the cells' order."""
     words = (tree.text(path) or '').split()
     if len(words) != len(ids) or not all(w.isdecimal() for w in words):
         return {}

@@ -1,4 +1,4 @@
-"""Reads CPUs and NUMA cells from ``sys/devices/system``.
+"""Read CPUs, caches and packages from ``sys/devices/system``.
 
 The kernel's Documentation/admin-guide/cputopology.rst and
 Documentation/ABI/stable/sysfs-devices-node name the files. Old kernels have

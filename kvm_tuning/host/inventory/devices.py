@@ -1,4 +1,4 @@
-"""Reads PCI functions, network interfaces and block devices.
+"""Read PCI functions, network interfaces and block devices.
 
 The kernel's Documentation/ABI/testing/sysfs-bus-pci, sysfs-class-net and
 Documentation/ABI/stable/sysfs-block name the files.
@@ -35,7 +35,7 @@ NOTHING = Devices((), (), ())
 
 
 def read(tree: Tree) -> Devices:
-    """Return the devices; none where there is no PCI bus or no class."""
+    """Return the devices; none of a kind that the kernel does not list."""
     pci = _read_pci(tree)
     cell_of = {address: device.cell for address, device in pci.items()}
     nics = _read_nics(tree, cell_of)
@@ -111,7 +111,7 @@ def _read_vfs(tree: Tree, real: str, shown: frozenset[str]) -> tuple[str, ...]:
 
 
 def _hex(text: str | None) -> str:
-    """Return ``8086`` of ``0x8086``."""
+    """Strip the prefix of ``0x8086``."""
     return (text or '').removeprefix('0x')
 
 
@@ -134,7 +134,7 @@ def _read_nics(
     nics = []
     for name in tree.names(_NET):
         real = tree.real(f'{_NET}/{name}')
-        # bonding_masters is a file among them.
+        # bonding_masters is a file in the same directory.
         shown = frozenset(tree.names(real)) if real else frozenset()
         if real is None or not shown:
             continue
@@ -180,8 +180,9 @@ def _speed(tree: Tree, real: str) -> int | None:
 
 
 def _is_up(tree: Tree, real: str) -> bool:
-    """Tell whether it can carry traffic; a driver that does not know the
-    state of its link says ``unknown``.
+    """Return whether an interface can carry traffic.
+
+    Its state is ``unknown`` where the driver does not report the link.
     """
     state = tree.text(f'{real}/operstate')
     if state != 'unknown':

@@ -1,4 +1,4 @@
-"""One look at a host: what was read stays as it was read."""
+"""A host at one moment: each part is read once, when first used."""
 
 from functools import cached_property
 import os
@@ -10,8 +10,8 @@ from kvm_tuning.host.inventory import reader
 
 
 class Host:
-    """The host below a root, at one moment. Nothing is read before it is
-    asked for.
+    """The host below a root, at one moment. Parts are read when first used
+    and kept.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -19,7 +19,7 @@ class Host:
 
     @property
     def live(self) -> bool:
-        """Whether this is the machine that we run on."""
+        """Whether this is the running machine."""
         return os.path.realpath(self.tree.root) == '/'
 
     @cached_property

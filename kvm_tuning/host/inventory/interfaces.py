@@ -1,9 +1,9 @@
-"""What a network interface carries: addresses, routes, and others above it.
+"""Find what a network interface carries: addresses, routes, upper devices.
 
 An interface's upper devices (bond, bridge, VLAN, team, macvlan, Open vSwitch)
-are links ``upper_*`` and ``master`` in its directory of sysfs. Routes are in
+are links ``upper_*`` and ``master`` in its directory in sysfs. Routes are in
 /proc/net/route and ipv6_route, IPv6 addresses in /proc/net/if_inet6. An IPv4
-address without a route is seen on the machine itself only (netdevice(7)).
+address without a route can be read on the machine itself only (netdevice(7)).
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _HEX = re.compile(r'[0-9a-f]{1,8}\Z')
 
 
 def uppers(host: Host, name: str) -> list[str]:
-    """Return the interfaces above one, nearest first, each once."""
+    """Return the upper devices of an interface, nearest first."""
     found: list[str] = []
     waiting = [name]
     while waiting:
@@ -44,13 +44,13 @@ def uppers(host: Host, name: str) -> list[str]:
 
 
 def carries(host: Host, name: str) -> list[str]:
-    """Return what would be cut off with an interface, in words."""
+    """Return what would be cut off with an interface, as sentences."""
     found = [f'it carries {what}' for what in _own(host, name)]
     for above in uppers(host, name):
         if above == _OVS:
             found.append('it is a port of Open vSwitch')
         found += [
-            f'{above}, which is above it, carries {what}'
+            f'its upper device {above} carries {what}'
             for what in _own(host, above)
         ]
     return found
@@ -102,7 +102,7 @@ def _has_ipv4(name: str) -> bool:
 
 
 def storage(host: Host, address: str, names: list[str]) -> list[str]:
-    """Return the storage that is reached through a PCI function."""
+    """Return the storage reached through a PCI function, as sentences."""
     device = host.inventory.device[address]
     found = [f'the disk {disk} is on it' for disk in device.disks]
     base = host.tree.real(f'sys/bus/pci/devices/{address}') or ''

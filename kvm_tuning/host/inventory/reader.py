@@ -1,4 +1,4 @@
-"""Reads what a host has, below any root."""
+"""Read the inventory of a host, below any root."""
 
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host.access.sysfs import Tree

@@ -1,7 +1,7 @@
-"""Plans what the configuration takes, and does it.
+"""Plan the changes that the configuration requires, and apply them.
 
-:func:`plan` only reads. :func:`apply` makes each change of a plan in its
-order; when one fails, those that this run has made are taken back.
+:func:`plan` only reads. :func:`apply` makes the changes of a plan in order;
+when one fails, the changes made by this run are reverted.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,23 +30,23 @@ from kvm_tuning.host.prep.journal import Entry, Journal
 from kvm_tuning.host.prep.kinds import boot_record, initramfs
 from kvm_tuning.host.prep.kinds.kind import Kind
 
-#: What one setting can fail with; others go on, or are taken back.
+#: Errors of a single setting.
 FAILURES = (SettingRejected, InventoryUnreadable)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write that is to be done."""
+    """One write of a plan."""
 
     goal: Goal
     route: Route
-    #: What we had set there, where somebody else has changed it since.
+    #: The value we had set, where something else has changed it since.
     overruled: Value = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done on a host, and why not."""
+    """The changes to make on a host, and what stands in their way."""
 
     goals: tuple[Goal, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -54,26 +54,26 @@ class Plan:
     notes: tuple[Note, ...] = ()
     #: What cannot be seen, so that it is not known whether it is as wanted.
     unseen: tuple[Unseen, ...] = ()
-    #: Interrupted writes that no goal covers: they are taken back.
+    #: Interrupted writes that no goal covers: they are reverted.
     mends: tuple[Entry, ...] = ()
-    #: What we have set and the configuration no longer wants.
+    #: Settings of ours that the configuration no longer wants.
     dropped: tuple[Entry, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing to do and nothing in the way."""
+        """Whether there is nothing to do and nothing refused."""
         return not (self.changes or self.refusals or self.mends or self.unseen)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What an apply or an undo has done."""
+    """The result of an apply or an undo."""
 
-    #: Labels of the settings that were written, in order.
+    #: Labels of the settings written, in order.
     changed: list[str] = field(default_factory=list)
-    #: What failed or was refused.
+    #: Messages of what failed or was refused.
     failed: list[str] = field(default_factory=list)
-    #: What was taken back again after a failure.
+    #: Labels of the settings reverted after a failure.
     taken_back: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     #: Those of ``failed`` that were refused before anything was written.
@@ -87,7 +87,7 @@ def plan(
     items: Iterable[Item],
     terms: Terms,
 ) -> Plan:
-    """Return the plan of what the concerns yield. Nothing is written."""
+    """Return the plan for the items of all groups. Nothing is written."""
     goals: list[Goal] = []
     refusals: list[Refusal] = []
     notes: list[Note] = []
@@ -139,8 +139,8 @@ def plan(
 
 
 def _interrupted(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
-    """Tell whether a write did not come to an end. One that got less than was
-    wanted did.
+    """Return whether a write was interrupted, not merely short of its
+    target.
     """
     return entry.open and not entry.fell_short(
         kinds[entry.kind].read(host, entry.name)
@@ -153,11 +153,11 @@ def _forgotten(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
 
 
 def resume(context: ChangeContext) -> Outcome:
-    """Bring back what is gone because we were interrupted: a module that was
-    unloaded to be loaded anew. Nothing can be planned before.
+    """Restore what is missing after an interruption, such as a module that
+    was unloaded to be reloaded. No plan can be made before that.
 
-    :raises JournalFailed: the journal cannot be written, and nothing has
-        been.
+    :raises JournalFailed: the journal cannot be written; nothing has been
+        changed.
     """
     context.tidy()
     outcome = Outcome()
@@ -175,7 +175,7 @@ def _revive(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
             entry, context.read(entry.address)
         ):
             change.restore(context, entry, entry.wanted)
-            outcome.changed.append(f'{entry.title} (brought back)')
+            outcome.changed.append(f'{entry.title} (restored)')
     except FAILURES as error:
         outcome.failed.append(str(error))
 
@@ -183,16 +183,17 @@ def _revive(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
 def stop(
     context: ChangeContext, error: JournalFailed, outcome: Outcome
 ) -> None:
-    """Tell what stands when the journal can no longer be written.
+    """Report the changes that remain when the journal can no longer be
+    written.
 
-    :raises JournalFailed: nothing has been written yet.
+    :raises JournalFailed: nothing has been changed yet.
     """
     if not context.journal.written:
         raise error
     standing = ', '.join(context.journal.standing) or 'nothing'
     outcome.failed.append(
-        f'{error}. What stands of this run: {standing}. It is on record: '
-        f'undo takes it back once the journal can be written'
+        f'{error}. Changes of this run that remain: {standing}. They are in '
+        f'the journal: undo reverts them once it can be written'
     )
 
 
@@ -218,13 +219,13 @@ def _overruled(record: Journal, host: Host, goal: Goal) -> Value:
 def apply(
     context: ChangeContext, plan: Plan, keep_going: bool = False
 ) -> Outcome:
-    """Do what a plan says.
+    """Make the changes of a plan.
 
-    :param keep_going: make what is not refused, and stay with what was made
-        when something fails. Otherwise a refusal stops everything before the
-        first write, and a failure takes back what this run has made.
-    :raises JournalFailed: the journal cannot be written, and nothing has
-        been.
+    :param keep_going: make what is not refused, and keep it when something
+        fails. Otherwise a refusal stops the run before the first write, and a
+        failure reverts the changes of this run.
+    :raises JournalFailed: the journal cannot be written; nothing has been
+        changed.
     """
     context.tidy()
     outcome = Outcome(notes=list(map(str, (*plan.notes, *plan.unseen))))
@@ -271,7 +272,7 @@ def _apply(
 
 
 def _mend(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
-    """Take back an interrupted write that nobody wants any more."""
+    """Revert an interrupted write that is no longer wanted."""
     try:
         found = context.read(entry.address)
         host = context.look()
@@ -284,7 +285,7 @@ def _mend(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
             context.save()
             return
         change.restore(context, entry, entry.before)
-        outcome.changed.append(f'{entry.title} (interrupted, taken back)')
+        outcome.changed.append(f'{entry.title} (interrupted, reverted)')
     except FAILURES as error:
         outcome.failed.append(str(error))
 
@@ -292,14 +293,14 @@ def _mend(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
 def _leave(
     context: ChangeContext, goal: Goal, found: Value, outcome: Outcome
 ) -> None:
-    """Forget an optional setting that the kernel did not take."""
+    """Drop the entry of an optional setting that the kernel refused."""
     entry = context.journal.get(goal.address)
     if entry is None or not entry.open:
         return
     try:
         now = context.read(goal.address)
     except InventoryUnreadable as error:
-        # Its entry stays: what is there is not known.
+        # Its entry stays: the present value is not known.
         outcome.failed.append(str(error))
         return
     if now == found:
@@ -318,7 +319,7 @@ def _take_back(
         try:
             change.restore(context, entry, found)
         except FAILURES as error:
-            outcome.failed.append(f'and could not be taken back: {error}')
+            outcome.failed.append(f'could not be reverted: {error}')
             continue
         outcome.taken_back.append(goal.label)
         if goal.label in outcome.changed:
@@ -326,5 +327,5 @@ def _take_back(
 
 
 def addresses(plan: Plan) -> frozenset[Address]:
-    """Return the addresses that the configuration wants something of."""
+    """Return the addresses of all goals."""
     return frozenset(goal.address for goal in plan.goals)

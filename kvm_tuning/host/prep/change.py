@@ -1,7 +1,7 @@
-"""Changes one setting: journal, write, read back, journal.
+"""Change one setting: journal, write, read back, journal.
 
-Whoever is killed in here leaves an entry that says what was there, what may
-be there now and what should have been there.
+A run that is killed here leaves an entry with the value before, the values
+that may be there now, and the target.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.prep.kinds.kind import Kind
 
 _MEANINGS = {
-    errno.EACCES: 'it may not be written',
-    errno.EBUSY: 'the kernel says it is in use',
-    errno.EINVAL: 'the kernel does not know this value',
-    errno.ENOENT: 'there is no such attribute',
+    errno.EACCES: 'writing it is not allowed',
+    errno.EBUSY: 'it is in use',
+    errno.EINVAL: 'the kernel does not accept this value',
+    errno.ENOENT: 'the attribute does not exist',
     errno.ENODEV: 'the device is gone',
     errno.ENOMEM: 'there is not enough memory',
-    errno.EPERM: 'the kernel does not permit it',
+    errno.EPERM: 'the kernel does not allow it',
     errno.ERANGE: 'the value is out of range',
     errno.EROFS: 'the file system is read-only',
 }
@@ -35,14 +35,14 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeContext:
-    """What a change needs: the host, the kinds, the journal, the terms."""
+    """What every change needs: host, kinds, journal, terms."""
 
     system: System
     kinds: Mapping[str, Kind]
     journal: Journal
     terms: Terms
-    #: Numbers of VFs of which a write did not return. The kernel may still be
-    #: at it: nothing more is written there.
+    #: Addresses of VF counts whose write did not return. The kernel may still
+    #: be busy with them, so they are not written again.
     hung: set[Address] = field(default_factory=set)
 
     def look(self) -> Host:
@@ -55,36 +55,37 @@ class ChangeContext:
     def tidy(self) -> None:
         """Remove what an interrupted write of the journal has left.
 
-        :raises JournalFailed: it cannot be; nothing has been written.
+        :raises JournalFailed: it cannot be removed; nothing has been changed.
         """
         try:
             self.system.tidy(journals.PATH)
         except OSError as error:
             raise JournalFailed(
-                f'what an interrupted write has left beside /{journals.PATH} '
-                f'cannot be removed, so that the journal cannot be written, '
-                f'and nothing is changed: {error.strerror}'
+                f'the unfinished file next to /{journals.PATH}, left by an '
+                f'interrupted write, cannot be removed: {error.strerror}; '
+                f'the journal cannot be written, so nothing is changed'
             ) from error
 
     def save(self) -> None:
-        """Put the journal on disk.
+        """Write the journal to disk.
 
-        :raises JournalFailed: it cannot be; nothing may be written then.
+        :raises JournalFailed: it cannot be written; nothing may be changed
+            then.
         """
         try:
             self.journal.save(self.system)
         except OSError as error:
             what = 'nothing more' if self.journal.written else 'nothing'
             raise JournalFailed(
-                f'the journal cannot be written, and without it {what} is '
-                f'changed: {error.strerror}'
+                f'the journal cannot be written, so {what} is changed: '
+                f'{error.strerror}'
             ) from error
 
 
 def make(context: ChangeContext, goal: Goal) -> bool:
     """Make a setting; return whether anything was written.
 
-    :raises SettingRejected: it was refused, or did not become as wanted.
+    :raises SettingRejected: it was refused, or did not get its value.
     """
     address, target = goal.address, goal.setting.value
     host = context.look()
@@ -115,13 +116,15 @@ def make(context: ChangeContext, goal: Goal) -> bool:
 
 
 def restore(context: ChangeContext, entry: Entry, target: Value) -> None:
-    """Bring an entry's address back to ``target``. The entry goes when that
-    is what was there before us; else it is as it was with ``target``.
+    """Set an entry's address back to ``target``.
 
-    :raises SettingRejected: it was refused, or did not become as wanted.
+    The entry is dropped when that is the value before our first change, and
+    otherwise kept with ``target``.
+
+    :raises SettingRejected: it was refused, or did not get its value.
     """
     if entry.address in context.hung:
-        raise SettingRejected(f'{entry.title}: a write of it hangs')
+        raise SettingRejected(f'{entry.title}: an earlier write of it hangs')
     host = context.look()
     kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
@@ -146,7 +149,7 @@ def restore(context: ChangeContext, entry: Entry, target: Value) -> None:
 
 
 def _settle(context: ChangeContext, entry: Entry | None, found: Value) -> bool:
-    """Finish the entry of a write that was interrupted after it worked."""
+    """Close the entry of a write that succeeded and was then interrupted."""
     if entry is None or (not entry.open and entry.wanted == found):
         return False
     tidy(context, entry)
@@ -157,7 +160,7 @@ def _settle(context: ChangeContext, entry: Entry | None, found: Value) -> bool:
 
 
 def _before(entry: Entry | None, boot: str, found: Value) -> Value:
-    """Return what was there that is not ours."""
+    """Return the last value that is not of our making."""
     if entry is None or entry.forgotten(boot, found):
         return found
     return entry.before if entry.ours(found) else found
@@ -180,9 +183,9 @@ def _via(
 def _move(
     context: ChangeContext, promise: Entry, target: Value, route: Route
 ) -> None:
-    """Write what leads to ``target``, on the record.
+    """Write the values that lead to ``target``, journalled.
 
-    :raises SettingRejected: the host did not follow.
+    :raises SettingRejected: a write failed or had another result.
     """
     helpers = _companions(context, promise, route)
     context.journal.put(promise)
@@ -205,15 +208,16 @@ def _move(
     context.journal.put(replace(promise, got=got))
     context.save()
     raise SettingRejected(
-        f'{promise.title}: {_shown(target)} was written and '
-        f'{_shown(got)} is there'
+        f'{promise.title}: wrote {_shown(target)}, read back {_shown(got)}'
     )
 
 
 def _companions(
     context: ChangeContext, promise: Entry, route: Route
 ) -> list[tuple[Entry, str]]:
-    """Put what is changed meanwhile into the journal, with its own value."""
+    """Journal the addresses that are changed during the write, each with
+    its own value.
+    """
     found = []
     for companion in route.companions:
         kind, name = companion.address
@@ -247,13 +251,13 @@ def _write(
     except TimeoutError as error:
         raise SettingRejected(
             f'{entry.title}: writing {_shown(value)} to {entry.name} did not '
-            f'return within {route.timeout:g} s; the kernel or its driver '
-            f'hangs, and may still do it{_standing(context, entry)}'
+            f'return within {route.timeout:g} s; the kernel or the driver '
+            f'hangs and may still complete it{_standing(context, entry)}'
         ) from error
     except ProgramMissing as error:
         raise SettingRejected(
-            f'{entry.title}: {error.strerror}. Nothing of this setting has '
-            f'been changed'
+            f'{entry.title}: {error.strerror}. This setting has not been '
+            f'changed'
         ) from error
     except OSError as error:
         raise SettingRejected(
@@ -263,26 +267,27 @@ def _write(
 
 
 def _standing(context: ChangeContext, entry: Entry) -> str:
-    """Say what stands of a number of VFs whose write hangs, and who must act.
-    Another write would hang, too, and the entry has to stay open: what the
-    kernel still makes of it is not known. It is nothing for anything else.
+    """Describe a VF count whose write hangs; '' for any other setting.
+
+    Another write would hang too, and the entry stays open: what the kernel
+    will make of it is not known.
     """
     if not vf_count.holds(entry.name):
         return ''
     context.hung.add(entry.address)
     return (
-        f'. There are {context.read(entry.address)} VFs now, of '
-        f'{_shown(entry.wanted)} wanted; they are left so, and on record as '
-        f'interrupted. The kernel log may say what the driver waits for. Once '
-        f'the write has returned, run host apply or host undo; if it never '
-        f'does, reboot this host first'
+        f'. There are {context.read(entry.address)} VFs now, and '
+        f'{_shown(entry.wanted)} are wanted; they are left as they are, and '
+        f'journalled as interrupted. The kernel log may show what the driver '
+        f'waits for. Once the write has returned, run host apply or host '
+        f'undo; if it never returns, reboot this host first'
     )
 
 
 def tidy(context: ChangeContext, entry: Entry) -> None:
     """Remove what an interrupted write of an entry may have left.
 
-    :raises SettingRejected: it cannot be.
+    :raises SettingRejected: it cannot be removed.
     """
     if not entry.open:
         return
@@ -290,8 +295,8 @@ def tidy(context: ChangeContext, entry: Entry) -> None:
         context.kinds[entry.kind].tidy(context.system, entry.name)
     except OSError as error:
         raise SettingRejected(
-            f'{entry.title}: what an interrupted write has left cannot be '
-            f'removed: {error.strerror}'
+            f'{entry.title}: the unfinished file of an interrupted write '
+            f'cannot be removed: {error.strerror}'
         ) from error
 
 

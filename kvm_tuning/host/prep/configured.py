@@ -1,4 +1,4 @@
-"""From the configuration to goals: every group, in the order of applying."""
+"""Collect what the configuration wants from every group, in order."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def items(
     conf: Any, host: Host, record: 'Journal | None' = None
 ) -> list[Item]:
-    """Return all that the configuration wants of a host.
+    """Return everything that the configuration wants of a host.
 
-    :param record: the journal, where it may be read: it tells which kernel
+    :param record: the journal, where it may be read: it shows which kernel
         arguments are ours and no longer wanted.
-    :raises ConfigInvalid: an option cannot be understood.
+    :raises ConfigInvalid: an option has a value that makes no sense.
     :raises InventoryUnreadable: the host cannot be read.
     """
     found = [item for group in GROUPS for item in group.items(conf, host)]
@@ -44,7 +44,7 @@ def absent(conf: Any, names: Iterable[str]) -> list[str]:
 
 
 def terms(conf: Any, host: Host) -> Terms:
-    """Return what the configuration allows."""
+    """Return the terms of changes that the configuration sets."""
     meanwhile: dict[Address, str] = {}
     for group in GROUPS:
         if group.meanwhile is not None:

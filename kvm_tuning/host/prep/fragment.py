@@ -1,12 +1,12 @@
-"""What Nova's configuration should say of this host, from what is there.
+"""Draw up Nova's configuration for this host from what the host has.
 
 Nova's configuration reference: ``[compute] cpu_dedicated_set`` and
 ``cpu_shared_set``, ``reserved_huge_pages``, ``[pci] device_spec`` and
 ``alias``. A device_spec with a PF's address and its VFs' product takes all
 VFs of the PF, whatever addresses they get. Each kind of VF has an alias of
-its own, and is one of those that ``kvm-tuning flavor compile`` asks for by
-:data:`~kvm_tuning.core.compiled.VF_ALIAS`: Nova takes any of an alias that is
-there several times, as long as their types are the same.
+its own, and all belong to :data:`~kvm_tuning.core.compiled.VF_ALIAS`, which
+``kvm-tuning flavor compile`` requests: of an alias that is given several
+times Nova takes any, as long as their types are the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class Fragment:
     """Options by group, in order; an option may come several times."""
 
     options: tuple[tuple[str, str, str], ...] = ()
-    #: What the operator should know.
+    #: Notes for the operator.
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -52,7 +52,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the fragment is made of."""
+    """The facts from which a fragment is made."""
 
     inventory: Inventory
     housekeeping: frozenset[int] | None = None
@@ -92,7 +92,7 @@ def make(site: Site) -> Fragment:
         options.append(('DEFAULT', 'reserved_huge_pages', value))
     if site.housekeeping is None:
         notes.append(
-            'no CPUs: [cpu_isolation] housekeeping_cpus is not configured'
+            'no CPU sets: [cpu_isolation] housekeeping_cpus is not set'
         )
     else:
         shared = site.housekeeping & site.inventory.online
@@ -102,7 +102,7 @@ def make(site: Site) -> Fragment:
             ('compute', 'cpu_shared_set', cpuset.format(shared)),
         ]
         if not site.isolated:
-            notes.append('the isolation of the CPUs is not in force yet')
+            notes.append('the isolation of the CPUs is not in effect yet')
     specs, aliases = _pci(site, notes)
     options += [('pci', 'device_spec', spec) for spec in specs]
     options += [('pci', 'alias', alias) for alias in aliases]
@@ -117,7 +117,9 @@ def _pci(site: Site, notes: list[str]) -> tuple[list[str], list[str]]:
         pf = known[address]
         vf = known.get(pf.vfs[0]) if pf.vfs else None
         if vf is None:
-            notes.append(f'no device_spec for {address}: it has no VFs now')
+            notes.append(
+                f'no device_spec for {address}: it has no VFs at present'
+            )
             continue
         product = {'vendor_id': vf.vendor, 'product_id': vf.product}
         specs.append(json.dumps({**product, 'address': address}))

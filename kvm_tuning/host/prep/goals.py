@@ -1,9 +1,9 @@
-"""What host-prep is to reach, and what stands in its way. Values only.
+"""Values of host-prep: goals, refusals, notes, routes.
 
-A planner (``ksm``, ``sriov`` and so on) says which settings are wanted as
-:class:`Goal`. A :class:`Route` says, for one address and one target, how the
-kernel lets it be reached, what that interrupts and why it is refused; apply
-and undo take the same routes.
+A group (``ksm``, ``sriov`` and so on) yields the settings it wants as
+:class:`Goal`. A :class:`Route` describes, for one address and one target, how
+the kernel lets it be reached, what that interrupts and why it is refused;
+apply and undo take the same routes.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from kvm_tuning.core.effects import Phase, Scope, Setting
 #: (kind, name) of a setting.
 Address = tuple[str, str]
 
-#: A value at an address; None: there is nothing (no file, no line).
+#: A value at an address; None: nothing is there (no file, no line).
 Value = str | None
 
 
 class When(enum.Enum):
-    """When a setting that was made has its effect."""
+    """When a setting takes effect."""
 
     NOW = 'at once'
     NEW_GUESTS = 'for guests that start later'
-    RELOAD = 'when the module is loaded again'
+    RELOAD = 'when the module is reloaded'
     REBOOT = 'after a reboot'
 
 
@@ -35,18 +35,19 @@ class Goal:
     setting: Setting
     #: The configuration's group.
     concern: str
-    #: What is at the address now.
+    #: The present value at the address.
     found: Value
     reason: str
-    #: What the running kernel has, where that is not ``found`` itself.
+    #: The running kernel's value, where that is not ``found``.
     running: Value = None
     when: When = When.NOW
-    #: A failure is told and stops nothing (an IRQ that cannot be moved).
+    #: A failure is reported and does not stop the run (an IRQ that cannot be
+    #: moved).
     optional: bool = False
-    #: For people: what is set, shorter than the address.
+    #: A name for people, shorter than the address.
     title: str = ''
-    #: The value of the running kernel that is as good as wanted, where it is
-    #: written in other words than the setting's own.
+    #: The running value that counts as wanted, where the kernel writes it
+    #: differently from the setting.
     running_wanted: Value = None
     #: Why the running kernel does not have what it was started with, where
     #: another start would not change that; empty: nothing is known.
@@ -62,7 +63,7 @@ class Goal:
 
     @property
     def in_force(self) -> bool:
-        """Whether the running kernel has it, too."""
+        """Whether the running kernel has the wanted value as well."""
         wanted = self.running_wanted or self.setting.value
         return self.running_value == wanted
 
@@ -77,15 +78,17 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a setting is not made. ``allow``: the word of the option ``allow``
-    of the concern's group that lifts it; None where nothing does.
+    """Why a setting is not made.
+
+    ``allow`` is the word for the option ``allow`` of the concern's group that
+    lifts the refusal; None: nothing lifts it.
     """
 
     concern: str
     subject: str
     reason: str
     allow: str | None = None
-    #: It is because a device is not there, or not there yet.
+    #: Whether the reason is a device that is missing, perhaps only for now.
     absent: bool = False
 
     def __str__(self) -> str:
@@ -97,7 +100,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the operator should know, and what stops nothing."""
+    """Something the operator should know that does not stop the run."""
 
     concern: str
     text: str
@@ -126,7 +129,7 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """Another address that must have ``during`` while a value is written,
+    """Another address that must hold ``during`` while a value is written,
     and gets its own value back afterwards.
     """
 
@@ -136,19 +139,19 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a target is reached from what is there now."""
+    """How a target is reached from the present value."""
 
-    #: Values to write on the way, before the target.
+    #: Values to write first, before the target.
     via: tuple[str, ...] = ()
     companions: tuple[Companion, ...] = ()
     interrupts: tuple[str, ...] = ()
-    #: Names of the guests that it touches.
+    #: Names of the guests affected.
     guests: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[Note, ...] = ()
-    #: Seconds until a write that does not return counts as blocked.
+    #: Seconds after which a write that has not returned counts as blocked.
     timeout: float = 120.0
-    #: What an errno means here, for the message.
+    #: What an errno means here, for messages.
     meanings: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -157,8 +160,8 @@ DIRECT = Route()
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument that the kernel is to be started with. ``value`` empty:
-    a word alone, such as ``nosmt``.
+    """One kernel argument for the next boot. ``value`` is empty for a bare
+    word such as ``nosmt``.
     """
 
     key: str
@@ -175,12 +178,12 @@ Item = Goal | Refusal | Note | Argument | Unseen
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator allows, and how long a write may take."""
+    """The conditions under which changes are made."""
 
     #: Words of the option ``allow``, by concern.
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
     write_timeout: float = 120.0
-    #: What addresses must have while settings that they matter to are made.
+    #: Values that other addresses must hold while a setting is written.
     meanwhile: Mapping[Address, str] = field(default_factory=dict)
 
     def lifts(self, refusal: Refusal) -> bool:
@@ -190,7 +193,7 @@ class Terms:
 
 
 def setting(kind: str, name: str, value: str) -> Setting:
-    """Return a setting of the host, made at boot."""
+    """Return a setting of the host that is made at boot."""
     return Setting(kind, name, value, Scope.HOST, Phase.BOOT)
 
 

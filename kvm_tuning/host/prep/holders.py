@@ -1,10 +1,10 @@
-"""Who uses a PCI function: guests, and other processes that opened it.
+"""Find who uses a PCI function: guests, and processes that have it open.
 
-No driver can be trusted to refuse: the kernel's check for assigned VFs does
-not know VFIO, and taking a VF from VFIO does not fail, it waits. So whoever
-holds one is looked for: open files below /dev/vfio in /proc, the domains that
-libvirt keeps in files (no libvirt is asked, so this works before it starts
-and for another root), and interfaces above the VF's own.
+Drivers do not refuse reliably: the kernel's check for assigned VFs ignores
+VFIO, and taking a VF from VFIO does not fail, it waits. So users are looked
+for in /proc (open files below /dev/vfio), in libvirt's files (libvirt itself
+is not queried, so this works before it starts and below any root), and among
+the upper devices of the VF's interface.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,19 +27,19 @@ DEFINED = 'etc/libvirt/qemu'
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What a libvirt domain refers to."""
+    """The devices to which a libvirt domain refers."""
 
     name: str
     running: bool
-    #: PCI addresses that it is given.
+    #: PCI addresses of assigned devices.
     devices: frozenset[str]
-    #: Interfaces and bridges of the host that it is attached to.
+    #: Interfaces and bridges of the host to which it is attached.
     interfaces: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One user of a function. ``guest`` None: no guest, or none known."""
+    """One user of a function. ``guest`` is None when no guest is known."""
 
     address: str
     guest: str | None
@@ -48,7 +48,7 @@ class Holder:
 
 
 def read_domains(host: Host) -> tuple[Domain, ...]:
-    """Return the domains that libvirt's files tell of, running ones first."""
+    """Return the domains in libvirt's files, running ones first."""
     running = tuple(_domains(host, RUNNING, True))
     names = {domain.name for domain in running}
     defined = tuple(
@@ -66,7 +66,7 @@ def _domains(host: Host, base: str, running: bool) -> Iterator[Domain]:
         raw = host.tree.raw(f'{base}/{entry}')
         if not raw:
             continue
-        # Most hosts that are planned for have none, and it takes long.
+        # Slow to import, and most hosts have no domains yet.
         from lxml import etree
 
         try:
@@ -113,10 +113,10 @@ def _address(element: 'etree._Element') -> str | None:
 def find(
     host: Host, devices: Iterable[PciDevice], domains: Iterable[Domain]
 ) -> list[Holder]:
-    """Return who uses ``devices``.
+    """Return the users of ``devices``.
 
-    :raises InventoryUnreadable: what other processes have open cannot be
-        seen (it takes root), and a device is VFIO's.
+    :raises InventoryUnreadable: a device is bound to VFIO, and the open files
+        of other processes cannot be seen (that takes root).
     """
     devices = list(devices)
     domains = list(domains)
@@ -189,7 +189,7 @@ def _descriptors(host: Host, pid: str) -> list[str]:
     except InventoryUnreadable:
         if Tree(host.tree.root).names(f'proc/{pid}'):
             raise
-        return []  # The process has ended meanwhile.
+        return []  # The process has ended.
 
 
 def _of_vfio(
@@ -207,11 +207,11 @@ def _of_vfio(
             if guest
             else f'the process {host.tree.text(f"proc/{pid}/comm")} ({pid})'
         )
-        yield Holder(device.address, guest, f'{what} has it open (VFIO)')
+        yield Holder(device.address, guest, f'{what} has it open through VFIO')
 
 
 def _guest(host: Host, pid: str) -> str | None:
-    """Return the name in QEMU's ``-name guest=web,debug-threads=on``."""
+    """Return the guest's name in QEMU's ``-name guest=web,...``."""
     words = (host.tree.raw(f'proc/{pid}/cmdline') or b'').split(b'\0')
     for before, word in zip(words, words[1:], strict=False):
         if before == b'-name':
@@ -229,7 +229,7 @@ def _of_interfaces(host: Host, device: PciDevice) -> Iterator[Holder]:
             yield Holder(
                 device.address,
                 None,
-                f'{", ".join(above)} is above its interface {name}',
+                f'its interface {name} has upper devices: {", ".join(above)}',
             )
         elif carried := interfaces.carries(host, name):
             yield Holder(
@@ -239,8 +239,8 @@ def _of_interfaces(host: Host, device: PciDevice) -> Iterator[Holder]:
         yield Holder(
             device.address,
             None,
-            f'its driver {device.driver} has no interface here: another '
-            f'network namespace (a container) or user space has it',
+            f'its driver {device.driver} has no interface here: it is in '
+            f'another network namespace (a container) or used by a program',
         )
 
 

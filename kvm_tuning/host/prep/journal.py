@@ -1,8 +1,8 @@
-"""The journal: what was found before we changed it, and what became of it.
+"""The journal: what each setting was before we changed it, and since.
 
-An entry is on disk before the first write of its setting, so that whoever
-comes after a crash knows what was there, what it may be now and what it
-should have become. The file is replaced as a whole and only root may read it.
+An entry is on disk before its setting is first written, so that after a crash
+the value before, the values that may be there now and the target are known.
+The file is replaced as a whole, and only root may read it.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ VERSION = 1
 
 
 class State(enum.Enum):
-    """How far an entry has come."""
+    """The state of an entry."""
 
     WRITING = 'writing'
     DONE = 'done'
@@ -35,25 +35,24 @@ class State(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting that we have changed, or are about to change."""
+    """One setting that we have changed or are about to change."""
 
     kind: str
     name: str
     concern: str
     title: str
-    #: What was there, that was not ours.
+    #: The value before our first change.
     before: Value
     wanted: Value
-    #: What was read after the write; differs from ``wanted`` where the
-    #: kernel gave less.
+    #: The value read back; not ``wanted`` where the kernel gave less.
     got: Value
-    #: Other values that may be found if the write was interrupted.
+    #: Other values that may be found after an interrupted write.
     via: tuple[str, ...]
     state: State
     volatile: bool
     #: The boot in which it was written.
     boot: str
-    #: Where it is kept over a reboot.
+    #: Where it is kept across a reboot.
     place: str
 
     @property
@@ -62,16 +61,16 @@ class Entry:
 
     @property
     def open(self) -> bool:
-        """Whether its write was never finished."""
+        """Whether its write has not finished."""
         return self.state is not State.DONE
 
     @property
     def untouched(self) -> bool:
-        """Whether it only says what was found: nothing was written."""
+        """Whether it only records what was found, and nothing was written."""
         return not self.open and self.before == self.wanted == self.got
 
     def fell_short(self, found: Value) -> bool:
-        """Tell whether its write came to an end, with something else."""
+        """Return whether its write finished with less than was wanted."""
         return (
             self.state is State.WRITING
             and self.got is not None
@@ -79,7 +78,7 @@ class Entry:
         )
 
     def ours(self, found: Value) -> bool:
-        """Tell whether a value can be of our making."""
+        """Return whether a value may be of our making."""
         if found in (self.wanted, self.got):
             return True
         return self.open and (
@@ -87,7 +86,7 @@ class Entry:
         )
 
     def forgotten(self, boot: str, found: Value) -> bool:
-        """Tell whether a reboot has undone it."""
+        """Return whether a reboot has undone it."""
         return (
             self.volatile
             and self.boot != boot
@@ -96,18 +95,19 @@ class Entry:
 
 
 class Journal:
-    """The entries, oldest first. Changes are on disk after :meth:`save`."""
+    """The entries, oldest first. Changes reach the disk by :meth:`save`."""
 
     def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
         self._entries = {entry.address: entry for entry in entries}
         self._loaded = dict(self._entries)
         self._saved = dict(self._entries)
-        #: Whether it has been saved: from then on the host may be changed.
+        #: Whether it was saved by this run, which may then have changed the
+        #: host.
         self.written = False
 
     @property
     def standing(self) -> tuple[str, ...]:
-        """Titles of what is on disk now and was not when it was loaded."""
+        """Titles of the entries saved since it was loaded."""
         return tuple(
             entry.title
             for address, entry in self._saved.items()
@@ -130,7 +130,7 @@ class Journal:
         self._entries.pop(address, None)
 
     def close(self, address: Address, got: Value) -> None:
-        """Mark an entry as done; drop it when nothing is left to undo."""
+        """Mark an entry as done, or drop it when nothing is left to undo."""
         entry = self._entries[address]
         if entry.wanted == entry.before == got:
             self.drop(address)
@@ -138,7 +138,7 @@ class Journal:
             self.put(replace(entry, got=got, via=(), state=State.DONE))
 
     def save(self, system: System) -> None:
-        """Write it, if anything has changed; an empty one is removed.
+        """Write the file if anything has changed; remove it when empty.
 
         :raises OSError: it cannot be written.
         """
@@ -146,7 +146,7 @@ class Journal:
             return
         if self._entries:
             text = _encode(tuple(self))
-            # What could not be read again is of no use.
+            # A longer file could not be read again.
             if len(text) > LARGE_BYTES:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             system.replace(PATH, text, mode=0o600)
@@ -157,9 +157,9 @@ class Journal:
 
 
 def load(tree: Tree) -> Journal:
-    """Return the journal below a root; an empty one when there is none.
+    """Return the journal below a root; an empty one when there is no file.
 
-    :raises JournalFailed: it is not one that this version wrote.
+    :raises JournalFailed: it cannot be read, or has another format.
     """
     raw = _raw(tree)
     if raw is None:
@@ -172,8 +172,8 @@ def load(tree: Tree) -> Journal:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalFailed(
             f'{tree.root}: {PATH} is not a journal of version {VERSION} '
-            f'({error}); move it away to start anew, and nothing that it '
-            f'tells of can be undone'
+            f'({error}); move it away to start over: the changes it records '
+            f'can then no longer be undone'
         ) from error
 
 
@@ -188,7 +188,7 @@ def _raw(tree: Tree) -> bytes | None:
 
 
 def _encode(entries: tuple[Entry, ...]) -> str:
-    """Return the document, an entry a line."""
+    """Return the document, one entry a line."""
     lines = ',\n'.join(json.dumps(_plain(entry)) for entry in entries)
     return f'{{"version": {VERSION}, "entries": [\n{lines}\n]}}\n'
 
@@ -210,13 +210,13 @@ _VALUES = ('before', 'wanted', 'got')
 def _decode(raw: dict[str, Any]) -> Entry:
     for key in _TEXTS:
         if not isinstance(raw[key], str):
-            raise ValueError(f'{key} is no text')
+            raise ValueError(f'{key} is not a string')
     for key in _VALUES:
         if raw[key] is not None and not isinstance(raw[key], str):
-            raise ValueError(f'{key} is no text')
+            raise ValueError(f'{key} is not a string')
     via = tuple(raw['via'])
     if not all(isinstance(value, str) for value in via):
-        raise ValueError('via holds what is no text')
+        raise ValueError('via has a value that is not a string')
     return Entry(
         **{key: raw[key] for key in (*_TEXTS, *_VALUES)},
         via=via,

@@ -1,4 +1,4 @@
-"""``[host_prep]``: how host settings are made and judged."""
+"""``[host_prep]``: options for making and judging host settings."""
 
 from oslo_config import cfg, types
 

@@ -1,8 +1,8 @@
-"""Sets a new host up: its configuration and units, and how far that has come.
+"""Set up a new host: its configuration, its units and the progress of it.
 
-While it is not finished the ready gate is shut (:mod:`kvm_tuning.host.ready`)
-and the state says why. What is written does not depend on what was there, so
-that it can be done at each boot.
+Until that is finished, the ready gate (:mod:`kvm_tuning.host.ready`) is shut
+and the recorded state says why. The files written do not depend on what was
+there, so this can run at each boot.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.prep.kinds.kind import UNIT
 
-#: Below the root. The shim of cloud-init writes it, too.
+#: Below the root. The cloud-init module writes it as well.
 STATE = 'var/lib/kvm-tuning/provision.json'
 CONFIGURATION = 'etc/kvm-tuning/conf.d/50-cloud-init.conf'
 UNITS = 'etc/systemd/system'
 RULES = 'etc/udev/rules.d'
 
-#: What is shipped, and where it goes.
+#: Shipped files, and where they are installed.
 SHIPPED = {
     f'systemd/{UNIT}': f'{UNITS}/{UNIT}',
     'systemd/kvm-tuning-host-prep-device.service': (
@@ -42,38 +42,38 @@ _HEAD = '# Written by kvm-tuning host provision at each boot. Do not edit.\n'
 
 
 class Step(enum.Enum):
-    """How far it has come."""
+    """The progress of setting up a host."""
 
-    #: Begun; nothing holds yet.
+    #: Started, not finished.
     BEGUN = 'begun'
-    #: Something was wrong, and is to be mended by a person.
+    #: Failed: a person must act.
     FAILED = 'failed'
-    #: All is made, and the rest comes with a reboot.
+    #: All is made; some of it takes effect after a reboot.
     REBOOT = 'reboot'
     DONE = 'done'
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a document has come."""
+    """The progress of one document."""
 
     step: Step
     digest: str
     reason: str = ''
-    #: The boot in which a reboot was asked for.
+    #: The boot in which a reboot was requested.
     boot: str = ''
 
 
 def digest(section: Any) -> str:
-    """Return a name of a document, by its content."""
+    """Return a digest that identifies a document."""
     text = json.dumps(section, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def state(tree: Tree) -> State | None:
-    """Return how far it has come; None where nobody has begun.
+    """Return the recorded state; None when nothing was started.
 
-    A state that cannot be read counts as begun: the gate stays shut.
+    A file that cannot be parsed counts as started: the gate stays shut.
     """
     text = tree.text(STATE)
     if text is None:
@@ -87,11 +87,11 @@ def state(tree: Tree) -> State | None:
             str(found.get('boot', '')),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return State(Step.BEGUN, '', f'/{STATE} cannot be read')
+        return State(Step.BEGUN, '', f'/{STATE} cannot be parsed')
 
 
 def note(system: System, reached: State) -> None:
-    """Write down how far it has come."""
+    """Record the state."""
     text = json.dumps(
         {
             'step': reached.step.value,
@@ -104,33 +104,35 @@ def note(system: System, reached: State) -> None:
 
 
 def unfinished(tree: Tree) -> str | None:
-    """Return why a host that is set up by a document is not ready; None when
-    it is not set up so, or this is done.
+    """Return why setting up the host is not finished; None when it is, or
+    when the host is not set up by a document.
     """
     found = state(tree)
     if found is None or found.step in (Step.DONE, Step.REBOOT):
         return None
     if found.step is Step.FAILED:
         return f'setting this host up failed: {found.reason}'
-    return f'setting this host up has not ended: {found.reason or "begun"}'
+    return (
+        f'setting this host up has not finished: {found.reason or "started"}'
+    )
 
 
 def files(tree: Tree, options: str) -> dict[str, str]:
-    """Return the text of each file that is to be there, by its path.
+    """Return the text of each file to install, by its path.
 
     :param options: the host's configuration.
-    :raises SettingRejected: this installation lacks what it ships.
+    :raises HostError: this installation lacks a shipped file.
     """
     found = {CONFIGURATION: _HEAD + options}
     for name, path in SHIPPED.items():
-        # A distribution's package has its own, and its own paths.
+        # A distribution's package brings its own, with its own paths.
         if tree.raw(f'usr/lib/systemd/system/{UNIT}') is None:
             found[path] = _shipped(name).replace(_COMMANDS, _command())
     return found
 
 
 def write(system: System, wanted: Mapping[str, str]) -> list[str]:
-    """Write the files that are not as wanted; return their paths."""
+    """Write the files that differ and return their paths."""
     tree = system.tree()
     written = []
     for path, text in wanted.items():
@@ -150,14 +152,14 @@ def _replace(system: System, path: str, text: str) -> None:
 
 
 def enable(system: System, reload: bool) -> None:
-    """Have host-prep run at each boot.
+    """Enable host-prep at boot.
 
-    :param reload: whether units were written.
+    :param reload: whether unit files were written.
     :raises SettingRejected: systemd refuses.
     """
     commands = [['systemctl', 'enable', UNIT]]
     if reload:
-        # (udev looks for changed rules by itself.)
+        # udev notices changed rules by itself.
         commands.insert(0, ['systemctl', 'daemon-reload'])
     for command in commands:
         try:
@@ -169,7 +171,7 @@ def enable(system: System, reload: bool) -> None:
 
 
 def _command() -> str:
-    """Return the path of this installation's commands, up to the suffix."""
+    """Return the path of this installation's command ``kvm-tuning``."""
     places = (
         os.path.dirname(sys.executable),
         sysconfig.get_path('scripts'),
@@ -183,9 +185,9 @@ def _command() -> str:
 
 
 def _shipped(name: str) -> str:
-    """Return a file of ``etc/kvm_tuning``.
+    """Return the text of a file of ``etc/kvm_tuning``.
 
-    :raises HostError: it is nowhere.
+    :raises HostError: it was not found.
     """
     checkout = os.path.join(os.path.dirname(__file__), *['..'] * 3)
     places = [
@@ -201,4 +203,6 @@ def _shipped(name: str) -> str:
         if os.path.isfile(place):
             with open(place, encoding='utf-8') as stream:
                 return stream.read()
-    raise HostError(f'{name} is not installed; looked for {", ".join(places)}')
+    raise HostError(
+        f'{name} is not installed: none of {", ".join(places)} exists'
+    )

@@ -1,4 +1,4 @@
-"""Who else sets what host-prep sets: TuneD, ksmtuned, the command line, ...
+"""Find who else sets the settings of host-prep: TuneD, ksmtuned, ...
 
 TuneD's profiles are read from its directories (tuned-main.conf(5),
 tuned-profiles(7)); a profile includes others by ``include=``.
@@ -20,19 +20,19 @@ _TUNED_DIRECTORIES = (
     'usr/lib/tuned/profiles',
     'usr/lib/tuned',
 )
-#: Kinds of setting whose name is a module's parameter.
+#: Kinds of setting that are named for a module's parameter.
 _PARAMETERS = ('module-parameter', 'running-parameter')
 _MOST_PROFILES = 16
 
 
 def find(host: Host, goal: Goal) -> list[str]:
-    """Return who else sets the same as a goal, in a few words each."""
+    """Return who else sets what a goal sets, in a few words each."""
     found: dict[str, None] = {}
     try:
         for who in _find(host, goal):
             found[who] = None
     except InventoryUnreadable as error:
-        found[f'it cannot be told who else sets it: {error}'] = None
+        found[f'it is unknown who else sets it: {error}'] = None
     return list(found)
 
 
@@ -56,7 +56,7 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
 
 def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
     if goal.setting.kind in _PARAMETERS:
-        # modprobe hands these on, and a built-in module reads them (the
+        # modprobe passes these on, and a built-in module reads them (the
         # kernel's admin-guide/kernel-parameters.rst).
         names: tuple[str, ...] = (goal.setting.name,)
     elif goal.setting.kind == 'sysfs':
@@ -70,7 +70,7 @@ def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
 
 
 def tuned_profile(host: Host) -> str | None:
-    """Return the profile that TuneD has in force; None when it is off."""
+    """Return TuneD's active profile; None when TuneD is not running."""
     if not services.active(host.tree, 'tuned.service'):
         return None
     return host.tree.foreign('etc/tuned/active_profile') or None

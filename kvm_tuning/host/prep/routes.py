@@ -1,5 +1,6 @@
-"""Finds the route to a value: what the kernel wants written in between, what
-that interrupts, and why it is refused. Apply and undo ask the same.
+"""Find the route to a value: intermediate writes, interruptions, refusals.
+
+Apply and undo take the same routes.
 """
 
 from dataclasses import replace
@@ -20,8 +21,8 @@ from kvm_tuning.host.prep.groups.table import GROUPS
 def find(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
-    """Return the route from ``found`` to ``target``; refusals that the
-    operator has lifted are notes in it.
+    """Return the route from ``found`` to ``target``, with refusals that the
+    operator has lifted turned into notes.
     """
     if found == target:
         return DIRECT

@@ -1,4 +1,4 @@
-"""What holds of each setting: wanted, running, kept, after the next boot."""
+"""Report each setting: wanted, running, persisted, at the next boot."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from kvm_tuning.host.prep.journal import Entry, Journal
 from kvm_tuning.host.prep.kinds import boot_record, initramfs, services
 from kvm_tuning.host.prep.kinds.kind import UNIT, Kind
 
-#: Words of :attr:`Row.state`; all but the first two are a drift.
+#: Values of :attr:`Row.state`; AS_WANTED, OPTIONAL and DROPPED are no drift.
 AS_WANTED = 'as wanted'
 OPTIONAL = 'not possible'
 LATER = 'waits'
@@ -24,8 +24,8 @@ DROPPED = 'no longer wanted'
 READY_IGNORES = 'the ready gate ignores it'
 NOT_APPLIED = 'not applied yet'
 
-#: Where a setting is kept and its name: a file's line and what the running
-#: kernel has of it share both.
+#: Where a setting is kept, and its name: a line in a file and the running
+#: kernel's value share both.
 Key = tuple[str, str]
 
 
@@ -37,12 +37,12 @@ class Row:
     setting: str
     wanted: Value
     running: Value
-    #: Where it is kept over a reboot; None: nowhere.
+    #: Where it is kept across a reboot; None: nowhere.
     persisted: Value
-    #: What the next boot will have; None: the kernel's own default.
+    #: The value at the next boot; None: the kernel's default.
     next_boot: Value
     state: str
-    #: What there is to know: why it waits, what was there before us.
+    #: A remark: why it waits, what the value was before.
     remark: str
     others: tuple[str, ...] = ()
 
@@ -57,8 +57,8 @@ def rows(
     journal: Journal,
     items: Iterable[Item],
 ) -> list[Row]:
-    """Return a row for each setting that is wanted or was ours. Nothing is
-    written.
+    """Return a row for each setting that is wanted or in the journal.
+    Nothing is written.
     """
     found = []
     addresses = set()
@@ -123,8 +123,8 @@ def ignored(rows: Iterable[Row], words: Container[str]) -> list[Row]:
 def _keepers(
     host: Host, kinds: Mapping[str, Kind], items: Iterable[Item]
 ) -> dict[Key, str]:
-    """Return what sets at boot what a reboot forgets: for everything our
-    unit, where it is enabled, unless a file that is there does it.
+    """Return what makes each volatile setting at boot: a file that holds it,
+    or our unit where it is enabled.
     """
     keepers = {}
     goals = [item for item in items if isinstance(item, Goal)]
@@ -164,7 +164,7 @@ def _goal(
             persisted = kind.place(goal.setting.name)
     state, remark = _judge(host, entry, goal)
     if goal.optional and state == DRIFT and applied:
-        state, remark = OPTIONAL, 'the kernel keeps it where it is'
+        state, remark = OPTIONAL, 'the kernel does not let it be changed'
     if goal.reached:
         more = initramfs.notes(host, entry, goal)
         remark = '; '.join(filter(None, (remark, *(n.text for n in more))))
@@ -184,17 +184,17 @@ def _goal(
 def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
     if entry is not None and entry.open:
         if entry.fell_short(goal.found):
-            return DRIFT, f'the kernel gave {_shown(entry.got)} only'
+            return DRIFT, f'the kernel gave only {_shown(entry.got)}'
         return INTERRUPTED, (
             f'{entry.state.value} {_shown(entry.wanted)} was interrupted; it '
-            f'was {_shown(entry.before)} before; apply or undo mends it'
+            f'was {_shown(entry.before)} before; apply or undo repairs it'
         )
     if goal.reached and goal.in_force:
         return AS_WANTED, ''
     if goal.reached and goal.shortfall:
         return DRIFT, goal.shortfall
     if goal.reached:
-        return LATER, f'in force {goal.when.value}'
+        return LATER, f'takes effect {goal.when.value}'
     if (
         entry is None
         or entry.untouched
@@ -202,11 +202,11 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
     ):
         return DRIFT, NOT_APPLIED
     if entry.wanted != entry.got and goal.found == entry.got:
-        return DRIFT, f'the kernel gave {_shown(entry.got)} only'
+        return DRIFT, f'the kernel gave only {_shown(entry.got)}'
     if entry.ours(goal.found):
         return DRIFT, f'we had set {_shown(entry.wanted)}'
     return OVERRULED, (
-        f'we had set {_shown(entry.wanted)}; somebody else has set '
+        f'we had set {_shown(entry.wanted)}; something else has set '
         f'{_shown(goal.found)} since'
     )
 
@@ -214,8 +214,8 @@ def _judge(host: Host, entry: Entry | None, goal: Goal) -> tuple[str, str]:
 def _entry(
     host: Host, kinds: Mapping[str, Kind], entry: Entry
 ) -> Iterator[Row]:
-    """Yield the row of what was ours; none where a reboot has undone it, as
-    of a disk that has had this name until then.
+    """Yield the row of a setting in the journal that is not wanted; none
+    where a reboot has undone it, as of a disk that had the name before.
     """
     kind = kinds[entry.kind]
     found = kind.read(host, entry.name)
@@ -226,12 +226,12 @@ def _entry(
     if missing is not None:
         remark = missing
     if entry.fell_short(found):
-        remark = f'the kernel gave {_shown(entry.got)} only; {remark}'
+        remark = f'the kernel gave only {_shown(entry.got)}; {remark}'
     elif entry.open:
         state = INTERRUPTED
         remark = (
             f'{entry.state.value} {_shown(entry.wanted)} was interrupted; '
-            f'{remark}; apply or undo mends it'
+            f'{remark}; apply or undo repairs it'
         )
     yield Row(
         entry.concern,

@@ -1,6 +1,6 @@
-"""Takes back what the journal says that we have changed, last change first.
+"""Undo the changes in the journal, last change first.
 
-Where somebody else has changed a value since, it is left alone, and said.
+A value that something else has changed since is left alone and reported.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from kvm_tuning.host.prep.kinds import boot_record, initramfs
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What undo would do with one entry."""
+    """What undo does with one entry."""
 
     entry: Entry
     found: Value
@@ -30,14 +30,14 @@ def plan(
     context: ChangeContext,
     chosen: Callable[[Entry], bool] = lambda entry: True,
 ) -> tuple[Step, ...]:
-    """Return what undo would do, in its order. Nothing is written."""
+    """Return the steps of an undo, in order. Nothing is written."""
     found = boot_record.copies(context.look(), context.journal)
     entries = [entry for entry in (*context.journal, *found) if chosen(entry)]
     return tuple(_seen(context, entry) for entry in reversed(entries))
 
 
 def _seen(context: ChangeContext, entry: Entry) -> Step:
-    """Return the step of an entry, also where it cannot be read."""
+    """Return the step of an entry: a refusal where it cannot be read."""
     try:
         return _step(context, entry)
     except InventoryUnreadable as error:
@@ -49,14 +49,14 @@ def _step(context: ChangeContext, entry: Entry) -> Step:
     kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == entry.before:
-        return Step(entry, found, 'forget', 'it is as it was before')
+        return Step(entry, found, 'forget', 'it has its former value')
     missing = boot_record.missing(host, entry, found)
     if missing is not None:
         if missing == boot_record.GONE:
             return Step(entry, found, 'forget', missing)
         return Step(entry, found, 'refuse', f'{entry.title}: {missing}')
     if entry.untouched:
-        return Step(entry, found, 'forget', 'we have changed nothing there')
+        return Step(entry, found, 'forget', 'we did not change it')
     if entry.forgotten(host.boot_id, found):
         return Step(entry, found, 'forget', 'a reboot has undone it')
     if found is None and entry.volatile and not (kind.revives and entry.open):
@@ -66,7 +66,7 @@ def _step(context: ChangeContext, entry: Entry) -> Step:
             entry,
             found,
             'refuse',
-            f'{entry.title}: somebody else has changed it since: we set '
+            f'{entry.title}: something else has changed it since: we set '
             f'{entry.wanted!r} and found {found!r}; it was '
             f'{entry.before!r} before. It is left as it is',
         )
@@ -84,10 +84,10 @@ def undo(
     context: ChangeContext,
     chosen: Callable[[Entry], bool] = lambda entry: True,
 ) -> Outcome:
-    """Restore all that can be; what cannot stays in the journal.
+    """Restore what can be restored; the rest stays in the journal.
 
-    :raises JournalFailed: the journal cannot be written, and nothing has
-        been.
+    :raises JournalFailed: the journal cannot be written; nothing has been
+        changed.
     """
     context.tidy()
     outcome = Outcome()

@@ -1,1 +1,1 @@
-"""What works on a host, found by trying it."""
+"""Capabilities of a host, found by trying them."""

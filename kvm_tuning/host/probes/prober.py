@@ -1,7 +1,7 @@
-"""Asks the kernel what works, by trying it.
+"""Probe the capabilities of a host by using them.
 
-A probe that lacks a right is not answered (``works`` is None): libvirt and
-QEMU have rights of their own.
+A probe that lacks a privilege has no answer (``works`` is None): libvirt and
+QEMU have privileges of their own.
 """
 
 from collections.abc import Iterable
@@ -48,8 +48,8 @@ def probe(
     """Return what works on the host below ``root``.
 
     :param guest_disks: paths in the ``<source>`` of a guest's disks.
-    :param libvirt_version: what libvirt says of itself; it is not asked
-        here, nor is QEMU.
+    :param libvirt_version: as reported by libvirt; neither libvirt nor QEMU
+        is queried here.
     :raises InventoryUnreadable: ``root`` is not a directory.
     """
     tree = Tree(root)
@@ -58,7 +58,7 @@ def probe(
     management = read_management_nics(tree)
     paths = tuple(dict.fromkeys(guest_disks))
     if not tree.is_this_host:
-        why = f'the host below {root} cannot be asked'
+        why = f'the host below {root} is not the running one'
         unknown = Probe(None, why)
         return Capabilities(
             kernel=kernel,
@@ -87,8 +87,8 @@ def probe(
 
 
 def read_kernel(tree: Tree) -> _Version | None:
-    """Return the kernel's version: from /proc, or as
-    hwloc-gather-topology wrote it down; None when neither tells.
+    """Return the kernel's version from /proc or from the file of
+    hwloc-gather-topology; None when neither has it.
     """
     text = tree.text('proc/sys/kernel/osrelease')
     if text is None:
@@ -107,15 +107,15 @@ def read_kernel(tree: Tree) -> _Version | None:
 
 def read_transparent_huge_pages(tree: Tree) -> str | None:
     """Return the mode in force: ``always``, ``madvise`` or ``never``; None
-    when the host does not tell.
+    when it is not shown.
     """
     text = tree.text(_THP)
     return None if text is None else kind.plain(text)
 
 
 def read_management_nics(tree: Tree) -> frozenset[str] | None:
-    """Return the interfaces that the host itself is reached by; None when
-    the host's routes are not there to be read.
+    """Return the interfaces that carry the host's own traffic; None when the
+    host's routes cannot be read.
     """
     if tree.raw('proc/net/route') is None:
         return None
@@ -128,37 +128,42 @@ def read_management_nics(tree: Tree) -> frozenset[str] | None:
 
 
 def probe_kvm(path: str) -> Probe:
-    """Ask KVM for its version, and for a machine."""
+    """Check KVM's API version, and create a VM."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        return _not_opened(path, error, 'is the module of KVM loaded?')
+        return _not_opened(path, error, 'is the kvm module loaded?')
     try:
         version = fcntl.ioctl(handle, _KVM_GET_API_VERSION)
         if version != _KVM_API_VERSION:
-            return Probe(False, f'{path} speaks version {version} of the API')
+            return Probe(
+                False,
+                f'{path} has API version {version}, not {_KVM_API_VERSION}',
+            )
         os.close(fcntl.ioctl(handle, _KVM_CREATE_VM, 0))
     except OSError as error:
-        return Probe(False, f'{path} makes no machine: {error.strerror}')
+        return Probe(False, f'{path} did not create a VM: {error.strerror}')
     finally:
         os.close(handle)
-    return Probe(True, f'{path} made a machine')
+    return Probe(True, f'{path} created a VM')
 
 
 def probe_vhost_net(path: str) -> Probe:
-    """Ask vhost-net for its features."""
+    """Query the features of vhost-net."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        return _not_opened(path, error, 'is the module vhost_net loaded?')
+        return _not_opened(path, error, 'is the vhost_net module loaded?')
     request = _by_machine(_VHOST_GET_FEATURES, _VHOST_GET_FEATURES_PPC)
     try:
         fcntl.ioctl(handle, request, bytes(8))
     except OSError as error:
-        return Probe(False, f'{path} tells no features: {error.strerror}')
+        return Probe(
+            False, f'{path} did not report its features: {error.strerror}'
+        )
     finally:
         os.close(handle)
-    return Probe(True, f'{path} told its features')
+    return Probe(True, f'{path} reported its features')
 
 
 def probe_io_uring(tree: Tree) -> Probe:
@@ -191,14 +196,14 @@ def explain_io_uring(number: int, disabled: int | None) -> Probe:
     elif number == errno.EPERM:
         why = 'a seccomp filter or a security module forbids it'
     else:
-        why = 'the kernel gave no ring'
+        why = 'the kernel refused it'
     name = os.strerror(number)
-    return Probe(False, f'io_uring_setup gave {name}: {why}')
+    return Probe(False, f'io_uring_setup failed with {name}: {why}')
 
 
 def _ring_set_up(disabled: int | None) -> Probe:
     if disabled == 1:
-        # It worked for us, who are privileged. QEMU is not.
+        # This process is privileged; QEMU is not.
         return Probe(
             None,
             'io_uring_setup worked here, but kernel.io_uring_disabled is 1: '
@@ -208,11 +213,11 @@ def _ring_set_up(disabled: int | None) -> Probe:
 
 
 def probe_tap_queues(path: str, kernel: _Version | None) -> int | None:
-    """Return the most queues of a tap device: 1 where the driver has no
-    multiqueue, and otherwise what that kernel's MAX_TAP_QUEUES is.
+    """Return the most queues of a tap device: 1 without multiqueue,
+    otherwise MAX_TAP_QUEUES of the kernel version.
 
-    No tap is made to count them: a new interface wakes up udev and network
-    managers.
+    No tap is created to count them: a new interface would trigger udev and
+    network managers.
     """
     by_kernel = None if kernel is None else most_tap_queues(kernel)
     try:
@@ -231,8 +236,8 @@ def probe_tap_queues(path: str, kernel: _Version | None) -> int | None:
 
 
 def most_tap_queues(kernel: _Version) -> int:
-    """Return MAX_TAP_QUEUES of drivers/net/tun.c: multiqueue came with 3.8
-    and 8 queues, 4.0 raised it to 256.
+    """Return MAX_TAP_QUEUES of drivers/net/tun.c: 8 from Linux 3.8, which
+    added multiqueue, and 256 from 4.0.
     """
     if kernel >= (4, 0, 0):
         return 256
@@ -246,5 +251,5 @@ def _not_opened(path: str, error: OSError, hint: str) -> Probe:
 
 
 def _by_machine(usual: int, power: int) -> int:
-    """Return an ioctl number; PowerPC has the direction in other bits."""
+    """Return an ioctl number; PowerPC encodes the direction differently."""
     return power if os.uname().machine.startswith('ppc') else usual

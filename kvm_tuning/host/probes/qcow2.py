@@ -1,11 +1,11 @@
-"""Tells from a qcow2 image's header whether it still grows.
+"""Tell from the header of a qcow2 image whether it can still grow.
 
 QEMU's docs/interop/qcow2.txt describes the header; all of it is big-endian.
 """
 
 from dataclasses import dataclass
 
-#: How much of an image's start :func:`read_header` wants.
+#: Bytes that :func:`read_header` takes from the start of an image.
 HEADER_BYTES = 104
 
 _MAGIC = b'QFI\xfb'
@@ -18,7 +18,7 @@ _REFCOUNT_ORDERS = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header tells of an image's growth."""
+    """The fields of a header that concern an image's growth."""
 
     virtual_bytes: int
     cluster_bytes: int
@@ -30,9 +30,7 @@ class Header:
 
 
 def read_header(start: bytes) -> Header | None:
-    """Return the header of an image that starts so; None when that is no
-    header of a qcow2 image.
-    """
+    """Parse the start of an image; None when it is not a qcow2 header."""
     if len(start) < HEADER_BYTES or not start.startswith(_MAGIC):
         return None
     version = int.from_bytes(start[4:8])
@@ -58,7 +56,7 @@ def read_header(start: bytes) -> Header | None:
 
 
 def why_it_grows(header: Header, size: int, held: int) -> str:
-    """Return why a write can need new blocks; '' when none does.
+    """Return why a write may allocate blocks; '' when none does.
 
     :param size: the file's length in bytes.
     :param held: the bytes of the file system's blocks below it. Up to one
@@ -73,17 +71,17 @@ def why_it_grows(header: Header, size: int, held: int) -> str:
         return 'it has snapshots'
     whole = _whole_bytes(header)
     if size < whole:
-        return f'its whole disk takes {whole} bytes, and it has {size}'
+        return f'fully allocated it takes {whole} bytes, and it has {size}'
     if size - held >= header.cluster_bytes:
-        return f'it holds {held} of {size} bytes'
+        return f'{held} of its {size} bytes are allocated'
     return ''
 
 
 def _whole_bytes(header: Header) -> int:
-    """Return the length of an image all of whose clusters are there."""
+    """Return the length of an image with all clusters allocated."""
     cluster = header.cluster_bytes
     data = _divide_up(header.virtual_bytes, cluster)
-    # Beside the L2 tables: the header, the refcount table and the L1 table.
+    # Besides the L2 tables: the header, the refcount table and the L1 table.
     others = 3 + _divide_up(data * header.l2_entry_bytes, cluster)
     counted = data + others
     blocks = _divide_up(counted * header.refcount_bits, cluster * 8)

@@ -1,4 +1,4 @@
-"""Probes the files and devices below a guest's disks."""
+"""Probe the files and devices behind a guest's disks."""
 
 import mmap
 import os
@@ -10,15 +10,15 @@ from kvm_tuning.host.probes import qcow2
 # O_DIRECT needs memory, offset and length aligned to the logical block size
 # (open(2)): a page is, on every device whose blocks are no larger.
 _BLOCK = max(4096, mmap.PAGESIZE)
-# NONBLOCK: what was a file when looked at may be a pipe when opened.
+# NONBLOCK: a file may have become a pipe when it is opened.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def probe(path: str) -> Storage:
     """Return what the file or device at ``path`` is and can do.
 
-    It is opened for reading, with O_DIRECT, and one aligned block is read;
-    nothing is written. What cannot be opened for want of a right is unknown.
+    It is opened for reading with O_DIRECT, and one aligned block is read;
+    nothing is written. What may not be opened is unknown.
     """
     if not path.startswith('/'):
         unknown = Probe(None, f'{path} is not a path on this host')
@@ -34,19 +34,19 @@ def probe(path: str) -> Storage:
         return Storage('file', no, no)
     direct = _direct(path)
     if is_block:
-        whole = Probe(True, 'a block device is there as a whole')
+        whole = Probe(True, 'a block device is always fully allocated')
         return Storage('block', direct, whole)
     return Storage('file', direct, _allocated(path, status))
 
 
 def unknown(path: str, why: str) -> Storage:
-    """Return the storage of a host that cannot be asked."""
+    """Return the storage of a host that is not the running one."""
     probe = Probe(None, why)
     return Storage(guess_kind(path), probe, probe)
 
 
 def guess_kind(path: str) -> str:
-    """Return the kind that a path looks like, where it cannot be asked."""
+    """Guess the kind of storage from its path."""
     if not path.startswith('/'):
         return 'network'
     return 'block' if path.startswith('/dev/') else 'file'
@@ -70,11 +70,11 @@ def _direct(path: str) -> Probe:
 
 def _refused(path: str, what: str, error: OSError) -> Probe:
     works = None if isinstance(error, PermissionError) else False
-    return Probe(works, f'{what} of {path} gave: {error.strerror}')
+    return Probe(works, f'{what} of {path} failed: {error.strerror}')
 
 
 def _allocated(path: str, status: os.stat_result) -> Probe:
-    """Tell whether no write to the image needs new blocks."""
+    """Return whether writes to the image need no new blocks."""
     # stat(2): units of 512 bytes on Linux, whatever the block size.
     held = status.st_blocks * 512
     try:
@@ -84,13 +84,14 @@ def _allocated(path: str, status: os.stat_result) -> Probe:
     if image is not None:
         why = qcow2.why_it_grows(image, status.st_size, held)
         if why:
-            return Probe(False, f'{path} is qcow2 and grows: {why}')
-        return Probe(True, f'{path} is qcow2 and holds all of its disk')
+            return Probe(False, f'{path} is qcow2 and can still grow: {why}')
+        return Probe(True, f'{path} is qcow2 and fully allocated')
     if held < status.st_size:
         return Probe(
-            False, f'{path} holds {held} of {status.st_size} bytes: sparse'
+            False,
+            f'{path} is sparse: {held} of {status.st_size} bytes allocated',
         )
-    return Probe(True, f'{path} holds all of its {status.st_size} bytes')
+    return Probe(True, f'{path} is fully allocated: {status.st_size} bytes')
 
 
 def _start(path: str) -> bytes:

@@ -41,7 +41,7 @@ class HooksTest(CommandTest):
             done = self.hooks(verb)
             self.assertEqual(3, done.status)
             self.assertIn('SettingRejected: ', done.stderr)
-            self.assertIn('is not ours', done.stderr)
+            self.assertIn('was not installed by', done.stderr)
         self.assertEqual(1, len(snapshot(self.root)))
 
     def test_a_program_that_makes_no_sense(self):

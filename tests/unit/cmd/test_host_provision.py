@@ -158,11 +158,11 @@ class ProvisionTest(HostPrepTest):
 
     def test_no_yaml(self):
         said = self.provision('a: [', status=3)
-        self.assertThat(said, Contains('cannot be read'))
+        self.assertThat(said, Contains('cannot be parsed'))
 
     def test_a_state_that_cannot_be_read_shuts_the_gate(self):
         self.kernel.put(provision.STATE, '[]')
-        self.assertThat(self.ready()[1], Contains('cannot be read'))
+        self.assertThat(self.ready()[1], Contains('cannot be parsed'))
 
 
 class CloudInitTest(HostPrepTest):

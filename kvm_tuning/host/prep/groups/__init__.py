@@ -1,1 +1,1 @@
-"""What each group of options asks of a host."""
+"""Groups of host settings: options, reading, planning, rivals."""

@@ -1,10 +1,9 @@
-"""Block I/O schedulers, by class of disk or by disk.
+"""``[block_scheduler]``: I/O schedulers by class of disk or by disk.
 
-The kernel's Documentation/block/switching-sched.rst. Until Linux 5.0 a disk
-had either the old elevators (noop, deadline, cfq) or the multi-queue ones;
-since then only those are left. bfq and kyber may be modules, which a write
-loads. NVMe is best left at none (see the
-administrator's guide).
+See the kernel's Documentation/block/switching-sched.rst. Until Linux 5.0 a
+disk had either the old elevators (noop, deadline, cfq) or the multi-queue
+schedulers; since then only the latter exist. bfq and kyber may be modules,
+which a write loads. NVMe is best left at none (see the administrator's guide).
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,12 +33,12 @@ CLASSES = ('rotational', 'ssd', 'nvme')
 
 _DISK = re.compile(r'([\w.-]{1,64})\s*=\s*([a-z-]{1,32})')
 
-#: Names of the old elevators, and what took their place.
+#: Names of the old elevators, and their successors.
 RENAMED = {'cfq': 'bfq', 'deadline': 'mq-deadline', 'noop': 'none'}
 _OLD = {'mq-deadline': 'deadline', 'none': 'noop'}
 _MODULES = {'bfq': 'bfq', 'kyber': 'kyber-iosched'}
 
-# Without requests of their own: they pass them on to disks below.
+# Devices without a queue of their own: they pass requests on to disks below.
 _STACKED = re.compile(r'(loop|zram|dm-|md|ram|sr|fd|nbd|drbd|bcache|rbd)\d')
 _SKIP = 'loop*|zram*|dm-*|md*|ram*|sr*|fd*|nbd*|drbd*|bcache*|rbd*'
 _RULE = (
@@ -93,7 +92,7 @@ the classes.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[block_scheduler]``: names by class and by disk."""
+    """Schedulers by class and by disk."""
 
     classes: Mapping[str, str] = field(default_factory=dict)
     disks: Mapping[str, str] = field(default_factory=dict)
@@ -101,10 +100,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the kernel shows."""
+    """The disks and schedulers of the host."""
 
     disks: tuple[BlockDevice, ...]
-    #: Schedulers that a write would load.
+    #: Schedulers that a write would load as modules.
     loadable: frozenset[str]
     rules: Mapping[str, str]
 
@@ -137,7 +136,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the kernel shows."""
+    """Read the disks and schedulers of the host."""
     release = host.tree.text('proc/sys/kernel/osrelease')
     modules: list[str] = []
     for base in ('lib/modules', 'usr/lib/modules'):
@@ -151,7 +150,7 @@ def read(host: Host) -> State:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals, notes and refusals for ``wanted``."""
     for group in CLASSES:
         if group in wanted.classes:
             name = wanted.classes[group]
@@ -159,8 +158,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             if group == 'nvme' and modern(name) != 'none':
                 yield Note(
                     CONCERN,
-                    f'nvme = {name}: NVMe is fastest with none in published '
-                    f'measurements; measure before you keep it',
+                    f'nvme = {name}: in published measurements NVMe is '
+                    f'fastest with none; measure before you keep this',
                 )
             yield _rule(state, group, _MATCHES[group], name)
     for disk in state.disks:
@@ -175,7 +174,9 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             yield _disk(disk, asked, state, named)
     known = {disk.name for disk in state.disks}
     for name in sorted(wanted.disks.keys() - known):
-        yield Refusal(CONCERN, name, 'this host has no such disk', absent=True)
+        yield Refusal(
+            CONCERN, name, 'this host does not have this disk', absent=True
+        )
 
 
 def classify(disk: BlockDevice) -> str:
@@ -186,7 +187,7 @@ def classify(disk: BlockDevice) -> str:
 
 
 def modern(name: str) -> str:
-    """Return the name of a scheduler as kernels since 5.0 have it."""
+    """Return the name of a scheduler in kernels since 5.0."""
     return RENAMED.get(name, name)
 
 
@@ -207,7 +208,7 @@ def _rule(state: State, name: str, match: str, asked: str) -> Goal:
         ),
         CONCERN,
         state.rules.get(name),
-        'disks that come later, and after a reboot',
+        'applies to disks added later, and after a reboot',
         title=f'udev rule {name}',
         running=modern(asked),
         running_wanted=modern(asked),
@@ -236,9 +237,9 @@ def _disk(disk: BlockDevice, asked: str, state: State, named: bool) -> Item:
         f'sys/class/block/{disk.name}/queue/scheduler',
         disk.scheduler,
         name,
-        'asked for this disk'
+        'requested for this disk'
         if named
-        else f'asked for its class, {classify(disk)}',
+        else f'requested for its class, {classify(disk)}',
         title=f'scheduler of {disk.name}',
     )
 

@@ -1,7 +1,7 @@
-"""Memory compaction in the background.
+"""``[compaction]``: memory compaction in the background.
 
-The kernel's Documentation/admin-guide/sysctl/vm.rst,
-``compaction_proactiveness``: 0 to 100, from Linux 5.9 on.
+See ``compaction_proactiveness`` in the kernel's
+Documentation/admin-guide/sysctl/vm.rst: 0 to 100, since Linux 5.9.
 """
 
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ not touched.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[compaction]``; None: not configured."""
+    """The wanted value; None: not configured."""
 
     proactiveness: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the kernel shows; None: it has no such file."""
+    """The kernel's value; None: the kernel does not have the file."""
 
     proactiveness: Value
 
@@ -53,12 +53,12 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the kernel shows."""
+    """Read the kernel's value."""
     return State(host.tree.text(PATH))
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals and notes for ``wanted``."""
     if wanted.proactiveness is None:
         return
     if state.proactiveness is None:
@@ -71,7 +71,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
         PATH,
         state.proactiveness,
         str(wanted.proactiveness),
-        'how much free memory is compacted in the background',
+        'sets how much free memory is compacted in the background',
         title='compaction proactiveness',
     )
 

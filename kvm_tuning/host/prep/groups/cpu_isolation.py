@@ -1,9 +1,9 @@
-"""Keeps the host's own work off the pCPUs that guests are to have alone.
+"""``[cpu_isolation]``: keep the host's own work off the guests' pCPUs.
 
-The kernel's Documentation/admin-guide/kernel-parameters.txt (isolcpus,
+See the kernel's Documentation/admin-guide/kernel-parameters.txt (isolcpus,
 nohz_full, rcu_nocbs, irqaffinity) and core-api/irq/irq-affinity.rst. isolcpus
 takes CPUs out of load balancing: threads that may run on several of them stay
-on the first one, so nothing but vCPUs pinned one to one may be put there.
+on the first, so only vCPUs pinned one to one belong there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,10 +36,10 @@ ARGUMENTS = ('isolcpus', 'nohz_full', 'rcu_nocbs', 'irqaffinity')
 _IRQ = 'proc/irq'
 
 _REASONS = {
-    'isolcpus': 'the scheduler puts nothing there by itself',
-    'nohz_full': 'no timer tick where one task runs alone',
-    'rcu_nocbs': "the kernel's deferred work is done elsewhere",
-    'irqaffinity': 'interrupts go to the housekeeping CPUs from the start',
+    'isolcpus': 'the scheduler places nothing there by itself',
+    'nohz_full': 'a pCPU that runs a single task has no timer tick',
+    'rcu_nocbs': "the kernel's RCU callbacks run elsewhere",
+    'irqaffinity': 'interrupts go to the housekeeping CPUs from boot on',
 }
 
 OPTIONS = (
@@ -84,7 +84,7 @@ manages itself (of NVMe, for example) stay where they are, and that is told.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[cpu_isolation]``; housekeeping None: not configured."""
+    """The wanted isolation; housekeeping None: not configured."""
 
     housekeeping: frozenset[int] | None = None
     isolate_by: tuple[str, ...] = ()
@@ -94,16 +94,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the host shows."""
+    """CPUs, systemd's affinity and interrupts of the host."""
 
     online: frozenset[int]
     affinity: Value
     running_affinity: Value
     affinity_elsewhere: tuple[str, ...]
-    #: Affinity of interrupts by number, and that of new ones.
+    #: The affinity of each interrupt, by number, and of new ones.
     interrupts: Mapping[int, frozenset[int]] = field(default_factory=dict)
     default_interrupts: Value = None
-    #: ``isolated`` of sysfs: what the running kernel has out of balancing.
+    #: ``isolated`` in sysfs: CPUs that the running kernel does not balance.
     isolated: Value = None
 
 
@@ -136,7 +136,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the host shows."""
+    """Read CPUs, systemd's affinity and interrupts of the host."""
     tree = host.tree
     interrupts = {}
     for name in tree.names(_IRQ):
@@ -156,7 +156,7 @@ def read(host: Host) -> State:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals, arguments, notes and refusals for ``wanted``."""
     own = wanted.housekeeping
     if own is None:
         return
@@ -172,8 +172,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
         yield Note(
             CONCERN,
             f'threads that may run on several of {cpuset.format(isolated)} '
-            f'stay on the first one: pin them one to one, and keep emulator '
-            f'and I/O threads off',
+            f'stay on the first of them: pin vCPUs one to one, and keep '
+            f'emulator and I/O threads away',
         )
     if wanted.systemd:
         yield from _systemd(own, state)
@@ -189,7 +189,7 @@ def _problem(own: frozenset[int], online: frozenset[int]) -> str | None:
             f'{cpuset.format(online)}'
         )
     if own == online:
-        return 'they are all CPUs there are: none is left to isolate'
+        return 'they are all CPUs of the host: none is left to isolate'
     return None
 
 
@@ -206,7 +206,7 @@ def _systemd(own: frozenset[int], state: State) -> Iterator[Item]:
         title='systemd CPUAffinity',
     )
     for path in state.affinity_elsewhere:
-        yield Note(CONCERN, f'/{path} sets CPUAffinity, too')
+        yield Note(CONCERN, f'/{path} also sets CPUAffinity')
 
 
 def _interrupts(own: frozenset[int], state: State) -> Iterator[Item]:
@@ -216,11 +216,11 @@ def _interrupts(own: frozenset[int], state: State) -> Iterator[Item]:
             f'{_IRQ}/default_smp_affinity',
             state.default_interrupts,
             cpuset.format(own),
-            'interrupts to come go to the housekeeping CPUs',
+            'new interrupts go to the housekeeping CPUs',
             title='default interrupt affinity',
         )
     for number, cpus in sorted(state.interrupts.items()):
-        # An interrupt that has a place among them keeps it.
+        # An interrupt that is already on some of them stays there.
         yield sysfs(
             CONCERN,
             f'{_IRQ}/{number}/smp_affinity_list',

@@ -1,9 +1,9 @@
-"""Huge pages by NUMA cell and size.
+"""``[huge_pages]``: huge pages by NUMA cell and size.
 
-The kernel's Documentation/admin-guide/mm/hugetlbpage.rst. A write succeeds
-even when fewer pages could be made, so what counts is what is read back. A
-count on the kernel's command line is spread over the cells as the kernel
-likes, unless it names them (``hugepages=0:2,1:2``, from Linux 5.16 on).
+See the kernel's Documentation/admin-guide/mm/hugetlbpage.rst. A write succeeds
+even when the kernel made fewer pages, so the value read back counts. The
+kernel spreads a count on its command line over the cells as it likes, unless
+the argument names them (``hugepages=0:2,1:2``, since Linux 5.16).
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,20 +51,20 @@ that right afterwards as far as memory allows.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[huge_pages]``."""
+    """The wanted pools."""
 
     #: (cell, size in KiB) to the count.
     pages: Mapping[tuple[int, int], int] = field(default_factory=dict)
-    #: Whether pages of 1 GiB and more are asked for at boot, too.
+    #: Whether pages of 1 GiB and more are also requested at boot.
     kernel_arguments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the kernel shows."""
+    """Cells, kernel version and command line of the host."""
 
     cells: tuple[Cell, ...]
-    #: Whether the kernel has cells: one that has not, has one pool of each.
+    #: Whether the kernel has cells; without, it has one pool of each size.
     numa: bool
     kernel: tuple[int, int]
     command_line: str
@@ -95,7 +95,7 @@ def wanted(conf: Any) -> Wanted | None:
             )
         if found.setdefault(key, count) != count:
             raise ConfigInvalid(
-                f'{what[:128]}: there is another one for this cell and size'
+                f'{what[:128]}: the same cell and size is given another count'
             )
     if not found:
         return None
@@ -103,7 +103,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the kernel shows."""
+    """Read cells, kernel version and command line of the host."""
     return State(
         host.inventory.cells,
         bool(host.tree.names('sys/devices/system/node/node0')),
@@ -113,14 +113,15 @@ def read(host: Host) -> State:
 
 
 def path(cell: int, size_kib: int, numa: bool = True) -> str:
-    """Return the file that holds the number of pages of a cell."""
+    """Return the path of the page count of a cell and size."""
     base = f'sys/devices/system/node/node{cell}' if numa else 'sys/kernel/mm'
     return f'{base}/hugepages/hugepages-{size_kib}kB/nr_hugepages'
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes; large pages first, while memory is in
-    one piece.
+    """Yield the goals, arguments, notes and refusals for ``wanted``.
+
+    Large pages come first, while memory is least fragmented.
     """
     cells = {cell.id: cell for cell in state.cells}
     ordered = sorted(wanted.pages, key=lambda key: (-key[1], key[0]))
@@ -130,7 +131,9 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
         if cell not in cells:
             known = ', '.join(str(number) for number in cells)
             yield Refusal(
-                CONCERN, subject, f'this host has no such cell, but {known}'
+                CONCERN,
+                subject,
+                f'this host does not have this cell; it has {known}',
             )
             continue
         pool = _pool(cells[cell], size)
@@ -142,8 +145,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             yield Refusal(
                 CONCERN,
                 subject,
-                f'{used} pages are in use and cannot be given back; want at '
-                f'least {used} or stop guests first',
+                f'{used} pages are in use and cannot be freed; set at least '
+                f'{used}, or stop guests first',
             )
             continue
         yield sysfs(
@@ -151,7 +154,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             path(cell, size, state.numa),
             str(pool.total),
             str(count),
-            'memory of guests that ask for pages of this size',
+            'memory for guests that request pages of this size',
             title=f'huge pages of {subject}',
         )
     if wanted.kernel_arguments:
@@ -169,15 +172,17 @@ def _pool(cell: Cell, size_kib: int) -> PagePool | None:
 
 def _unknown(cell: Cell, subject: str, size_kib: int) -> Refusal:
     sizes = ', '.join(f'{pool.size_kib} KiB' for pool in cell.pages)
-    text = f'this host has no pages of this size, but {sizes or "none"}'
+    text = (
+        f'this host does not have pages of this size; it has {sizes or "none"}'
+    )
     if size_kib == _GIB_KIB:
-        text += '; 1 GiB takes a CPU with the flag pdpe1gb'
+        text += '; pages of 1 GiB take a CPU with the flag pdpe1gb'
     return Refusal(CONCERN, subject, text)
 
 
 def _arguments(wanted: Wanted, state: State) -> Iterator[Argument]:
-    """Yield the kernel arguments of large pages, each size with its count
-    (the count belongs to the size before it).
+    """Yield the kernel arguments of large pages, each size followed by its
+    count.
     """
     sizes = sorted({size for _cell, size in wanted.pages if size >= _GIB_KIB})
     for size in sizes:
@@ -196,7 +201,7 @@ def _arguments(wanted: Wanted, state: State) -> Iterator[Argument]:
             'hugepagesz',
             f'{size // _GIB_KIB}G hugepages={count}',
             CONCERN,
-            'large pages are surest found while memory is empty',
+            'large pages are most reliably found while memory is empty',
         )
 
 
@@ -205,7 +210,7 @@ def _notes(state: State) -> Iterator[Note]:
     if argument is not None and ':' not in argument:
         yield Note(
             CONCERN,
-            f'the kernel is started with hugepages={argument}, which it '
+            f'the kernel was started with hugepages={argument}, which it '
             f'spreads over the cells as it likes',
         )
 

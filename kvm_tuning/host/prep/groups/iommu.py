@@ -1,7 +1,7 @@
-"""The IOMMU, without which no device can be given to a guest.
+"""``[iommu]``: the IOMMU, without which no device can be assigned.
 
-The kernel's Documentation/driver-api/vfio.rst and kernel-parameters.txt. On
-Intel's it may take ``intel_iommu=on``; AMD's is on by itself.
+See the kernel's Documentation/driver-api/vfio.rst and kernel-parameters.txt.
+Intel's may take ``intel_iommu=on``; AMD's is on by default.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'iommu'
-_REASON = 'devices are given to guests'
+_REASON = 'devices can be assigned to guests'
 
 OPTIONS = (
     cfg.BoolOpt(
@@ -40,7 +40,7 @@ Whether the kernel is started with ``iommu=pt``, and on Intel with
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[iommu]``."""
+    """The wanted IOMMU."""
 
     required: bool = False
     kernel_arguments: bool = False
@@ -48,7 +48,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the host shows."""
+    """IOMMU groups, CPU vendor and command line of the host."""
 
     groups: int
     vendor: str
@@ -62,7 +62,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the host shows."""
+    """Read IOMMU groups, CPU vendor and command line of the host."""
     vendor = ''
     text = host.tree.text('proc/cpuinfo', limit=LARGE_BYTES)
     for line in (text or '').splitlines():
@@ -75,12 +75,12 @@ def read(host: Host) -> State:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the arguments, notes and refusals for ``wanted``."""
     arguments = []
     if wanted.kernel_arguments:
         if state.vendor == 'GenuineIntel':
             arguments.append(Argument('intel_iommu', 'on', CONCERN, _REASON))
-        # The host's own devices are not translated: no cost for them.
+        # The host's own devices bypass translation, at no cost.
         arguments.append(Argument('iommu', 'pt', CONCERN, _REASON))
         yield from arguments
     if not wanted.required or state.groups:
@@ -94,14 +94,14 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     if missing:
         yield Note(
             CONCERN,
-            f'there are no IOMMU groups; after a reboot with '
-            f'{" ".join(missing)} there should be',
+            f'the host has no IOMMU groups; it should have them after a '
+            f'reboot with {" ".join(missing)}',
         )
     else:
         yield Refusal(
             CONCERN,
             'required',
-            'there are no IOMMU groups: turn VT-d or AMD-Vi on in the '
+            'the host has no IOMMU groups: turn VT-d or AMD-Vi on in the '
             'firmware'
             + ('' if arguments else ', and set kernel_arguments = true'),
         )

@@ -1,9 +1,9 @@
-"""Kernel same-page merging: off or on, over cells or within them.
+"""``[ksm]``: kernel same-page merging, across NUMA cells or within them.
 
-The kernel's Documentation/admin-guide/mm/ksm.rst: ``run`` 2 stops it and
-unmerges all pages; ``merge_across_nodes`` can be changed only while nothing
-is merged. Unmerging needs memory for every page that is shared now, and the
-kernel stops half-way, or kills somebody, when there is not enough.
+See the kernel's Documentation/admin-guide/mm/ksm.rst: writing 2 to ``run``
+stops merging and unmerges all pages; ``merge_across_nodes`` can be changed
+only while nothing is merged. Unmerging needs memory for every shared page;
+when it runs out, the kernel stops half-way or the OOM killer runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,10 +36,11 @@ CONCERN = 'ksm'
 RUN = f'{DIRECTORY}/run'
 MERGE = f'{DIRECTORY}/merge_across_nodes'
 
-#: RHEL's and Debian's services that drive KSM, the driver first.
+#: Services of RHEL and Debian that control KSM, in the order of stopping.
 SERVICES = ('ksmtuned.service', 'ksm.service')
 
-#: Of the memory that unmerging needs: kept for whoever allocates meanwhile.
+#: Extra memory for other allocations while pages are unmerged, in percent of
+#: what unmerging needs.
 _SPARE_PERCENT = 20
 
 OPTIONS = (
@@ -75,23 +76,23 @@ merging on and off by themselves, whatever ``run`` says.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[ksm]``; None: not configured."""
+    """The wanted values; None: not configured."""
 
     run: bool | None = None
     merge_across_nodes: bool | None = None
-    #: Whether ksmtuned, which sets ``run`` as it likes, is to be off.
+    #: Whether to turn off ksmtuned, which sets ``run`` as it likes.
     stop_ksmtuned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the kernel shows; None: it has no such file."""
+    """KSM's present values; None: the kernel does not have the file."""
 
     run: str | None
     merge_across_nodes: str | None
-    #: :data:`SERVICES` that are there, and how.
+    #: The state of each of :data:`SERVICES` that is installed.
     services: Mapping[str, str]
-    #: Pages that are merged.
+    #: Number of merged pages.
     shared: int = 0
 
 
@@ -107,7 +108,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the kernel shows."""
+    """Read KSM's present values."""
     return State(
         host.tree.text(RUN),
         host.tree.text(MERGE),
@@ -121,7 +122,7 @@ def read(host: Host) -> State:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals and notes for ``wanted``."""
     if wanted == Wanted():
         return
     for name, found in state.services.items():
@@ -130,13 +131,13 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
                 setting('service', name, services.OFF),
                 CONCERN,
                 found,
-                'it turns merging on and off by itself',
+                'it turns merging on and off on its own',
                 title=name,
             )
         elif found != services.OFF and wanted.run is not None:
             yield Note(
                 CONCERN,
-                f'{name} is {found} and sets run by itself; '
+                f'{name} is {found} and sets run on its own; '
                 f'stop_ksmtuned = true turns it off',
             )
     if state.run is None:
@@ -154,9 +155,9 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
                 MERGE,
                 state.merge_across_nodes,
                 str(int(wanted.merge_across_nodes)),
-                'pages of one NUMA cell are merged with those of another one'
+                'pages of different NUMA cells are merged'
                 if wanted.merge_across_nodes
-                else 'a merged page lies in the cell of all that use it',
+                else 'only pages of the same NUMA cell are merged',
                 title='KSM merge_across_nodes',
             )
     if wanted.run is not None:
@@ -167,15 +168,15 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             _number(wanted.run, state),
             'equal pages of guests are merged'
             if wanted.run
-            else 'no pages are merged, and merged ones are parted',
+            else 'no pages are merged, and merged pages are split',
             title='KSM run',
         )
 
 
 def _number(run: bool, state: State) -> str:
-    # Documentation/admin-guide/mm/ksm.rst: 0 leaves pages merged, and 2 parts
-    # them and merges no more. Whoever has written 0 has left them; after 2
-    # there is nothing to do.
+    # Documentation/admin-guide/mm/ksm.rst: 0 leaves pages merged, 2 unmerges
+    # them. After a 0 pages may still be merged; after a 2 nothing is left to
+    # do.
     left = state.run == '0' and state.shared > 0
     if not run and (left or state.run == '2'):
         return '2'
@@ -185,7 +186,7 @@ def _number(run: bool, state: State) -> str:
 def route(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
-    """Return the route of a file of :data:`DIRECTORY`."""
+    """Return the route of a file in :data:`DIRECTORY`."""
     shared = host.tree.number(f'{DIRECTORY}/pages_shared') or 0
     unmerges = shared > 0 and (
         address[1] == MERGE or (address[1] == RUN and target in ('0', '2'))
@@ -194,9 +195,9 @@ def route(
         return DIRECT
     refusals = tuple(_short(host))
     interrupts = (
-        f'all {shared} merged pages are parted; guests slow down meanwhile',
+        f'all {shared} merged pages are split; guests slow down meanwhile',
     )
-    busy = {errno.EBUSY: 'pages were merged again meanwhile'}
+    busy = {errno.EBUSY: 'pages were merged again in the meantime'}
     if address[1] == RUN:
         return Route(
             via=('2',) if target == '0' else (),
@@ -214,7 +215,7 @@ def route(
 
 
 def _short(host: Host) -> Iterator[Refusal]:
-    """Yield a refusal when parting all pages could run out of memory."""
+    """Yield a refusal when unmerging all pages could run out of memory."""
     sharing = host.tree.number(f'{DIRECTORY}/pages_sharing') or 0
     needed_kib = sharing * host.inventory.page_size_kib
     needed_kib += needed_kib * _SPARE_PERCENT // 100
@@ -223,15 +224,15 @@ def _short(host: Host) -> Iterator[Refusal]:
         yield Refusal(
             CONCERN,
             'unmerging',
-            f'needs up to {needed_kib} KiB, and /proc/meminfo does not say '
-            f'what is available',
+            f'needs up to {needed_kib} KiB, and /proc/meminfo does not show '
+            f'how much is available',
         )
     elif needed_kib > free_kib:
         yield Refusal(
             CONCERN,
             'unmerging',
-            f'needs up to {needed_kib} KiB and only {free_kib} KiB are '
-            f'available; stop or move guests first',
+            f'needs up to {needed_kib} KiB, and only {free_kib} KiB are '
+            f'available; stop or migrate guests first',
         )
 
 

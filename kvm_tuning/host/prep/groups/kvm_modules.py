@@ -1,9 +1,9 @@
-"""KVM's and vhost's modules: loaded, and with which parameters.
+"""``[kvm_modules]``: KVM's and vhost's modules and their parameters.
 
-The kernel's Documentation/virt/kvm/halt-polling.rst; ``ept`` and ``npt`` are
-read-only while the module is loaded (arch/x86/kvm). Zero-copy transmit of
-vhost_net is off by default since Linux 5.3, as one slow receiver holds up all
-others (drivers/vhost/net.c, experimental_zcopytx).
+See the kernel's Documentation/virt/kvm/halt-polling.rst. ``ept`` and ``npt``
+are read-only while the module is loaded (arch/x86/kvm). Zero-copy transmit of
+vhost_net is off by default since Linux 5.3, because one slow receiver holds up
+all others (drivers/vhost/net.c, experimental_zcopytx).
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,13 +36,13 @@ HALT_POLL = 'kvm.halt_poll_ns'
 ZERO_COPY = 'vhost_net.experimental_zcopytx'
 #: The parameter of nested paging, and the CPU's flag, by module.
 PAGING = {'kvm_intel': ('ept', 'ept'), 'kvm_amd': ('npt', 'npt')}
-#: All parameters that are set here.
+#: All parameters that this group sets.
 PARAMETERS = (
     HALT_POLL,
     ZERO_COPY,
     *(f'{module}.{parameter}' for module, (parameter, _) in PAGING.items()),
 )
-#: Flags of a CPU that one of them is for.
+#: CPU flags for which one of these modules is loaded.
 _VIRTUALIZATION = frozenset({'vmx', 'svm'})
 
 OPTIONS = (
@@ -87,7 +87,7 @@ no guest runs.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[kvm_modules]``; None: not configured."""
+    """The wanted modules and parameters; None: not configured."""
 
     vhost_net: bool = False
     halt_poll_ns: int | None = None
@@ -97,18 +97,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the host shows."""
+    """Modules and parameters of the host."""
 
-    #: Loaded ones among those we know.
+    #: The modules of this group that are loaded.
     modules: frozenset[str]
     listed: bool
-    #: By ``module.parameter``: what runs, our line, others' lines.
+    #: By ``module.parameter``: the running value, our line, others' lines.
     running: Mapping[str, Value] = field(default_factory=dict)
     own: Mapping[str, Value] = field(default_factory=dict)
     foreign: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
-    #: Modules that are a part of the kernel; parameters that can be written
-    #: while it runs.
+    #: Modules built into the kernel; parameters that can be written while it
+    #: runs.
     built_in: frozenset[str] = frozenset()
     writable: frozenset[str] = frozenset()
 
@@ -126,7 +126,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the host shows."""
+    """Read modules and parameters of the host."""
     names = PARAMETERS
     return State(
         frozenset(
@@ -158,13 +158,13 @@ def _flags(host: Host) -> frozenset[str]:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals, notes and refusals for ``wanted``."""
     if wanted.halt_poll_ns is not None:
         yield from _parameter(
             state,
             HALT_POLL,
             str(wanted.halt_poll_ns),
-            'how long a vCPU that has nothing to do is waited for',
+            'sets how long KVM polls for work of an idle vCPU',
             live=True,
         )
     if wanted.vhost_zero_copy is not None:
@@ -172,17 +172,17 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             state,
             ZERO_COPY,
             str(int(wanted.vhost_zero_copy)),
-            'whether packets to send are copied',
+            'sets whether transmitted packets are copied',
             live=False,
         )
         if wanted.vhost_zero_copy:
             yield Note(
                 CONCERN,
                 'vhost_zero_copy: one guest that receives slowly can hold up '
-                'all that send to it; the kernel has it off since 5.3',
+                'all that send to it; the kernel has turned it off since 5.3',
             )
     if wanted.vhost_net:
-        # After its options: they count when it is loaded.
+        # After its options, which count when it is loaded.
         yield from _vhost(state)
     if wanted.nested_paging:
         yield from _paging(state)
@@ -193,7 +193,7 @@ def _vhost(state: State) -> Iterator[Item]:
         setting('module-load', 'vhost_net', 'loaded at boot'),
         CONCERN,
         'loaded at boot' if state.listed else None,
-        'virtio NICs are served by the kernel',
+        'the kernel serves virtio NICs',
         title='vhost_net at boot',
         running='loaded'
         if 'vhost_net' in state.modules
@@ -204,7 +204,7 @@ def _vhost(state: State) -> Iterator[Item]:
         setting('module', 'vhost_net', 'loaded'),
         CONCERN,
         'loaded' if 'vhost_net' in state.modules else None,
-        'virtio NICs are served by the kernel',
+        'the kernel serves virtio NICs',
         title='vhost_net',
     )
 
@@ -217,11 +217,13 @@ def _parameter(
             yield Refusal(
                 CONCERN,
                 name,
-                f'/{path} sets it to {other}, and counts after '
+                f'/{path} sets it to {other} and overrides '
                 f'/{modprobe.OPTIONS}; remove its line',
             )
             return
-        yield Note(CONCERN, f'/{path} sets {name}={other}; ours counts after')
+        yield Note(
+            CONCERN, f'/{path} sets {name}={other}, which ours overrides'
+        )
     running = state.running[name]
     if name.partition('.')[0] in state.built_in:
         yield from _built_in(state, name, value, reason)
@@ -253,8 +255,8 @@ def _built_in(
         yield Refusal(
             CONCERN,
             name,
-            f'it is built into this kernel and read-only: start the kernel '
-            f'with {name}={value} yourself',
+            f'its module is built into this kernel and it is read-only: add '
+            f'{name}={value} to the kernel command line yourself',
         )
         return
     yield Goal(
@@ -272,9 +274,9 @@ def _paging(state: State) -> Iterator[Item]:
         yield Refusal(
             CONCERN,
             'nested_paging',
-            'neither kvm_intel nor kvm_amd is loaded: is virtualization on in '
-            'the firmware?',
-            # At boot udev loads it for the CPU, among all other devices.
+            'neither kvm_intel nor kvm_amd is loaded: is virtualization '
+            'enabled in the firmware?',
+            # At boot udev may not have loaded it for the CPU yet.
             absent=bool(state.flags & _VIRTUALIZATION),
         )
         return
@@ -283,15 +285,18 @@ def _paging(state: State) -> Iterator[Item]:
         yield Refusal(
             CONCERN,
             'nested_paging',
-            f'this CPU does not have it (no flag {flag} in /proc/cpuinfo)',
+            f'this CPU does not support it (/proc/cpuinfo lacks the flag '
+            f'{flag})',
         )
         return
     name = f'{found[0]}.{parameter}'
     goals = list(
-        _parameter(state, name, '1', 'guests need no shadow pages', live=True)
+        _parameter(
+            state, name, '1', 'guests do without shadow page tables', live=True
+        )
     )
     if state.running[name] == '1' and state.own[name] is None:
-        # It is on by itself: nothing has to be kept over a reboot.
+        # It is on by default: nothing has to be kept across a reboot.
         goals = [
             goal
             for goal in goals
@@ -304,7 +309,7 @@ def _paging(state: State) -> Iterator[Item]:
 def route(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
-    """Return the route of a parameter of a module that is loaded."""
+    """Return the route of a parameter of a loaded module."""
     if modprobe.writable(host.tree, address[1]):
         return Route(timeout=terms.write_timeout)
     module = address[1].partition('.')[0]
@@ -317,11 +322,11 @@ def route(
             Refusal(
                 CONCERN,
                 module,
-                f'it would have to be loaded anew, and is in use: {who}',
+                f'it would have to be reloaded, and is in use by {who}',
             )
         )
     return Route(
-        interrupts=(f'{module} is unloaded and loaded anew',),
+        interrupts=(f'{module} is unloaded and loaded again',),
         guests=tuple(running),
         refusals=tuple(refusals),
         timeout=terms.write_timeout,

@@ -1,7 +1,7 @@
-"""Transparent huge pages: the host's mode, its effort, and khugepaged's.
+"""``[transparent_huge_pages]``: mode, defragmentation, khugepaged.
 
-The kernel's Documentation/admin-guide/mm/transhuge.rst. A mode is for memory
-that is touched from then on: guests that run keep the pages they have.
+See the kernel's Documentation/admin-guide/mm/transhuge.rst. A mode applies to
+memory touched from then on: running guests keep the pages they have.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from kvm_tuning.host.prep.kinds import command_line
 CONCERN = 'transparent_huge_pages'
 DIRECTORY = 'sys/kernel/mm/transparent_hugepage'
 
-#: Where each option of the group is written.
+#: The file of each option, below :data:`DIRECTORY`.
 FILES = {
     'enabled': 'enabled',
     'defrag': 'defrag',
@@ -34,9 +34,9 @@ FILES = {
 }
 
 _REASONS = {
-    'enabled': 'which memory gets huge pages when it is touched',
-    'defrag': 'how hard the kernel tries to find one at a page fault',
-    'khugepaged_defrag': 'whether khugepaged compacts memory for them',
+    'enabled': 'sets which memory gets huge pages when it is touched',
+    'defrag': 'sets how hard a page fault tries to get a huge page',
+    'khugepaged_defrag': 'sets whether khugepaged compacts memory',
 }
 
 OPTIONS = (
@@ -71,7 +71,7 @@ memory for it. Unset: not touched.
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[transparent_huge_pages]``; None: not configured."""
+    """The wanted values; None: not configured."""
 
     enabled: str | None = None
     defrag: str | None = None
@@ -80,13 +80,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the kernel shows."""
+    """The kernel's present values."""
 
     #: File below :data:`DIRECTORY` to (value in force, all values).
     files: dict[str, tuple[Value, tuple[str, ...]]]
-    #: ``transparent_hugepage=`` of the kernel's command line.
+    #: ``transparent_hugepage=`` on the kernel's command line.
     argument: Value
-    #: The mode of 2 MiB pages of their own (kernels from 6.8).
+    #: The separate mode of 2 MiB pages (Linux 6.8 and later).
     own_mode: Value
 
 
@@ -103,7 +103,7 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Return what the kernel shows."""
+    """Read the kernel's present values."""
     files = {}
     for name in FILES.values():
         text = host.tree.text(f'{DIRECTORY}/{name}')
@@ -126,11 +126,13 @@ def _choice(text: str) -> tuple[Value, tuple[str, ...]]:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals, notes and refusals for ``wanted``."""
     asked = {f.name: getattr(wanted, f.name) for f in fields(wanted)}
     asked = {name: value for name, value in asked.items() if value is not None}
     if asked and 'enabled' not in state.files:
-        yield Note(CONCERN, 'n/a: this kernel has no transparent huge pages')
+        yield Note(
+            CONCERN, 'n/a: this kernel does not have transparent huge pages'
+        )
         return
     for name, value in asked.items():
         yield from _one(name, value, state)
@@ -141,12 +143,12 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
 def _one(name: str, value: str, state: State) -> Iterator[Goal | Item]:
     found, values = state.files.get(FILES[name], (None, ()))
     if found is None:
-        yield Note(CONCERN, f'n/a: {name}: this kernel has no such file')
+        yield Note(CONCERN, f'n/a: {name}: this kernel does not have the file')
     elif values and value not in values:
         yield Refusal(
             CONCERN,
             name,
-            f'{value!r} is unknown to this kernel; it knows '
+            f'this kernel does not know {value!r}; it knows '
             f'{", ".join(values)}',
         )
     else:
@@ -165,15 +167,15 @@ def _notes(enabled: str, state: State) -> Iterator[Note]:
     if state.argument is not None and state.argument != enabled:
         yield Note(
             CONCERN,
-            f'the kernel is started with transparent_hugepage='
+            f'the kernel was started with transparent_hugepage='
             f'{state.argument}: the mode is {state.argument} from boot until '
-            f'host-prep has run, and TuneD leaves it alone',
+            f'host-prep has run, and TuneD does not change it',
         )
     if state.own_mode not in (None, 'inherit', enabled):
         yield Note(
             CONCERN,
             f'pages of 2048 KiB have a mode of their own, {state.own_mode}: '
-            f'enabled does not reach them',
+            f'enabled does not apply to them',
         )
 
 

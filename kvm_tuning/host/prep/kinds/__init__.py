@@ -1,1 +1,1 @@
-"""How each kind of setting is read, written and made permanent."""
+"""Kinds of settings: how each is read, written and persisted."""

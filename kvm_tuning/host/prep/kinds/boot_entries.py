@@ -1,8 +1,8 @@
-"""Boot entries (UAPI.1, Boot Loader Specification) and what new ones are
-made of: the files that hold a kernel's arguments word for word.
+"""Read and write the files that hold kernel arguments word for word.
 
-A setting's value is the ``options`` of an entry, its lines apart, and all of
-``/etc/kernel/cmdline``.
+These are boot entries (UAPI.1, Boot Loader Specification) and
+``/etc/kernel/cmdline``, from which new ones are made. A setting's value is the
+``options`` lines of an entry, or all of ``/etc/kernel/cmdline``.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ _OPTIONS = re.compile(r'^options[ \t]+', re.MULTILINE)
 
 
 def names(tree: Tree) -> Iterator[str]:
-    """Yield the entries but those for a rescue."""
+    """Yield the entries, without those for rescue."""
     for name in tree.names(ENTRIES):
         if name.endswith('.conf') and 'rescue' not in name:
             yield f'{ENTRIES}/{name}'
 
 
 def places(tree: Tree) -> Iterator[str]:
-    """Yield the files that have arguments.
+    """Yield the files that hold arguments.
 
     :raises InventoryUnreadable: one is not text.
     """
@@ -39,7 +39,7 @@ def places(tree: Tree) -> Iterator[str]:
 
 
 def read(tree: Tree, name: str) -> Value:
-    """Return the arguments; None when there is no such file.
+    """Return the arguments in a file; None when it is missing.
 
     :raises InventoryUnreadable: it is not text.
     """
@@ -55,18 +55,18 @@ def read(tree: Tree, name: str) -> Value:
 
 
 def write(system: System, name: str, value: Value) -> None:
-    """Set the arguments, and leave all else as it is to the byte.
+    """Set the arguments and leave everything else unchanged.
 
-    :raises OSError: it cannot be; a file that is gone is not made again.
+    :raises OSError: it cannot be written; a missing file is not created.
     """
     text = _whole(system.tree(), name)
     if value is None or text is None:
-        raise FileNotFoundError(2, 'a boot entry is not ours to make', name)
+        raise FileNotFoundError(2, 'a missing boot entry is not created', name)
     system.replace(name, _with_options(name, text, value))
 
 
 def _whole(tree: Tree, name: str) -> str | None:
-    """Return a file to the byte.
+    """Return the text of a file, unchanged.
 
     :raises InventoryUnreadable: it is not text.
     """
@@ -80,7 +80,7 @@ def _whole(tree: Tree, name: str) -> str | None:
 
 
 def _with_options(name: str, text: str, value: str) -> str:
-    """Return ``text`` with other arguments, all else to the byte."""
+    """Return ``text`` with other arguments and otherwise unchanged."""
     if name == CMDLINE:
         return value + text[len(text.rstrip('\n')) :]
     wanted = iter(value.splitlines())

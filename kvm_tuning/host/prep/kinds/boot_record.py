@@ -1,11 +1,10 @@
-"""Whose the arguments of boot entries are, by the journal.
+"""Tell from the journal which arguments of boot entries are ours.
 
-What we wrote of a place less what was there before us is ours. A kernel that
-is installed later gets an entry made of ``/etc/kernel/cmdline`` or of the
-running kernel's arguments (kernel-install(8)), ours with them: such a copy
-has no record until it is taken on it here. So that it can be told from an
-entry whose arguments are the operator's own, all entries come on record with
-the first apply.
+Ours are those that we wrote to a place and that were not there before. A
+kernel that is installed later gets an entry made from ``/etc/kernel/cmdline``
+or from the running kernel's arguments (kernel-install(8)), ours included: such
+a copy is not in the journal until it is entered here. The first apply enters
+all entries, so that a copy can be told from an operator's own arguments.
 """
 
 from collections import Counter
@@ -22,14 +21,14 @@ from kvm_tuning.host.prep.kinds.command_line import Unit
 
 KIND = 'kernel-arguments'
 CONCERN = 'kernel_arguments'
-GONE = 'the file is gone, as with its kernel; it is not made again'
-NO_ENTRIES = 'no boot entry is there at all: mount /boot, then try again'
+GONE = 'the file was removed, as with its kernel; it is not created again'
+NO_ENTRIES = 'there are no boot entries at all: mount /boot and try again'
 _COPY = 'made by others with our arguments'
 _AS_FOUND = 'as found'
 
 
 def original(tree: Tree, record: Journal, name: str, found: str) -> str:
-    """Return the arguments of a place without ours."""
+    """Return the arguments of a file without ours."""
     entry = record.get((KIND, name))
     if entry is None:
         return _copied(tree, record, found) or found
@@ -39,8 +38,8 @@ def original(tree: Tree, record: Journal, name: str, found: str) -> str:
 
 
 def copies(host: Host, record: Journal) -> Iterator[Entry]:
-    """Yield what the journal should say of places that are not in it and
-    hold our arguments.
+    """Yield journal entries for files that hold our arguments and are not in
+    the journal.
     """
     for name, found in _readable(host.tree):
         if record.get((KIND, name)) is None:
@@ -50,8 +49,8 @@ def copies(host: Host, record: Journal) -> Iterator[Entry]:
 
 
 def enter(host: Host, record: Journal, goals: Iterable[Goal]) -> None:
-    """Put into the journal, before any of ``goals`` is made, whose the
-    arguments are that are there now.
+    """Record whose the present arguments are, before any of ``goals`` is
+    made.
     """
     goals = [goal for goal in goals if goal.setting.kind == KIND]
     if all(goal.reached for goal in goals) and not any(
@@ -76,7 +75,7 @@ def enter(host: Host, record: Journal, goals: Iterable[Goal]) -> None:
 
 
 def _anew(host: Host, entry: Entry, found: str) -> Entry:
-    """Return the record of what somebody else has changed since."""
+    """Return the entry of a file that something else has changed since."""
     before = _less(found, _ours(entry))
     return replace(
         entry,
@@ -90,8 +89,8 @@ def _anew(host: Host, entry: Entry, found: str) -> Entry:
 
 
 def missing(host: Host, entry: Entry, found: Value) -> str | None:
-    """Return :data:`GONE` when the entry's file is gone for good, and
-    :data:`NO_ENTRIES` when all are, as where /boot is not mounted.
+    """Return :data:`GONE` when the entry's file was removed, and
+    :data:`NO_ENTRIES` when all are missing, as when /boot is not mounted.
     """
     if entry.kind != KIND or found is not None or not _is_place(entry.name):
         return None
@@ -108,14 +107,14 @@ def _is_place(name: str) -> bool:
 
 
 def _readable(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Yield each place with its arguments."""
+    """Yield each file with its arguments."""
     try:
         for name in boot_entries.places(tree):
             found = boot_entries.read(tree, name)
             if found is not None:
                 yield name, found
     except InventoryUnreadable:
-        # The goals' own look at it tells.
+        # Planning reports it.
         return
 
 
@@ -137,9 +136,9 @@ def _entry(host: Host, name: str, before: str, found: str, what: str) -> Entry:
 
 
 def _copied(tree: Tree, record: Journal, found: str) -> str | None:
-    """Return what a copy of ours was before us; None: it is no copy.
+    """Return the arguments of a copy without ours; None: it is not a copy.
 
-    One is that holds all that we wrote elsewhere, in its order and once.
+    A copy holds everything that we wrote elsewhere, once and in order.
     """
     held = list(command_line.units(found))
     for entry in record:
@@ -154,7 +153,7 @@ def _copied(tree: Tree, record: Journal, found: str) -> str | None:
 
 
 def _stands(tree: Tree, entry: Entry) -> bool:
-    """Tell whether a place is as we left it, or gone: any other proves
+    """Return whether a file is as we left it, or gone: any other proves
     nothing.
     """
     if entry.kind != KIND or entry.open or not _is_place(entry.name):
@@ -167,7 +166,7 @@ def _stands(tree: Tree, entry: Entry) -> bool:
 
 
 def _added(wanted: Value, before: Value) -> Iterator[Unit]:
-    """Yield what is in ``wanted`` and was not before, in order."""
+    """Yield what is in ``wanted`` and not in ``before``, in order."""
     left = Counter(command_line.units(before or ''))
     for unit in command_line.units(wanted or ''):
         if left[unit]:
@@ -177,7 +176,7 @@ def _added(wanted: Value, before: Value) -> Iterator[Unit]:
 
 
 def _ours(entry: Entry) -> Counter[Unit]:
-    """Return what we may have written at an entry's place."""
+    """Return what we may have written to an entry's file."""
     found: Counter[Unit] = Counter()
     for value in (entry.wanted, entry.got, *entry.via):
         found |= Counter(_added(value, entry.before))
@@ -186,7 +185,7 @@ def _ours(entry: Entry) -> Counter[Unit]:
 
 def _less(text: str, ours: Counter[Unit]) -> str:
     """Return ``text`` without ``ours``, each as often as we wrote it; of
-    equal ones the last go, as ours are the last.
+    equal ones the last are removed, as ours come last.
     """
     left = Counter(command_line.units(text))
     extra = {unit: left[unit] - ours[unit] for unit in left if ours[unit]}

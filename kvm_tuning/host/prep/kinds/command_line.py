@@ -1,26 +1,26 @@
-"""The kernel's command line, read as the kernel reads it.
+"""Parse the kernel's command line as the kernel does.
 
-Of a parameter that is given several times, the last one counts (the kernel's
+The last value of a parameter counts (the kernel's
 Documentation/admin-guide/kernel-parameters.rst; each is parsed in turn).
-Dashes and underscores in a name are the same. A value may be quoted. What
-comes after ``--`` is for init. A line may be in several, as the ``options``
-of a boot entry.
+Dashes and underscores in a name are the same. A value may be quoted.
+Everything after ``--`` is for init. The text may have several lines, as the
+``options`` of a boot entry.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 import re
 
-#: An argument and, of huge pages, the size in bytes that it is about (0:
-#: the kernel's default): a count belongs to the size before it.
+#: An argument and, for huge pages, their size in bytes (0: the kernel's
+#: default): a count belongs to the size before it.
 Unit = tuple[str, int | None]
 
-# An open quote goes on to the end of the line (lib/cmdline.c, next_arg).
+# An open quote extends to the end of the line (lib/cmdline.c, next_arg).
 _WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
 _SIZE = re.compile(r'(\d{1,18})([KMGT]?)', re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
-    """Return the arguments, quotes kept; those after ``--`` are init's."""
+    """Return the arguments up to ``--``, with their quotes."""
     found = [word for line in _lines(text) for word in line]
     return found[: found.index('--')] if '--' in found else found
 
@@ -30,19 +30,19 @@ def _lines(text: str) -> list[list[str]]:
 
 
 def key(word: str) -> str:
-    """Return an argument's name, as the kernel compares it."""
+    """Return an argument's name in the form that the kernel compares."""
     return word.partition('=')[0].strip('"').replace('-', '_')
 
 
 def value(text: str, name: str) -> str | None:
-    """Return the value in force; empty for a word without one, None for a
-    parameter that is not given.
+    """Return the value in force; '' for a bare word, None for a parameter
+    that is not given.
     """
     return next(reversed(values(text, name)), None)
 
 
 def values(text: str, name: str) -> list[str]:
-    """Return all values that a parameter is given, in their order."""
+    """Return all values of a parameter, in order."""
     wanted = name.replace('-', '_')
     return [_value(word) for word in words(text) if key(word) == wanted]
 
@@ -65,7 +65,7 @@ def units(text: str) -> Iterator[Unit]:
 
 
 def page_size(text: str) -> int:
-    """Return the bytes that ``1G`` or ``2048K`` means; 0: not a size."""
+    """Return the bytes of ``1G`` or ``2048K``; 0 when it is not a size."""
     match = _SIZE.fullmatch(text)
     if match is None:
         return 0
@@ -73,9 +73,9 @@ def page_size(text: str) -> int:
 
 
 def edited(text: str, gone: Callable[[Unit], bool], more: str = '') -> str:
-    """Return ``text`` without what ``gone`` says of, and with ``more`` as
-    the kernel's last arguments; as many lines, and init's arguments as they
-    were.
+    """Return ``text`` without the arguments for which ``gone`` is true, and
+    with ``more`` as the kernel's last arguments. The number of lines and
+    init's arguments stay.
     """
     left = list(units(text))
     lines: list[list[str]] = []

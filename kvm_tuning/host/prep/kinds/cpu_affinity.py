@@ -1,7 +1,7 @@
-"""systemd's CPUAffinity=: where it starts everything, unless told otherwise.
+"""Read and write systemd's CPUAffinity=, its default for all services.
 
-systemd-system.conf(5). It is in force for what PID 1 starts after it has read
-it anew, so in full after a reboot. libvirt's guests are placed by libvirt.
+See systemd-system.conf(5). It applies to what PID 1 starts after reading it,
+so to everything after a reboot. libvirt places its guests itself.
 """
 
 import re
@@ -18,7 +18,7 @@ _LINE = re.compile(r'^[ \t]*CPUAffinity[ \t]*=[ \t]*(\S.*)$', re.MULTILINE)
 
 
 class CpuAffinity:
-    """The drop-in of ours; its value is a CPU list."""
+    """Our drop-in; its value is a CPU list."""
 
     volatile = False
     revives = True
@@ -33,7 +33,7 @@ class CpuAffinity:
         if value is None:
             system.remove(PATH)
             return
-        # An empty assignment first: lists of several files are joined.
+        # An empty assignment first: the lists of several files are joined.
         system.replace(
             PATH, f'{_HEAD}\n[Manager]\nCPUAffinity=\nCPUAffinity={value}\n'
         )
@@ -49,7 +49,7 @@ class CpuAffinity:
 
 
 def running(tree: Tree) -> Value:
-    """Return the CPUs that PID 1 may run on, as a list."""
+    """Return the CPUs of PID 1, as a list."""
     for line in (tree.text('proc/1/status') or '').splitlines():
         name, _colon, value = line.partition(':')
         if name == 'Cpus_allowed_list':

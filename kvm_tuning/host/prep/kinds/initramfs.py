@@ -1,8 +1,8 @@
-"""Options of a module that is loaded before the root file system is there.
+"""Notes on options of modules that the initramfs loads.
 
-An initramfs has a copy of modprobe.d from when it was made
-(update-initramfs(8), dracut(8)). A module that is loaded from it does not see
-what was written since.
+An initramfs has a copy of modprobe.d from when it was built
+(update-initramfs(8), dracut(8)). A module loaded from it does not see options
+written since.
 """
 
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ _DRIVERS = re.compile(r'\s*(?:add|force)_drivers\+?=["\']?([^"\'#]*)')
 
 
 def notes(host: Host, entry: Entry | None, goal: Goal) -> Iterator[Note]:
-    """Yield what is to be said of a goal: that an initramfs has kept its
-    option from the module, or will.
+    """Yield a note when an initramfs hides, or will hide, a goal's option
+    from its module.
 
-    :param entry: what the journal has of it.
+    :param entry: the goal's journal entry.
     """
     if goal.setting.kind != _KIND:
         return
@@ -40,14 +40,14 @@ def notes(host: Host, entry: Entry | None, goal: Goal) -> Iterator[Note]:
             goal.concern,
             f'{goal.label}: {module} was loaded at boot without it, probably '
             f'from an initramfs with an older copy of modprobe.d: run '
-            f'{command(host.tree)}, and it counts from the next boot on',
+            f'{command(host.tree)}, and it takes effect at the next boot',
         )
     elif _new(host, entry, goal) and holds(host, module):
         yield Note(goal.concern, f'{goal.label}: {_advice(host, module)}')
 
 
 def undone(host: Host, entry: Entry) -> Iterator[Note]:
-    """Yield what is to be said of an option that was taken back."""
+    """Yield a note when an initramfs keeps an option that was undone."""
     module = entry.name.partition('.')[0]
     if entry.kind == _KIND and holds(host, module):
         yield Note(entry.concern, f'{entry.title}: {_advice(host, module)}')
@@ -56,15 +56,15 @@ def undone(host: Host, entry: Entry) -> Iterator[Note]:
 def _advice(host: Host, module: str) -> str:
     return (
         f'{module} is loaded from the initramfs, which has a copy of '
-        f'modprobe.d: run {command(host.tree)} once this is done, else the '
-        f'next boot does not know of it'
+        f'modprobe.d: run {command(host.tree)} afterwards, or the next boot '
+        f'does not see the change'
     )
 
 
 def _missed(host: Host, entry: Entry | None, goal: Goal) -> bool:
-    """Tell whether the option was there before this boot, and its module
-    runs without it. A parameter that can be written says nothing: somebody
-    may have written it.
+    """Return whether the option was set before this boot and its module
+    runs without it. A writable parameter proves nothing: it may have been
+    written since.
     """
     name = goal.setting.name
     if entry is None or entry.open or not goal.reached:
@@ -80,14 +80,14 @@ def _missed(host: Host, entry: Entry | None, goal: Goal) -> bool:
 
 
 def _new(host: Host, entry: Entry | None, goal: Goal) -> bool:
-    """Tell whether the option is to be written, or was in this boot."""
+    """Return whether the option is to be written, or was during this boot."""
     if not goal.reached:
         return True
     return entry is not None and entry.boot == host.boot_id
 
 
 def command(tree: Tree) -> str:
-    """Return the command that makes this host's initramfs anew."""
+    """Return the command that rebuilds this host's initramfs."""
     for path, found in _COMMANDS:
         if tree.real(path) is not None:
             return found
@@ -95,8 +95,8 @@ def command(tree: Tree) -> str:
 
 
 def holds(host: Host, module: str) -> bool:
-    """Tell whether the configuration of the tools says that a module is in
-    the initramfs. It may be there without.
+    """Return whether the tools are configured to put a module into the
+    initramfs. It may also be there for other reasons.
     """
     return (
         module in _listed(host.tree)
@@ -117,7 +117,7 @@ def _listed(tree: Tree) -> set[str]:
 
 
 def _most(tree: Tree) -> bool:
-    """Tell whether initramfs-tools takes all drivers of network cards
+    """Return whether initramfs-tools includes all drivers of network cards
     (initramfs.conf(5)).
     """
     if tree.real(f'{_TOOLS}/initramfs.conf') is None:

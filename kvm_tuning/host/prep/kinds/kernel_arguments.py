@@ -1,16 +1,16 @@
-"""Kernel arguments for the next boot, as one managed set in each place.
+"""Plan and write the kernel arguments for the next boot.
 
-Where a boot loader takes them from:
+They are one managed set in each place from which a boot loader takes them:
 
 - Debian's GRUB: ``/etc/default/grub.d/*.cfg``, read by update-grub(8), which
-  writes the menu anew. Ours is a file of its own, and its arguments come last.
+  writes the menu. We write a file of our own, whose arguments come last.
 - Boot Loader Specification (RHEL 8 and later, systemd-boot): the ``options``
   lines of each ``/boot/loader/entries/*.conf``, and ``/etc/kernel/cmdline``,
-  from which entries of kernels to come are made.
+  from which the entries of new kernels are made.
 
-In the latter, all arguments with our names are taken out and ours put at the
-end, so that no stale value lingers; what was there is in the journal, and
-what we wrote earlier and is no longer wanted goes.
+In the latter, all arguments with our names are removed and ours appended, so
+that no stale value remains; the former text is in the journal, and what we
+wrote earlier and is no longer wanted is removed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,16 +42,16 @@ ENTRIES = boot_entries.ENTRIES
 CMDLINE = boot_entries.CMDLINE
 
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
-# Of the two variables, this one comes last on the line, and is not used for
+# Of the two variables, this one comes last on the line and is not used for
 # recovery entries (GRUB's manual, Simple configuration).
 _VARIABLE = 'GRUB_CMDLINE_LINUX_DEFAULT'
 _STALE = ' (not in the menu yet)'
-# Our file while the menu is made without it: were it gone at once, nobody
-# could see that the menu is a former one.
+# The text of our file while the menu is written without it. If the file were
+# removed first, a stale menu could not be recognized.
 _LEAVING = '(leaving)'
 _LINUX = re.compile(r'\s*linux(16|efi)?\s')
 # What grub-mkconfig(8) writes around the output of each of its scripts, and
-# the scripts whose entries are not made of /etc/default/grub.
+# the scripts whose entries do not use /etc/default/grub.
 _SECTION = re.compile(r'### (BEGIN|END) (\S+) ###')
 _NOT_OURS = ('_os-prober', '_custom')
 
@@ -87,7 +87,7 @@ class KernelArguments:
 
 
 def _read_grub(tree: Tree) -> Value:
-    """Return our arguments; with a mark when the menu is not made of them."""
+    """Return our arguments, marked when the menu does not have them."""
     text = tree.text(GRUB)
     if text is None:
         return None
@@ -159,7 +159,7 @@ def goals(
     managed: Iterable[str],
     record: Journal | None = None,
 ) -> Iterator[Item]:
-    """Yield what it takes that the next boot has ``arguments``.
+    """Yield the goals that make the next boot use ``arguments``.
 
     :param managed: names of which no other value may linger; of huge pages
         it is the sizes of ``arguments``.
@@ -172,7 +172,9 @@ def goals(
     try:
         yield from _goals(host, arguments, managed, record or Journal())
     except InventoryUnreadable as error:
-        yield Note(CONCERN, f'what the next boot gets cannot be seen: {error}')
+        yield Note(
+            CONCERN, f'the arguments of the next boot cannot be read: {error}'
+        )
 
 
 def _goals(
@@ -188,9 +190,9 @@ def _goals(
     if not places:
         yield Note(
             CONCERN,
-            f'no boot loader that is known was found (GRUB with '
-            f'/etc/default/grub, or boot entries in /{ENTRIES}): start the '
-            f'kernel with {value} yourself',
+            f'no known boot loader was found (GRUB with /etc/default/grub, or '
+            f'boot entries in /{ENTRIES}): add {value} to the kernel command '
+            f'line yourself',
         )
     yield from _left_out(host.tree, places, value)
     for place in places:
@@ -220,13 +222,13 @@ def _places(tree: Tree) -> Iterator[str]:
 
 
 def _left_out(tree: Tree, places: list[str], value: str) -> Iterator[Note]:
-    """Yield what of the menus is started without our arguments."""
+    """Yield notes on menu entries that start without our arguments."""
     for name in boot_entries.names(tree):
         if name not in places:
-            # A test of memory, a program of the firmware.
+            # A memory test or an EFI program.
             yield Note(
                 CONCERN,
-                f'/{name} has no options, and is left as it is',
+                f'/{name} has no options line and is left as it is',
             )
     lines = _menu(tree)[1] if GRUB in places else []
     kernels = [line.split()[1:2] for line in lines if not _has(line, value)]
@@ -235,14 +237,14 @@ def _left_out(tree: Tree, places: list[str], value: str) -> Iterator[Note]:
         yield Note(
             CONCERN,
             f'/{GRUB_MENU} starts {", ".join(names)} without {value}: '
-            f'another Linux, or an entry that was written by hand',
+            f'another Linux, or an entry written by hand',
         )
 
 
 def _merged(
     found: str, arguments: list[Argument], managed: Iterable[str]
 ) -> str:
-    """Return the arguments of an entry with ours in place of any others."""
+    """Return the arguments of an entry with ours instead of other values."""
     names = {command_line.key(name) for name in managed}
     sizes = _page_sizes(arguments)
 
@@ -258,7 +260,7 @@ def _merged(
 
 
 def _page_sizes(arguments: Iterable[Argument]) -> frozenset[int]:
-    """Return the sizes of huge pages that ``arguments`` are about."""
+    """Return the sizes of huge pages in ``arguments``, in bytes."""
     return frozenset(
         command_line.page_size(argument.value.split()[0])
         for argument in arguments
@@ -267,7 +269,7 @@ def _page_sizes(arguments: Iterable[Argument]) -> frozenset[int]:
 
 
 def _dropped(found: str, wanted: str) -> str:
-    """Say what goes and nothing of the same name comes for."""
+    """Name the arguments that are removed without a replacement."""
     kept = {
         (command_line.key(word), size)
         for word, size in command_line.units(wanted)
@@ -281,8 +283,8 @@ def _dropped(found: str, wanted: str) -> str:
 
 
 def in_force(text: str, arguments: Iterable[Argument]) -> bool:
-    """Tell whether a command line has all arguments, none of them outdone by
-    a later one, or by an earlier one where the first stands.
+    """Return whether a command line has all arguments in force: none is
+    overridden by a later value, or by an earlier one where the first counts.
     """
     for argument in arguments:
         if ' ' in str(argument):
@@ -298,15 +300,15 @@ def in_force(text: str, arguments: Iterable[Argument]) -> bool:
     return True
 
 
-# kernel/sched/isolation.c, housekeeping_setup: of several that differ, the
-# first stands.
+# kernel/sched/isolation.c, housekeeping_setup: of several different values
+# the first counts.
 _FIRST_COUNTS = frozenset({'isolcpus', 'nohz_full'})
 
 
 def _foreign(
     host: Host, arguments: list[Argument]
 ) -> Iterator[Note | Refusal]:
-    """Yield where else the same arguments are set."""
+    """Yield notes and refusals for other places that set our arguments."""
     names = {command_line.key(argument.key) for argument in arguments}
     sizes = _page_sizes(arguments)
     ours = {str(argument) for argument in arguments}
@@ -323,12 +325,13 @@ def _foreign(
                     yield Refusal(
                         CONCERN,
                         f'/{path}',
-                        f'it sets {word}, and the kernel takes the first '
-                        f'{key} only: take it out there',
+                        f'it sets {word}, and the kernel takes only the '
+                        f'first {key}: remove it there',
                     )
                 elif key in names:
                     yield Note(
-                        CONCERN, f'/{path} sets {word}, too; the last counts'
+                        CONCERN,
+                        f'/{path} also sets {word}; the last value counts',
                     )
     if host.tree.text('etc/tuned/bootcmdline'):
         for line in (host.tree.text('etc/tuned/bootcmdline') or '').split(
@@ -337,7 +340,7 @@ def _foreign(
             words = command_line.words(line.partition('=')[2].strip('"'))
             found = [w for w in words if command_line.key(w) in names]
             if line.startswith('TUNED_BOOT_CMDLINE') and found:
-                yield Note(CONCERN, f'TuneD sets {" ".join(found)}, too')
+                yield Note(CONCERN, f'TuneD also sets {" ".join(found)}')
 
 
 def _grub_parts(tree: Tree) -> list[str]:

@@ -1,6 +1,6 @@
-"""The kinds of settings: how one is read, written and kept.
+"""The interface of a kind of settings, and the kind of sysfs attributes.
 
-A closed set. A kind knows nothing of what a setting is good for; the same
+The set of kinds is closed. A kind does not know the purpose of a setting; one
 engine applies, reads back, journals and undoes all of them.
 """
 
@@ -13,7 +13,7 @@ from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Value
 from kvm_tuning.host.prep.kinds import vf_count
 
-#: The unit that makes the volatile settings again at each boot.
+#: The unit that applies the volatile settings at each boot.
 UNIT = 'kvm-tuning-host-prep.service'
 
 _MASK = 'proc/irq/default_smp_affinity'
@@ -22,28 +22,28 @@ _MASK = 'proc/irq/default_smp_affinity'
 class Kind(Protocol):
     """One kind of settings."""
 
-    #: Whether a reboot forgets it.
+    #: Whether a reboot forgets the settings.
     volatile: bool
-    #: Whether what is not there can be made by a write: a module can, a
-    #: device that was unplugged cannot.
+    #: Whether a write can create what is missing: a module can be loaded, an
+    #: unplugged device cannot.
     revives: bool
 
     def read(self, host: Host, name: str) -> Value:
-        """Return the value, in the words it is asked for in."""
+        """Return the value, in the form in which it is set."""
 
     def write(
         self, system: System, name: str, value: Value, timeout: float
     ) -> None:
         """Set the value; None removes it.
 
-        :raises OSError: it cannot be.
+        :raises OSError: it cannot be set.
         """
 
     def between(self, found: Value, target: Value) -> tuple[str, ...]:
-        """Return what may be found when a write is interrupted."""
+        """Return the values that an interrupted write may leave."""
 
     def place(self, name: str) -> str:
-        """Say where it is kept over a reboot."""
+        """Return where it is kept across a reboot."""
 
     def tidy(self, system: System, name: str) -> None:
         """Remove what an interrupted write may have left."""
@@ -91,8 +91,8 @@ class Sysfs:
 
 
 def plain(text: str) -> str:
-    """Return the value in force of what a file shows: ``madvise`` of
-    ``always [madvise] never``, ``1`` of a module's ``Y``.
+    """Return the value in force of an attribute: ``madvise`` of ``always
+    [madvise] never``, ``1`` of a module's ``Y``.
     """
     match = re.search(r'\[([^\]]*)\]', text)
     if match:
@@ -101,7 +101,7 @@ def plain(text: str) -> str:
 
 
 def _grouped(digits: str) -> str:
-    """Return a mask in groups of 32 bits (the kernel's bitmap format)."""
+    """Group the digits of a mask by 32 bits (the kernel's bitmap format)."""
     width = -(-len(digits) // 8) * 8
     digits = digits.zfill(width)
     return ','.join(digits[i : i + 8] for i in range(0, width, 8))

@@ -1,8 +1,8 @@
-"""Options of kernel modules: modprobe.d, what is loaded, what runs.
+"""Read and write kernel modules and their parameters.
 
-modprobe.d(5): the options of all files are joined, in the order of the files'
-names, and the kernel takes the last one of a parameter. A module that gets a
-value that it does not know does not load at all.
+By modprobe.d(5) the options of all files are joined in the order of the files'
+names, and the kernel takes the last value of a parameter. A module does not
+load at all with a value that it does not accept.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from kvm_tuning.host.prep.kinds.kind import plain
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'
-#: What runs of a module that is not in the kernel.
+#: The running value of a module that is not loaded.
 NOT_LOADED = 'not loaded'
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 # modprobe.d(5), in order of precedence.
@@ -33,7 +33,7 @@ _OPTION = re.compile(r'\s*options\s+(\S+)\s+(.*)')
 
 
 class ModuleParameter:
-    """An ``options`` line of ours; its name is ``module.parameter``."""
+    """Our ``options`` line; its name is ``module.parameter``."""
 
     volatile = False
     revives = True
@@ -117,9 +117,9 @@ class Module:
 
 
 class RunningParameter:
-    """A parameter of a loaded module; it is loaded anew where the kernel
-    does not let it be written. The value is given to modprobe as well, since
-    modprobe.d may say another one by then.
+    """A parameter of a loaded module, which is reloaded where the kernel
+    does not let the parameter be written. modprobe gets the value as well, in
+    case modprobe.d has another one by then.
     """
 
     volatile = True
@@ -136,7 +136,9 @@ class RunningParameter:
     ) -> None:
         module, _dot, parameter = name.partition('.')
         if value is None or value.startswith('mixed'):
-            raise OSError(errno.EINVAL, 'it cannot be made so by loading')
+            raise OSError(
+                errno.EINVAL, 'loading the module cannot restore this'
+            )
         path = f'sys/module/{module}/parameters/{parameter}'
         if parameter != 'max_vfs' and writable(system.tree(), name):
             system.write(path, value, timeout)
@@ -156,27 +158,27 @@ class RunningParameter:
 
 
 def loaded(tree: Tree, name: str) -> bool:
-    """Tell whether a module is loaded, or built in with parameters."""
+    """Return whether a module is loaded, or built in with parameters."""
     return bool(tree.names(f'sys/module/{name.replace("-", "_")}'))
 
 
 def built_in(tree: Tree, name: str) -> bool:
-    """Tell whether a module is a part of the kernel: it has parameters and
-    no reference count, and modprobe.d does not reach it.
+    """Return whether a module is built into the kernel: it has parameters
+    and no reference count, and modprobe.d does not apply to it.
     """
     home = f'sys/module/{name}'
     return bool(tree.names(home)) and tree.text(f'{home}/refcnt') is None
 
 
 def running(tree: Tree, name: str) -> Value:
-    """Return a parameter of the running kernel; None: it is not shown."""
+    """Return a parameter of the running kernel; None when not shown."""
     module, _dot, parameter = name.partition('.')
     text = tree.text(f'sys/module/{module}/parameters/{parameter}')
     return None if text is None else plain(text)
 
 
 def writable(tree: Tree, name: str) -> bool:
-    """Tell whether a parameter can be written while the module runs."""
+    """Return whether a parameter can be written while its module is loaded."""
     module, _dot, parameter = name.partition('.')
     path = f'{tree.root}/sys/module/{module}/parameters/{parameter}'
     try:
@@ -186,8 +188,8 @@ def writable(tree: Tree, name: str) -> bool:
 
 
 def vf_counts(host: Host, driver: str) -> Value:
-    """Return the number of VFs of each port of a driver that can have some,
-    when it is one number; ``mixed`` and the numbers when not.
+    """Return the number of VFs of a driver's ports if all have the same,
+    otherwise ``mixed`` and the numbers.
     """
     counts = [
         len(device.vfs)
@@ -203,7 +205,7 @@ def vf_counts(host: Host, driver: str) -> Value:
 
 def foreign(tree: Tree, name: str) -> list[tuple[str, str]]:
     """Return (path, value) of a parameter in others' files, in the order in
-    which they count.
+    which modprobe reads them.
     """
     module, _dot, parameter = name.partition('.')
     found = []
@@ -221,7 +223,7 @@ def foreign(tree: Tree, name: str) -> list[tuple[str, str]]:
 
 
 def overrides(path: str) -> bool:
-    """Tell whether a file counts after ours."""
+    """Return whether a file overrides ours."""
     return os.path.basename(path) > os.path.basename(OPTIONS)
 
 

@@ -1,8 +1,8 @@
-"""Services of systemd: read from files, changed by systemctl.
+"""Read systemd services from files, and change them by systemctl.
 
 A service is enabled when a ``.wants`` directory links to it, masked when it
-is a link to /dev/null, and active when it has a control group. So a plan asks
-no daemon, and works below another root.
+is a link to /dev/null, and active when it has a control group. So planning
+queries no daemon, and works below any root.
 """
 
 import errno
@@ -27,12 +27,12 @@ _CGROUPS = (
     'sys/fs/cgroup/unified/system.slice',
 )
 
-#: The words of a value: whether it starts at boot, and whether it runs.
+#: A value has two words: whether it starts at boot, and whether it runs.
 OFF = 'disabled stopped'
 
 
 class Service:
-    """A unit, by its name with suffix; None: there is no such unit."""
+    """A unit, by its name with suffix; its value is None when missing."""
 
     volatile = False
     revives = True
@@ -48,7 +48,7 @@ class Service:
     ) -> None:
         words = (value or '').split()
         if len(words) != 2:
-            raise OSError(errno.EINVAL, 'it is not ours to install or remove')
+            raise OSError(errno.EINVAL, 'units are not installed or removed')
         boot, now = words
         system.run(
             ['systemctl', 'enable' if boot == 'enabled' else 'disable', name]
@@ -69,12 +69,12 @@ class Service:
 
 
 def exists(tree: Tree, name: str) -> bool:
-    """Tell whether there is such a unit."""
+    """Return whether a unit exists."""
     return any(name in tree.names(directory) for directory in _UNITS)
 
 
 def enabled(tree: Tree, name: str) -> bool:
-    """Tell whether a unit starts at boot."""
+    """Return whether a unit starts at boot."""
     return any(
         name in tree.names(f'{_SYSTEM}/{directory}')
         for directory in tree.names(_SYSTEM)
@@ -83,7 +83,7 @@ def enabled(tree: Tree, name: str) -> bool:
 
 
 def active(tree: Tree, name: str) -> bool:
-    """Tell whether a unit has processes. A control group of a service that
-    has ended goes away with it.
+    """Return whether a unit has processes: systemd removes the control group
+    of a service that has ended.
     """
     return any(name in tree.names(base) for base in _CGROUPS)

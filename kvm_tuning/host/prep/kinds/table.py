@@ -1,4 +1,4 @@
-"""All kinds of settings there are."""
+"""All kinds of settings."""
 
 from collections.abc import Mapping
 

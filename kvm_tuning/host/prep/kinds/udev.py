@@ -1,8 +1,8 @@
-"""Rules of our own in one file of udev's, one line a rule.
+"""Read and write our udev rules, which share one file, one line a rule.
 
-Every rule has its name in a comment before it. udev reads its directory anew
-by itself when a file in it has changed. Of the rules that match a device the
-last one counts (udev(7)): those for one device come after those for a class.
+A comment before each rule has its name. udev rereads its directory when a file
+in it has changed. Of the rules that match a device the last one counts
+(udev(7)): those for one device come after those for a class.
 """
 
 import re
@@ -13,7 +13,7 @@ from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Value
 
 PATH = 'etc/udev/rules.d/61-kvm-tuning.rules'
-# A pattern of names (udev(7): *, ?, [, |) is a class of devices.
+# A name with a pattern (udev(7): *, ?, [, |) matches a class of devices.
 _ONE_DEVICE = re.compile(r'\bKERNEL=="[^"*?[|]+"')
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 
@@ -53,7 +53,7 @@ class UdevRule:
 
 
 def _order(named: tuple[str, str]) -> tuple[bool, str]:
-    """Return where a rule stands: by name, those for one device last."""
+    """Return the sort key of a rule: by name, those for one device last."""
     name, rule = named
     return bool(_ONE_DEVICE.search(rule)), name
 

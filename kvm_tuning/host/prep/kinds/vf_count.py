@@ -1,10 +1,10 @@
-"""The number of VFs of a PF, without a read that can block.
+"""Read the number of VFs of a PF without a read that can block.
 
-A driver that does not return from a write to ``sriov_numvfs`` keeps the
+A driver that does not return from a write to ``sriov_numvfs`` holds the
 device's lock, and a read of the same file waits for that lock, uninterruptibly
 (the kernel's drivers/pci/iov.c since its commit 35ff867b765). The links
-``virtfn0``, ``virtfn1`` ... are made and removed with the VFs, and listing
-them waits for nobody.
+``virtfn0``, ``virtfn1`` and so on exist with the VFs, and listing them never
+blocks.
 """
 
 import re
@@ -17,18 +17,18 @@ _LINK = re.compile(r'virtfn\d{1,5}\Z')
 
 
 def path(address: str) -> str:
-    """Return the file that holds the number of VFs of a PF."""
+    """Return the path of a PF's number of VFs."""
     return f'sys/bus/pci/devices/{address}/sriov_numvfs'
 
 
 def holds(name: str) -> bool:
-    """Tell whether a file holds the number of VFs of a PF."""
+    """Return whether a path is a PF's number of VFs."""
     return re.fullmatch(PATTERN, name) is not None
 
 
 def read(tree: Tree, name: str) -> str | None:
-    """Return the number of VFs that a file should show; None when there is
-    no such file: the kernel offers no VFs there.
+    """Return the number of VFs that a file should show; None when it is
+    missing: the kernel offers no VFs there.
     """
     directory, _slash, attribute = name.rpartition('/')
     shown = tree.names(directory)

@@ -33,9 +33,9 @@ class TestMissing(testtools.TestCase):
         text, root, before = self.apply_without('update-grub')
         for words in (
             'the program update-grub',
-            "makes GRUB's menu anew",
+            "writes GRUB's menu",
             'install the package grub2-common',
-            'Nothing of this setting has been changed',
+            'This setting has not been changed',
         ):
             self.assertThat(text, Contains(words))
         # All is as it was, the file that it would have read, too.
@@ -62,7 +62,7 @@ class TestMissing(testtools.TestCase):
     def test_below_another_root(self):
         root = self.useFixture(fixtures.TempDir()).path
         error = self.assertRaises(OSError, System(root).require, 'true')
-        self.assertThat(str(error), Contains('for another root'))
+        self.assertThat(str(error), Contains('for a root other than'))
 
 
 class TestRuns(testtools.TestCase):

@@ -225,7 +225,7 @@ class MemoryTest(ObserveTest):
     def test_without_ksm(self):
         (self.guest.process / 'ksm_stat').unlink()
         ksm = self.observe().memory.ksm
-        self.assertIn('kernel shows no', ksm.why)
+        self.assertIn('kernel does not have', ksm.why)
 
 
 class DisksTest(ObserveTest):
@@ -436,7 +436,7 @@ class ProcessTest(ObserveTest):
             InventoryUnreadable,
             observe.observe, 7, self.guest.xml, str(self.guest.root),
         )  # fmt: skip
-        self.assertIn('no process 7', str(error))
+        self.assertIn('process 7 does not exist', str(error))
 
     def test_what_may_not_be_read_needs_a_capability(self):
         if os.geteuid() != 0:

@@ -136,7 +136,7 @@ class VfTest(EngineTest):
         (step,) = self.engine.before_start(
             self.owner, [attribute('trust', '1')]
         )
-        self.assertEqual('1 was written and 0 is there', step.detail)
+        self.assertEqual('wrote 1 and read back 0', step.detail)
 
     def test_a_vf_of_somebody_else_is_left_alone(self):
         """A receipt that came with a guest from another host."""

@@ -50,7 +50,7 @@ class RealThreadsTest(testtools.TestCase):
             error = self.assertRaises(
                 PermissionError, vhost.set_affinity, tid, self.cpus[:1]
             )
-            self.assertIn('no vhost one', str(error))
+            self.assertIn('not a vhost thread', str(error))
         self.assertEqual(
             set(self.cpus), os.sched_getaffinity(self.process.pid)
         )

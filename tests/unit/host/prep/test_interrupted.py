@@ -65,7 +65,7 @@ class TestShortfall(InterruptedTest):
         host = Host(Tree(self.root))
         (row,) = status.rows(host, table.KINDS, journal.load(host.tree), [])
         self.assertThat(row.state, Equals(status.DROPPED))
-        self.assertThat(row.remark, Contains("the kernel gave '20' only"))
+        self.assertThat(row.remark, Contains("the kernel gave only '20'"))
         self.assertThat(row.remark, Contains("it was '10' before"))
 
     def test_waits_for_undo_as_all_that_is_dropped(self):

@@ -163,7 +163,7 @@ class TestApply(WholeHostTest):
         # Taking back needs update-grub, too.
         self.assertThat(done.failed[0], Contains('no space left'))
         self.assertThat(len(done.failed), Equals(2))
-        self.assertThat(done.failed[1], Contains('could not be taken back'))
+        self.assertThat(done.failed[1], Contains('could not be reverted'))
         done = prepared.take_back(self.kernel)
         self.assertThat(done.failed, Equals([]))
         after = prepared.snapshot(self.root)

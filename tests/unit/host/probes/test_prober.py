@@ -35,7 +35,7 @@ class TestAnotherHost(ProbesTest):
             root=self.root,
             libvirt_version=(11, 3, 0),
         )
-        why = f'the host below {self.root} cannot be asked'
+        why = f'the host below {self.root} is not the running one'
         for probe in (found.kvm, found.vhost_net, found.io_uring):
             self.assertThat(probe, Equals(Probe(None, why)))
         self.assertThat(found.kernel, Equals((5, 14, 0)))
@@ -181,7 +181,7 @@ class TestDevices(ProbesTest):
         if not os.path.exists('/dev/kvm'):
             self.assertThat(probe.works, Is(False))
         elif probe.works:
-            self.assertThat(probe.reason, Equals('/dev/kvm made a machine'))
+            self.assertThat(probe.reason, Equals('/dev/kvm created a VM'))
         else:
             self.assertThat(probe.reason, Contains('/dev/kvm'))
 
@@ -264,7 +264,7 @@ class TestIoUring(ProbesTest):
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         self.assertThat(probe.works, Is(False))
-        self.assertThat(probe.reason, Contains('the kernel gave no ring'))
+        self.assertThat(probe.reason, Contains('the kernel refused it'))
 
 
 class TestThisHost(ProbesTest):

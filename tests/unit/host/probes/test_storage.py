@@ -52,7 +52,7 @@ class TestStorage(StorageTest):
         self.put(b'', size=_MIB)
         probe = self.allocated()
         self.assertThat(probe.works, Is(False))
-        self.assertThat(probe.reason, Contains(f'0 of {_MIB} bytes: sparse'))
+        self.assertThat(probe.reason, Contains(f'0 of {_MIB} bytes allocated'))
 
     def test_partly_written_file(self):
         self.put(b'x' * 65536, size=_MIB)

@@ -1,9 +1,9 @@
-"""``options igb max_vfs=7``: VFs by the driver's own parameter.
+"""Plan VFs by the driver's parameter: ``options igb max_vfs=7``.
 
-Linux' own igb takes one number for all its ports; the driver that Intel
-offers for download takes a list, one number a port. A value that the loaded
-kind does not take keeps the driver from loading, which is the network gone.
-The kernel calls the parameter deprecated; where sysfs has the count, the
+The kernel's own igb takes one number for all its ports; the driver that Intel
+offers for download takes a list with one number a port. A value that the
+installed driver does not accept keeps it from loading, and the network is
+gone. The kernel calls the parameter deprecated; where sysfs has the count, the
 running count is set there, and the parameter is for the next boot.
 """
 
@@ -32,26 +32,26 @@ _NUMBER = re.compile(r'\+?(?:0[xX][0-9a-fA-F]{1,8}|\d{1,10})')
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A driver and what is known of its parameter."""
+    """A driver and its parameter."""
 
     name: str
-    #: Whether it is not the kernel's own (the kernel is tainted by it, or a
-    #: module of this name lies where others put theirs).
+    #: Whether it is not the kernel's own: it taints the kernel, or a module of
+    #: this name is where other vendors install theirs.
     out_of_tree: bool
-    #: Its ports, in the order in which it counts them.
+    #: Its ports, in the driver's order.
     ports: tuple[PciDevice, ...]
     #: Our line in modprobe.d.
     own: Value
     #: Others' lines.
     foreign: tuple[tuple[str, str], ...]
-    #: What the loaded module has; None: it does not show it.
+    #: The loaded module's value; None: not shown.
     running: Value
-    #: The number of VFs of all its ports.
+    #: The number of VFs of its ports.
     counts: Value
 
 
 def read(host: Host, name: str) -> Driver:
-    """Return what is known of a driver."""
+    """Read a driver and its parameter."""
     parameter = f'{name}.max_vfs'
     return Driver(
         name,
@@ -65,7 +65,7 @@ def read(host: Host, name: str) -> Driver:
 
 
 def _is_foreign(host: Host, name: str) -> bool:
-    # Documentation/admin-guide/tainted-kernels.rst: O is for out-of-tree.
+    # Documentation/admin-guide/tainted-kernels.rst: O means out-of-tree.
     if 'O' in (host.tree.text(f'sys/module/{name}/taint') or ''):
         return True
     release = host.tree.text('proc/sys/kernel/osrelease')
@@ -119,14 +119,14 @@ def rivals(host: Host, name: str) -> Iterator[str]:
 def plan(
     ports: Mapping[str, tuple[PciDevice, int]], driver: Driver, reload: bool
 ) -> Iterator[Item]:
-    """Yield what it takes that the driver makes the VFs of ``ports``."""
+    """Yield the items that make the driver create the VFs of ``ports``."""
     others = {d.driver for d, _n in ports.values()} - {driver.name}
     for other in sorted(str(name) for name in others):
         yield Refusal(
             CONCERN,
             f'method = max_vfs on {other}',
-            f'only {driver.name} has the parameter on kernels from 4.18 on; '
-            f'use method = auto',
+            f'since Linux 4.18 only {driver.name} has the parameter; use '
+            f'method = auto',
         )
     counts = [
         ports[d.address][1] if d.address in ports else 0 for d in driver.ports
@@ -142,23 +142,23 @@ def plan(
         yield Refusal(
             CONCERN,
             f'{driver.name} max_vfs',
-            f'/{later[-1]} sets it, too, and counts after '
+            f'/{later[-1]} also sets it and overrides '
             f'/{modprobe.OPTIONS}; remove its line',
         )
         return
     for path, other in driver.foreign:
         yield Note(
-            CONCERN, f'/{path} sets max_vfs={other}; ours counts after it'
+            CONCERN, f'/{path} sets max_vfs={other}, which ours overrides'
         )
     yield _option(driver, value, counts)
-    # Loading it cannot bring ports back that differ: sysfs has each port's.
+    # Reloading cannot restore ports with different counts; sysfs can.
     mixed = (driver.counts or '').startswith('mixed')
     if reload and not driver.out_of_tree and not mixed:
         yield Goal(
             setting('running-parameter', f'{driver.name}.max_vfs', value),
             CONCERN,
             driver.counts,
-            'the driver is loaded anew with the parameter',
+            'the driver is reloaded with the parameter',
             title=f'{driver.name} loaded with max_vfs',
         )
 
@@ -176,7 +176,7 @@ def _value(
             CONCERN,
             f'{driver.name} max_vfs',
             f"the kernel's own {driver.name} takes one number for all its "
-            f'ports, and {", ".join(map(str, sorted(wanted)))} are asked; '
+            f'ports, and {", ".join(map(str, sorted(wanted)))} are requested; '
             f'use method = auto',
         )
     left = [
@@ -188,24 +188,24 @@ def _value(
         return Refusal(
             CONCERN,
             f'{driver.name} max_vfs',
-            f'the parameter is for all ports of {driver.name}, and '
-            f'{", ".join(left)} are not asked to have VFs; use method = auto',
+            f'the parameter applies to all ports of {driver.name}, and no VFs '
+            f'are requested for {", ".join(left)}; use method = auto',
         )
     return str(wanted.pop())
 
 
 def _option(driver: Driver, value: str, counts: list[int]) -> Goal:
-    # What already has VFs keeps them until the module is loaded anew; a
-    # kernel that does not show the parameter is judged by what it has made.
+    # Existing VFs stay until the module is reloaded. A kernel that does not
+    # show the parameter is judged by the VFs it has made.
     running = driver.running if driver.running is not None else driver.counts
     if counts == [len(device.vfs) for device in driver.ports]:
-        # Made through sysfs: nothing is to be had from loading it anew.
+        # Made through sysfs: reloading would gain nothing.
         running = value
     return Goal(
         setting('module-parameter', f'{driver.name}.max_vfs', value),
         CONCERN,
         driver.own,
-        'the driver makes the VFs when it is loaded at boot'
+        'the driver creates the VFs when it is loaded at boot'
         + (' (a list: the driver is not the kernel’s own)')
         * driver.out_of_tree,
         running=running or modprobe.NOT_LOADED,

@@ -1,9 +1,9 @@
-"""What cards and drivers can do with SR-IOV, where the kernel does not say.
+"""SR-IOV facts of cards and drivers that the kernel does not report.
 
-Linux' drivers/net/ethernet/intel/igb (igb_main.c, e1000_hw.h): the 82576 and
-the I350 have VFs, at most seven a port; the 82580, the I354 and the I210
-family have none. Documentation/networking/device_drivers/ethernet/intel/
-ixgbe.rst: 63 a port (the 64th pool is the PF's own).
+From Linux' drivers/net/ethernet/intel/igb (igb_main.c, e1000_hw.h): the 82576
+and the I350 have at most seven VFs a port; the 82580, the I354 and the I210
+family have none. From Documentation/networking/device_drivers/ethernet/intel/
+ixgbe.rst: 63 VFs a port (the 64th pool is the PF's own).
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _MELLANOX = '15b3'
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A card's family."""
+    """A family of cards."""
 
     name: str
-    #: Most VFs a port; None: what ``sriov_totalvfs`` says.
+    #: Most VFs a port; None: ``sriov_totalvfs`` has it.
     limit: int | None = None
-    #: Whether it has SR-IOV at all; None: the kernel knows.
+    #: Whether it has SR-IOV at all; None: the kernel reports it.
     capable: bool | None = None
-    #: What VFs cost the PF, and what its VFs lack.
+    #: What VFs cost the PF, and what the VFs lack.
     costs: tuple[str, ...] = ()
     #: Whether the number of VFs is fixed in the card's firmware.
     firmware: bool = False
@@ -58,9 +58,9 @@ _FAMILIES = (
             7,
             True,
             (
-                'with VFs the PF has one queue (no RSS), and no DMA '
+                'with VFs the PF has only one queue (no RSS) and no DMA '
                 'coalescing',
-                'its VFs have no rate limit',
+                'its VFs do not support a rate limit',
             ),
             driver='igb',
         ),

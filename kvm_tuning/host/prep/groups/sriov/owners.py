@@ -1,4 +1,4 @@
-"""Who else says how many VFs a PF has. Two owners fight.
+"""Find who else sets the number of VFs of a PF.
 
 Each place is a module of its own; what writes ``sriov_numvfs`` by its path
 (udev's rules, units, scripts, sysfs.conf ...) is found as for any other file.
@@ -27,8 +27,8 @@ _SHIM = 'etc/sriov-netplan-shim/interfaces.yaml'
 
 
 def find(host: Host, port: Port) -> list[Owner]:
-    """Return who else manages the VFs of a port. Whose files cannot be
-    understood may do so: nobody can tell.
+    """Return who else manages the VFs of a port. An owner whose files cannot
+    be understood is included, as it may.
     """
     found: list[Owner] = []
     for name, look in _PLACES.items():

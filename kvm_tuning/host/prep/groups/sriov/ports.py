@@ -1,6 +1,6 @@
-"""Virtual functions: which PF is to have how many, and what that takes.
+"""Plan virtual functions: select PFs and set their number of VFs.
 
-The kernel's Documentation/PCI/pci-iov-howto.rst and its
+See the kernel's Documentation/PCI/pci-iov-howto.rst and
 drivers/pci/pci-sysfs.c.
 """
 
@@ -26,25 +26,25 @@ _MOST_SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``[sriov]``."""
+    """The wanted VFs."""
 
-    #: What the operator calls ports (an interface, a PCI address or
-    #: ``driver:NAME``) to the number of VFs of each.
+    #: The number of VFs by the operator's name of ports: an interface, a PCI
+    #: address or ``driver:NAME``.
     vfs: Mapping[str, int] = field(default_factory=dict)
     method: str = 'auto'
-    #: Whether method ``max_vfs`` may load the driver anew.
+    #: Whether method ``max_vfs`` may reload the driver.
     reload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pf:
-    """A function that was asked to have VFs."""
+    """A PF, or a function that could be one."""
 
     device: PciDevice
-    #: Its interface's name; the address where it has none.
+    #: Its interface's name, or its address where it has none.
     name: str
     model: Model
-    #: Whether the kernel offers VFs of it, and how many there are.
+    #: Whether the kernel offers VFs of it, and how many it has.
     offered: bool
     count: int
     #: Its MAC addresses: the one in force, and the card's own.
@@ -58,16 +58,16 @@ class Pf:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the host has."""
+    """Ports, drivers and IOMMU of the host."""
 
-    #: All network functions that are no VFs, by address.
+    #: All network functions that are not VFs, by address.
     pfs: tuple[Pf, ...]
     igb: max_vfs.Driver
     iommu: bool
 
 
 def read(host: Host) -> State:
-    """Return what the host has."""
+    """Read ports, drivers and IOMMU of the host."""
     return State(
         tuple(
             _pf(host, device)
@@ -93,7 +93,7 @@ def _pf(host: Host, device: PciDevice) -> Pf:
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield what ``wanted`` takes."""
+    """Yield the goals, notes and refusals for ``wanted``."""
     chosen: dict[str, tuple[Pf, int]] = {}
     for selector, count in wanted.vfs.items():
         found = selectors.select(selector, state.pfs)
@@ -106,8 +106,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
                 yield Refusal(
                     CONCERN,
                     selector,
-                    f'{pf.name} is to have {count} VFs here and {before[1]} '
-                    f'by another line',
+                    f'{pf.name} gets {count} VFs by this line and {before[1]} '
+                    f'by another',
                 )
     able = []
     for pf, count in chosen.values():
@@ -130,8 +130,8 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     if any(count for _pf, count in able) and not state.iommu:
         yield Note(
             CONCERN,
-            'there are no IOMMU groups: VFs can be made and used by the host '
-            'or by macvtap, and cannot be given to a guest',
+            'the host has no IOMMU groups: VFs can be used by the host and by '
+            'macvtap, but cannot be assigned to a guest',
         )
 
 
@@ -160,26 +160,26 @@ def _before_the_network(able: list[tuple[Pf, int]]) -> Iterator[Note]:
 
 
 def incapable(pf: Pf, count: int) -> str | None:
-    """Return why a function cannot have so many VFs; None when it can."""
+    """Return why a function cannot have ``count`` VFs; None when it can."""
     if pf.model.capable is False:
-        return f'{pf.model.name} has no SR-IOV'
+        return f'{pf.model.name} does not support SR-IOV'
     limit = pf.model.limit
     if limit is not None and count > limit:
         return f'{pf.model.name} has at most {limit} VFs, not {count}'
     if pf.model.firmware and pf.device.total_vfs < max(count, 1):
         return (
-            f'its firmware offers {pf.device.total_vfs} VFs: set SRIOV_EN=1 '
-            f'and NUM_OF_VFS={count} with mlxconfig, and reboot'
+            f'its firmware is set to {pf.device.total_vfs} VFs: set '
+            f'SRIOV_EN=1 and NUM_OF_VFS={count} with mlxconfig, and reboot'
         )
     if not pf.offered:
         return (
             'the kernel offers no VFs of it (no sriov_numvfs): SR-IOV is off '
-            'in the firmware, or the card has none'
+            'in the firmware, or the card does not support it'
         )
     if count > pf.device.total_vfs:
         return f'it has at most {pf.device.total_vfs} VFs, not {count}'
     if count and not pf.device.driver:
-        return 'no driver is bound to it, and VFs are made by the driver'
+        return 'no driver is bound to it, and the driver creates the VFs'
     return None
 
 

@@ -1,9 +1,9 @@
-"""The route to another number of VFs, and what stands in its way.
+"""Find the route to another number of VFs, and what stands in its way.
 
 sriov_numvfs takes 0, or a number while it is 0 (EBUSY otherwise). Each change
-takes all VFs of the port away, and with igb and others the link of the PF
-goes down for a moment. VFs have no address of their own before they are
-made: they are named by PF and index.
+removes all VFs of the port, and with igb and others the link of the PF goes
+down for a moment. VFs do not have an address before they exist, so they are
+named by PF and index.
 """
 
 from collections.abc import Iterator
@@ -38,10 +38,10 @@ CONCERN = ports.CONCERN
 
 MEANINGS = {
     errno.EBUSY: 'the port still has VFs, or one of them is in use',
-    errno.ERANGE: 'the card does not have so many VFs',
-    errno.EPERM: 'the driver does not permit it: it has too few interrupt '
+    errno.ERANGE: 'the card does not have that many VFs',
+    errno.EPERM: 'the driver does not allow it: it has too few interrupt '
     'vectors, or a limit of its own',
-    errno.ENOENT: 'the driver that is bound to the port knows no SR-IOV',
+    errno.ENOENT: 'the driver bound to the port does not support SR-IOV',
     errno.ENOSYS: 'the kernel is built without SR-IOV',
 }
 
@@ -49,7 +49,7 @@ MEANINGS = {
 def route(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
-    """Return the route of a PF's number of VFs."""
+    """Return the route to a number of VFs of a PF."""
     match = re.fullmatch(vf_count.PATTERN, address[1])
     pf = host.inventory.device.get(match[1]) if match else None
     if pf is None:
@@ -81,8 +81,8 @@ def route(
 def reload_route(
     host: Host, terms: Terms, address: Address, found: Value, target: Value
 ) -> Route:
-    """Return the route of loading a driver anew: that of all its ports, and
-    the traffic of those that have no VFs.
+    """Return the route of reloading a driver: it affects all its ports, and
+    the traffic of those without VFs.
     """
     driver = address[1].partition('.')[0]
     domains = holders.read_domains(host)
@@ -101,7 +101,9 @@ def reload_route(
             refusals += _owned(host, device, label, int(target or 0))
         guests += _guests(host, device, domains)
     return Route(
-        interrupts=(f'{driver} is unloaded: {", ".join(labels)} go away',),
+        interrupts=(
+            f'{driver} is unloaded: {", ".join(labels)} disappear meanwhile',
+        ),
         guests=tuple(dict.fromkeys(guests)),
         refusals=tuple(refusals),
         timeout=terms.write_timeout,
@@ -109,7 +111,7 @@ def reload_route(
 
 
 def autoprobe(address: str) -> Address:
-    """Return where it is set whether new VFs of a PF get a driver."""
+    """Return the address that controls whether new VFs get a driver."""
     path = f'sys/bus/pci/devices/{address}/sriov_drivers_autoprobe'
     return 'sysfs', path
 
@@ -135,7 +137,7 @@ def _interrupts(
     pf: PciDevice, label: str, found: Value, wanted: int
 ) -> Iterator[str]:
     if found != '0':
-        yield f'all {found} VFs of {label} go away and come anew'
+        yield f'all {found} VFs of {label} are removed and created again'
     yield f'the link of {label} goes down for a moment'
     if wanted:
         yield from models.find(pf.vendor, pf.product, pf.driver).costs
@@ -144,7 +146,7 @@ def _interrupts(
 def _guests(
     host: Host, pf: PciDevice, domains: tuple[Domain, ...]
 ) -> tuple[str, ...]:
-    """Return the running guests that are cut off, or lose a VF."""
+    """Return the running guests that lose their link or a VF."""
     near = set(pf.interfaces)
     for name in pf.interfaces:
         near.update(interfaces.uppers(host, name))
@@ -173,14 +175,14 @@ def _held(
         yield Refusal(
             CONCERN,
             label,
-            f'it cannot be seen who uses its VFs: {error}; run it as root',
+            f'it is unknown who uses its VFs: {error}; run this as root',
         )
         return
     index = {vf.address: number for number, vf in enumerate(vfs)}
     for holder in found:
         number = index.get(holder.address)
         if number is None:
-            # The PF's own interfaces are judged by _busy, where it has any.
+            # The PF's own interfaces are judged by _busy.
             of_guest = holder.guest is not None
             if not pf.interfaces or (
                 of_guest and 'macvtap' not in holder.text
@@ -208,7 +210,7 @@ def _busy(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
 
 
 def _built_upon(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
-    # A new interface of the same name is not put below them again.
+    # The kernel does not attach a new interface of this name to them again.
     above = [
         upper
         for name in pf.interfaces
@@ -218,7 +220,8 @@ def _built_upon(host: Host, pf: PciDevice, label: str) -> Iterator[Refusal]:
         yield Refusal(
             CONCERN,
             label,
-            f'{", ".join(dict.fromkeys(above))} is above it and would lose it',
+            f'its upper devices would lose it: '
+            f'{", ".join(dict.fromkeys(above))}',
         )
 
 
@@ -234,4 +237,4 @@ def _owned(
 
 def _notes(host: Host, pf: PciDevice, wanted: int) -> Iterator[Note]:
     if wanted and pf.product in ('10c9', '10e6', '10e7', '10e8', '1526'):
-        yield Note(CONCERN, "the 82576's VFs do not work in Windows guests")
+        yield Note(CONCERN, 'VFs of the 82576 do not work in Windows guests')

@@ -148,7 +148,7 @@ class TestDisks(SchedulerTest):
 
     def test_unknown_disk(self):
         (item,) = self.plan(disks={'sdz': 'none'})
-        self.assertThat(str(item), Contains('no such disk'))
+        self.assertThat(str(item), Contains('does not have this disk'))
 
     def test_the_fake_knows_einval(self):
         error = self.assertRaises(

@@ -58,7 +58,7 @@ class TestNestedPaging(ModulesTest):
     def test_not_while_a_guest_runs(self):
         fake_cards.add_guest(self.kernel, 'web')
         plan = prepared.plan(self.kernel, self.items(nested_paging=True))
-        self.assertThat(str(plan.refusals[0]), Contains('in use: web'))
+        self.assertThat(str(plan.refusals[0]), Contains('in use by web'))
 
     def test_not_while_it_is_in_use(self):
         self.kernel.put('sys/module/kvm_intel/refcnt', 2)
@@ -85,7 +85,7 @@ class TestNestedPaging(ModulesTest):
     def test_a_cpu_without_it(self):
         self.kernel.put('proc/cpuinfo', 'flags : fpu vmx')
         (refusal,) = self.items(nested_paging=True)
-        self.assertThat(str(refusal), Contains('no flag ept'))
+        self.assertThat(str(refusal), Contains('lacks the flag ept'))
 
 
 class TestParameters(ModulesTest):
@@ -95,7 +95,7 @@ class TestParameters(ModulesTest):
         ]
         self.assertThat(note.text, Contains('hold up'))
         (goal,) = self.items(vhost_zero_copy=False)
-        self.assertThat(goal.when.value, Contains('loaded again'))
+        self.assertThat(goal.when.value, Contains('reloaded'))
 
     def test_options_are_there_when_the_module_is_loaded(self):
         seen = []

@@ -239,7 +239,7 @@ class TestHugePages(TreeTest):
             done.failed[0],
             MatchesAll(
                 Contains('2048 KiB in cell 0'),
-                Contains("'200' was written and '150' is there"),
+                Contains("wrote '200', read back '150'"),
             ),
         )
         # Taken back: nothing of it stands.
@@ -273,7 +273,7 @@ class TestHugePages(TreeTest):
         )
         self.assertThat(
             (row.state, row.remark),
-            Equals((status.DRIFT, "the kernel gave '150' only")),
+            Equals((status.DRIFT, "the kernel gave only '150'")),
         )
 
     def test_pages_in_use_cannot_go(self):
@@ -283,7 +283,9 @@ class TestHugePages(TreeTest):
     def test_unknown_size_and_cell(self):
         sizes, cell = self.pages({(0, 64): 1, (7, 2048): 1})[::-1]
         self.assertThat(str(sizes), Contains('2048 KiB, 1048576 KiB'))
-        self.assertThat(str(cell), Contains('no such cell, but 0, 1'))
+        self.assertThat(
+            str(cell), Contains('does not have this cell; it has 0, 1')
+        )
 
     def test_arguments_name_cells_where_the_kernel_can(self):
         wanted = {(0, 1048576): 2, (1, 1048576): 1}
@@ -301,7 +303,7 @@ class TestForeignChanges(TreeTest):
         prepared.apply(self.kernel, self.ksm(run=True))
         self.kernel.put(ksm.RUN, 2)
         done = prepared.take_back(self.kernel)
-        self.assertThat(done.failed[0], Contains('somebody else'))
+        self.assertThat(done.failed[0], Contains('something else'))
         self.assertThat(self.kernel.get(ksm.RUN), Equals('2'))
 
     def test_apply_takes_over_and_undo_gives_back_the_newer(self):
@@ -385,7 +387,7 @@ class TestJournal(TreeTest):
         error = self.assertRaises(
             JournalFailed, prepared.apply, self.kernel, self.ksm(run=True)
         )
-        self.assertThat(str(error), Contains('it nothing is changed'))
+        self.assertThat(str(error), Contains('so nothing is changed'))
         self.assertThat(self.kernel.get(ksm.RUN), Equals('0'))
 
     def test_full_in_the_middle_tells_what_stands(self):
@@ -395,7 +397,7 @@ class TestJournal(TreeTest):
             self.fails(save)
             (text,) = prepared.apply(self.kernel, items).failed
             self.assertThat(text, Contains('nothing more is changed'))
-            self.assertThat(text, Contains(f'of this run: {stands}'))
+            self.assertThat(text, Contains(f'that remain: {stands}'))
             self.assertThat(self.kernel.get(ksm.RUN), Equals('1'))
             self.kernel = FakeKernel(self.root)
             self.assertThat(prepared.take_back(self.kernel).failed, Equals([]))

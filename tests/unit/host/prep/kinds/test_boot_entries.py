@@ -180,9 +180,9 @@ class TestGone(EntriesTest):
         self.apply()
         os.unlink(f'{self.root}/{_ENTRY}')
         self.assertThat(self.steps()[_ENTRY].action, Equals('forget'))
-        self.assertThat(self.row().remark, Contains('the file is gone'))
+        self.assertThat(self.row().remark, Contains('the file was removed'))
         done = self.undo()
-        self.assertThat(''.join(done.notes), Contains('the file is gone'))
+        self.assertThat(''.join(done.notes), Contains('the file was removed'))
         self.assertThat(os.path.exists(f'{self.root}/{_ENTRY}'), Equals(False))
         self.assertThat(journal.load(Tree(self.root)), HasLength(0))
 

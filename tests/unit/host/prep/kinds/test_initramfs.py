@@ -60,7 +60,9 @@ class TestBefore(InitramfsTest):
         plan = prepared.plan(self.kernel, self.items(_WANTED))
         for text in (str(plan.notes), self.apply(), self.row().remark):
             self.assertThat(text, Contains('loaded from the initramfs'))
-            self.assertThat(text, Contains('run update-initramfs -u once'))
+            self.assertThat(
+                text, Contains('run update-initramfs -u afterwards')
+            )
 
     def test_told_when_it_is_undone(self):
         self.has_initramfs_tools()

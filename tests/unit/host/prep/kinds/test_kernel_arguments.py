@@ -51,7 +51,7 @@ class TestEntries(MenuTest):
         self.kernel.put(path, text)
         self.assertThat(
             self.notes(), Contains(f'[kernel_arguments] /{path} has no '
-                                   f'options, and is left as it is')
+                                   f'options line and is left as it is')
         )  # fmt: skip
         self.assertThat(self.places(), Contains(whole_host.ENTRY))
         done = self.apply()

@@ -27,8 +27,8 @@ class TestHangs(test_ports.SriovTest):
         self.assertThat(time.monotonic() - start, LessThan(20))
         self.assertThat(done.failed[0], Contains('did not return within'))
         for words in (
-            "There are 0 VFs now, of '4' wanted",
-            'on record as interrupted',
+            "There are 0 VFs now, and '4' are wanted",
+            'journalled as interrupted',
             'run host apply or host undo',
             'reboot this host',
         ):

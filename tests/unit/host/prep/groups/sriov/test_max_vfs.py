@@ -67,7 +67,7 @@ class TestInTree(MaxVfsTest):
         goal = self.option(self.items({'driver:igb': 7}))
         self.assertThat(goal.running_value, Equals('0'))
         self.assertThat(goal.in_force, Is(False))
-        self.assertThat(goal.when.value, Contains('loaded again'))
+        self.assertThat(goal.when.value, Contains('reloaded'))
 
     def test_ports_with_their_number_are_as_good(self):
         self.kernel.put('sys/module/igb/parameters/max_vfs', 0)
@@ -92,7 +92,7 @@ class TestInTree(MaxVfsTest):
         self.assertThat(notes, Contains('/etc/modprobe.d/igb.conf'))
         self.kernel.put('etc/modprobe.d/zz.conf', 'options igb max_vfs=3')
         items = self.items({'driver:igb': 7})
-        self.assertThat(self.refusal(items), Contains('counts after'))
+        self.assertThat(self.refusal(items), Contains('overrides'))
 
     def test_a_hidden_file_does_not_count(self):
         self.kernel.put('usr/lib/modprobe.d/zz.conf', 'options igb max_vfs=3')
@@ -108,14 +108,14 @@ class TestInTree(MaxVfsTest):
         self.assertThat(str(plan.refusals), Contains('default route'))
         self.assertThat(
             str([c.route.interrupts for c in plan.changes]),
-            Contains('eth0, eth1 go away'),
+            Contains('eth0, eth1 disappear'),
         )
 
     def test_a_reload_is_refused_where_others_build_on_a_port(self):
         fake_cards.put_above(self.kernel, 'eth1', 'br0')
         items = self.items({'driver:igb': 7}, reload=True)
         refusals = str(prepared.plan(self.kernel, items).refusals)
-        self.assertThat(refusals, Contains('br0 is above it'))
+        self.assertThat(refusals, Contains('would lose it: br0'))
 
     def test_a_reload_is_refused_where_others_own_a_port(self):
         self.kernel.put(
