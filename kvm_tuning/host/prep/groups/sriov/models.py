@@ -47,7 +47,7 @@ _FAMILIES = (
             'Intel 82576',
             7,
             True,
-            ('with VFs the PF has two queues, and no DMA coalescing',),
+            ('with VFs the PF has only two queues and no DMA coalescing',),
             driver='igb',
         ),
     ),
