@@ -5,7 +5,6 @@ document.
 import argparse
 from collections.abc import Mapping
 import json
-import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Drivers are still being loaded when a host boots for the first time.
 _WAIT_SECONDS = 30.0
-_CLOUD_CFG = 'etc/cloud/cloud.cfg'
 _MODULES = 'cloud_config_modules'
 # cloud-init's schema knows no name but its own modules', and passes over
 # names that stand with a frequency: else it warns.
@@ -61,12 +59,20 @@ class HostProvision(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host import document
+        from kvm_tuning.host import document, document_values
         from kvm_tuning.host.prep import provision
         from kvm_tuning.host.prep.provision import State, Step
 
-        section = _read(files.text(parsed_args.document, 'document'))
+        text = files.text(parsed_args.document, 'document')
         system = host_session.system(host_session.ROOT)
+        boot = host_session.boot_id(host_session.ROOT)
+        try:
+            section = document_values.read(text, document.KEY)
+        except ConfigInvalid as error:
+            name = provision.digest(text)
+            reached = State(Step.FAILED, name, message_of(error), ran=boot)
+            provision.note(system, reached)
+            raise
         name = provision.digest(section)
         before = provision.state(system.tree())
         if (
@@ -74,13 +80,19 @@ class HostProvision(Report):
             or before.digest != name
             or before.step not in (Step.REBOOT, Step.DONE)
         ):
-            before = None
-            provision.note(system, State(Step.BEGUN, name))
+            before = State(Step.BEGUN, name, ran=boot)
+            provision.note(system, before)
         try:
             document.check(section)
-            return self._make(section, before or State(Step.BEGUN, name))
-        except KvmTuningError as error:
-            provision.note(system, State(Step.FAILED, name, message_of(error)))
+            return self._make(section, before)
+        except Exception as error:
+            said = (
+                message_of(error)
+                if isinstance(error, KvmTuningError)
+                else repr(error)
+            )
+            reached = State(Step.FAILED, name, said, ran=boot)
+            provision.note(system, reached)
             raise
 
     def _make(self, section: Mapping[str, Any], before: 'State') -> Output:
@@ -112,7 +124,9 @@ class HostProvision(Report):
                 f'for one: {", ".join(waiting)}'
             )
         step = Step.REBOOT if waiting else Step.DONE
-        reached = State(step, before.digest, boot=boot if waiting else '')
+        reached = State(
+            step, before.digest, boot=boot if waiting else '', ran=boot
+        )
         if reached != before:
             provision.note(system, reached)
         reasons = ready.check(host_session.ROOT, session.conf)
@@ -134,9 +148,9 @@ class HostProvision(Report):
 class HostCloudInit(Command):
     """Print a configuration of cloud-init that runs our module.
 
-    It goes to /etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg: a list of modules
-    there replaces the one in /etc/cloud/cloud.cfg, so that it is that one
-    with ours at its end.
+    It goes to /etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg. A list of modules
+    there replaces those of other files, so it is the list that cloud-init
+    itself merges from all of them, with our module at its end.
     """
 
     examples = (
@@ -159,16 +173,19 @@ class HostCloudInit(Command):
         import yaml
 
         from kvm_tuning.host import document
+        from kvm_tuning.host.access import cloud_init
 
         if parsed_args.schema:
             json.dump(document.schema(), self.app.stdout, indent=2)
             self.app.stdout.write('\n')
             return self.status
-        path = os.path.join(arguments.root(parsed_args), _CLOUD_CFG)
-        found = _read(files.text(path, 'configuration'))
-        modules = found.get(_MODULES) if isinstance(found, dict) else None
+        root = arguments.root(parsed_args)
+        modules = cloud_init.merged(root).get(_MODULES)
         if not isinstance(modules, list):
-            raise ConfigInvalid(f'{path} has no list of {_MODULES}')
+            raise ConfigInvalid(
+                f"cloud-init's configuration below {root} has no list of "
+                f'{_MODULES}'
+            )
         others = [each for each in modules if each not in _OURS]
         self.app.stdout.write(
             yaml.safe_dump(
@@ -176,21 +193,6 @@ class HostCloudInit(Command):
             )
         )
         return self.status
-
-
-def _read(text: str) -> Any:
-    """Return a document.
-
-    :raises ConfigInvalid: it is neither YAML nor JSON.
-    """
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigInvalid(
-            f'the document cannot be read: {" ".join(str(error).split())}'
-        ) from error
 
 
 def _check(options: str) -> None:

@@ -73,6 +73,13 @@ def system(root: str) -> 'System':
     return System(root)
 
 
+def boot_id(root: str) -> str:
+    """Return what names this boot; empty where the kernel does not say."""
+    from kvm_tuning.host.inventory.host import Host
+
+    return Host(system(root).tree()).boot_id
+
+
 def open_session(
     options: argparse.Namespace,
     root: str,

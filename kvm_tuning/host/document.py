@@ -13,7 +13,7 @@ from typing import Any
 from oslo_config import cfg, types
 
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.host import configuration
+from kvm_tuning.host import configuration, document_values
 
 #: cloud-config's key of all that is ours.
 KEY = 'kvm_tuning'
@@ -121,6 +121,9 @@ def check(section: object) -> None:
     :raises ConfigInvalid: each key that does not, with its value and what
         would.
     """
+    wrong = sorted(document_values.foreign(section, KEY))
+    if wrong:
+        raise ConfigInvalid('; '.join(wrong))
     try:
         jsonschema = importlib.import_module('jsonschema')
     except ImportError as exc:

@@ -11,7 +11,7 @@ from typing import Any
 from kvm_tuning.host import configuration
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep import configured, provision, status
+from kvm_tuning.host.prep import configured, expected_run, provision, status
 from kvm_tuning.host.prep.goals import Goal, Item, Refusal, Unseen
 
 
@@ -28,6 +28,9 @@ def check(root: str = '/', conf: Any = None) -> tuple[str, ...]:
     if unfinished is not None:
         return (unfinished,)
     host = Host(tree)
+    passed_over = expected_run.missing(root, host)
+    if passed_over is not None:
+        return (passed_over,)
     ignored = frozenset(conf.host_prep.ready_ignores)
     missing = tuple(
         f'[{name}] nothing of this group is configured, and [host_prep] '

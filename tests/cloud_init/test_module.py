@@ -6,7 +6,7 @@ import testtools
 from testtools.matchers import Contains, Equals, Not
 import yaml
 
-from tests.cloud_init.base import Root, folder
+from tests.cloud_init.base import TOP, Root, folder
 
 AT_ONCE = {
     'ksm': {'run': True},
@@ -88,6 +88,11 @@ class ModuleTest:
 
     def tool(self, *words):
         return self.root.run('/opt/kvm-tuning/bin/kvm-tuning', *words)
+
+    def gate(self):
+        return self.root.read(
+            'etc/systemd/system/nova-compute.service.d/50-kvm-tuning.conf'
+        )
 
     def systemd(self):
         return self.root.read('systemctl.log').splitlines()
@@ -202,6 +207,211 @@ class ModuleTest:
         self.assertThat(log, Contains('kvm-tuning: ready; made: '))
         schema = [line for line in self.warnings(log) if 'schema' in line]
         self.assertEqual(self.warns, len(schema), schema)
+
+    def test_the_list_of_the_sample_is_the_distributions(self):
+        shipped = yaml.safe_load(self.root.read('etc/cloud/cloud.cfg'))
+        sample = yaml.safe_load(
+            (TOP / 'etc/kvm_tuning/cloud-init/node-user-data.yaml').read_text()
+        )
+        (file,) = sample['write_files']
+        self.assertEqual(
+            [*shipped['cloud_config_modules'], ['kvm_tuning', 'always']],
+            yaml.safe_load(file['content'])['cloud_config_modules'],
+        )
+        # What the command prints is the same.
+        self.root.run('rm', '/etc/cloud/cloud.cfg.d/99_test.cfg')
+        status, printed = self.tool('host', 'cloud-init')
+        self.assertEqual(0, status, printed)
+        self.assertEqual(
+            yaml.safe_load(file['content'])['cloud_config_modules'],
+            yaml.safe_load(printed)['cloud_config_modules'],
+        )
+
+    def test_lists_of_every_place_are_merged_as_by_cloud_init(self):
+        self.seed(vendor={'cloud_config_modules': ['runcmd', 'byobu']})
+        self.boot()
+        status, printed = self.tool('host', 'cloud-init')
+        self.assertEqual(0, status, printed)
+        self.assertEqual(
+            ['runcmd', 'byobu', ['kvm_tuning', 'always']],
+            yaml.safe_load(printed)['cloud_config_modules'],
+        )
+
+    def test_schema_of_vendor_data(self):
+        """What the page says of ``cloud-init schema``."""
+        sample = TOP / 'etc/kvm_tuning/cloud-init/node-vendor-data.yaml'
+        self.root.write('x.yaml', sample.read_text())
+        status, said = self.root.run('cloud-init', 'schema', '-c', '/x.yaml')
+        self.assertEqual(self.warns, status, said)
+        if status:
+            (line,) = [x for x in said.splitlines() if 'Additional' in x]
+            self.assertThat(line, Contains("('kvm_tuning' was unexpected)"))
+        user = TOP / 'etc/kvm_tuning/cloud-init/node-user-data.yaml'
+        self.root.write('y.yaml', user.read_text())
+        status, said = self.root.run('cloud-init', 'schema', '-c', '/y.yaml')
+        self.assertEqual(0, status, said)
+
+    def test_what_json_cannot_carry(self):
+        for text, key in (
+            ('ksm: {on: no, run: off}', 'ksm.True'),
+            ('placement: {shared_cpus: 2024-01-02}', 'placement.shared_cpus'),
+        ):
+            self.root.write(
+                'etc/cloud/cloud.cfg.d/60_ours.cfg',
+                f'kvm_tuning: {{config: {{{text}}}}}\n',
+            )
+            self.seed()
+            wanted = f'ConfigInvalid: kvm_tuning.config.{key}'
+            self.assertThat(self.boot(), Contains(wanted))
+            status, said = self.tool('host', 'ready')
+            self.assertEqual(1, status)
+            self.assertThat(said, Contains(wanted))
+            self.assertThat(self.gate(), Contains('host ready'))
+
+    def test_what_a_later_boot_heals_is_started(self):
+        self.root.write('enabled', 'nova-compute.service')
+        self.seed(vendor={'kvm_tuning': {'config': AT_ONCE}})
+        self.boot()
+        # host-prep has failed, and so the gate has refused nova-compute.
+        self.root.write('sys/kernel/mm/ksm/run', '0\n')
+        self.assertThat(self.boot(), Contains('ready; made: '))
+        self.assertEqual(
+            'systemctl start --no-block nova-compute.service',
+            self.systemd()[-1],
+        )
+
+    def test_a_list_without_the_module_is_missed(self):
+        self.seed(vendor={'kvm_tuning': {'config': AT_ONCE}})
+        self.boot()
+        self.root.write(
+            'etc/cloud/cloud.cfg.d/99_x.cfg', 'cloud_config_modules: [ntp]\n'
+        )
+        self.root.write('proc/sys/kernel/random/boot_id', 'boot-2\n')
+        self.boot()
+        self.root.write('run/cloud-init/enabled', '')
+        status, said = self.tool('host', 'ready')
+        self.assertEqual(1, status)
+        self.assertThat(said, Contains('none of its lists'))
+        self.root.run('rm', '/etc/cloud/cloud.cfg.d/99_x.cfg')
+        self.boot()
+        self.root.write('run/cloud-init/enabled', '')
+        self.assertEqual((0, ''), self.tool('host', 'ready'))
+
+    def test_a_gate_that_has_moved(self):
+        ours = 'etc/cloud/cloud.cfg.d/60_ours.cfg'
+        for gate in (['nova-compute.service'], ['libvirtd.service'], []):
+            document = {'config': AT_ONCE, 'gate': gate}
+            self.root.write(ours, yaml.safe_dump({'kvm_tuning': document}))
+            self.seed()
+            self.boot()
+            found = sorted(
+                path.parent.name for path in
+                (self.root.path / 'etc/systemd/system').glob('*.d/50-kvm*')
+            )  # fmt: skip
+            self.assertEqual([f'{unit}.d' for unit in gate], found)
+
+    def test_an_upgrade_takes_the_python_away(self):
+        """As from Debian 12 to 13: the venv's libraries are another's."""
+        module = '/usr/lib/python3/dist-packages/cc_kvm_tuning.py'
+        code = 'import sys; print(*sys.version_info[:2], sep=".")'
+        now = self.root.run('python3', '-c', code)[1].strip()
+        libraries = f'/opt/kvm-tuning/lib/python{now}'
+        old = '/opt/kvm-tuning/lib/python3.9'
+        document = {
+            'config': AT_ONCE, 'install': {'requirement': self.root.wheel}
+        }  # fmt: skip
+        self.seed(vendor={'kvm_tuning': document})
+        self.boot()
+        for gone in (True, False):
+            self.root.run('mv', libraries, old)
+            self.root.run(
+                'ln', '-sf', f'{old}/site-packages/cc_kvm_tuning.py', module
+            )
+            for name in ('python', 'python3', f'python{now}') if gone else ():
+                self.root.run(
+                    'ln', '-sf', '/usr/bin/python3.9',
+                    f'/opt/kvm-tuning/bin/{name}',
+                )  # fmt: skip
+            self.assertThat(self.boot(), Contains('kvm-tuning: ready; '))
+            self.assertEqual((0, ''), self.tool('host', 'ready'))
+            self.assertFalse((self.root.path / old.lstrip('/')).exists())
+            self.assertEqual(
+                f'{libraries}/site-packages/cc_kvm_tuning.py\n',
+                self.root.run('readlink', module)[1],
+            )
+
+    def test_an_upgrade_where_nothing_installs_the_package(self):
+        self.seed(vendor={'kvm_tuning': {'config': AT_ONCE}})
+        self.boot()
+        self.root.run('rm', '-r', '/opt/kvm-tuning/lib')
+        self.assertThat(
+            self.boot(), Contains('kvm_tuning.install.requirement')
+        )
+        state = json.loads(self.root.read('var/lib/kvm-tuning/provision.json'))
+        self.assertEqual('failed', state['step'])
+
+    def test_changed_vendor_data_of_the_same_instance(self):
+        """What the page says of data sources that keep what they had."""
+        wrong = {'kvm_tuning': {'config': {'ksm': {'run': 'maybe'}}}}
+        self.seed(vendor=wrong)
+        self.boot()
+        self.seed(vendor={'kvm_tuning': {'config': AT_ONCE}})
+        self.assertThat(self.boot(), Contains("'maybe'"))
+        self.root.run('cloud-init', 'clean')
+        self.assertThat(self.boot(), Contains('kvm-tuning: ready; made: '))
+
+    def test_changed_files_of_the_same_instance(self):
+        ours = 'etc/cloud/cloud.cfg.d/60_ours.cfg'
+        self.root.write(ours, 'kvm_tuning: {config: {ksm: {run: maybe}}}\n')
+        self.seed()
+        self.assertThat(self.boot(), Contains("'maybe'"))
+        self.root.write(ours, yaml.safe_dump(
+            {'kvm_tuning': {'config': AT_ONCE}}
+        ))  # fmt: skip
+        said = self.root.run(
+            'cloud-init', 'single', '--name', 'kvm_tuning'
+        )[1]  # fmt: skip
+        self.assertThat(said, Contains('kvm-tuning: ready; made: '))
+        self.assertEqual((0, ''), self.tool('host', 'ready'))
+
+    def test_opting_out_of_what_nova_sends(self):
+        """vendor_data is of vendor_data.json, vendor_data2 of the service."""
+        hook = '#cloud-boothook\n#!/bin/sh\necho x >>/hook\n'
+        for file in ('vendor_data.json', 'vendor_data2.json'):
+            key = file.partition('.')[0]
+            for name in ('vendor_data', 'vendor_data2'):
+                ran = self.config_drive(
+                    {file: {'cloud-init': hook}}, {name: {'enabled': False}}
+                )
+                self.assertEqual(name != key, ran, (file, name))
+            # What the page has.
+            self.assertFalse(
+                self.config_drive(
+                    {file: {'cloud-init': hook}},
+                    {'vendor_data': {'enabled': False},
+                     'vendor_data2': {'enabled': False}},
+                )
+            )  # fmt: skip
+
+    def config_drive(self, files, user):
+        """Boot from a config drive; return whether the boothook ran."""
+        self.root.run('cloud-init', 'clean', '--logs')
+        self.root.run('rm', '-f', '/hook')
+        self.root.write(
+            'etc/cloud/cloud.cfg.d/99_z.cfg',
+            'datasource_list: [ConfigDrive]\n',
+        )
+        latest = 'var/lib/cloud/seed/config_drive/openstack/latest'
+        for name, document in {
+            'meta_data.json': {'uuid': 'i-1', 'hostname': 'x'},
+            'vendor_data.json': {}, 'vendor_data2.json': {}, **files,
+        }.items():  # fmt: skip
+            self.root.write(f'{latest}/{name}', json.dumps(document))
+        self.root.write(
+            f'{latest}/user_data', f'#cloud-config\n{yaml.safe_dump(user)}'
+        )
+        self.boot()
+        return bool(self.root.read('hook'))
 
     def test_nothing_is_asked(self):
         self.seed()

@@ -1,5 +1,6 @@
 """cloud-init's module, called in the two ways that cloud-init has."""
 
+import datetime
 import inspect
 import json
 import os
@@ -100,6 +101,16 @@ class ModuleTest(testtools.TestCase):
         section = SECTION if section is None else section
         cfg = {'kvm_tuning': section}
         module.handle(name='kvm_tuning', cfg=cfg, cloud=self.cloud, args=[])
+
+    def gated(self):
+        """Return the units that have the gate."""
+        found = (self.home / 'units').glob('*.d/50-kvm-tuning.conf')
+        return sorted(path.parent.name.removesuffix('.d') for path in found)
+
+    def done(self, section):
+        """Have the tool say that this very document is done."""
+        digest = module._digest(section)
+        self.put('after', json.dumps({'step': 'done', 'digest': digest}))
 
     def log(self):
         path = self.home / 'log'
@@ -203,3 +214,114 @@ class ModuleTest(testtools.TestCase):
                 section, json.loads((self.home / 'told').read_text())
             )
         self.assertFalse((self.home / 'x.d').exists())
+
+    def test_what_json_cannot_carry_is_refused_behind_a_shut_gate(self):
+        for config, said in (
+            ({'ksm': {True: False, 'run': False}}, 'config.ksm.True'),
+            ({'placement': {'shared_cpus': datetime.date(2024, 1, 2)}},
+             'config.placement.shared_cpus = 2024-01-02'),
+            ({'ksm': {'run': {'on', 'off'}}}, 'config.ksm.run'),
+            ({'huge_pages': {'pages': [{'node': b'0'}]}},
+             'config.huge_pages.pages.0.node'),
+            ({None: {}}, 'config.None'),
+            ({'compaction': {'proactiveness': float('nan')}},
+             'config.compaction.proactiveness = nan'),
+        ):  # fmt: skip
+            section = {'config': config, 'install': {'packages': ['a']}}
+            error = self.assertRaises(RuntimeError, self.handle, section)
+            self.assertIn(f'ConfigInvalid: kvm_tuning.{said}', str(error))
+            state = json.loads(self.state.read_text())
+            self.assertEqual('failed', state['step'])
+            self.assertIn(said, state['reason'])
+            self.assertEqual(['nova-compute.service'], self.gated())
+        self.assertFalse((self.home / 'told').exists())
+        self.assertEqual([], self.cloud.distro.installed)
+
+    def test_the_gate_is_shut_before_cloud_init_can_be_in_the_way(self):
+        self.assertRaises(IndexError, module.handle, 'x', {
+            'kvm_tuning': SECTION
+        })  # fmt: skip
+        self.assertEqual(['nova-compute.service'], self.gated())
+        state = json.loads(self.state.read_text())
+        self.assertEqual('begun', state['step'])
+
+    def test_what_a_later_boot_heals_is_started(self):
+        self.put('enabled', '')
+        self.handle()
+        for made in ({'changed': ['KSM run']},
+                     {'changed': [], 'written': ['/etc/x']}):  # fmt: skip
+            os.unlink(self.home / 'log')
+            self.answer(**made)
+            self.handle()
+            self.assertEqual(
+                'systemctl start --no-block nova-compute.service',
+                self.log()[-1],
+            )
+
+    def test_a_gate_that_has_moved(self):
+        self.put('enabled', '')
+        self.handle()
+        theirs = self.put(
+            'units/other.service.d/50-kvm-tuning.conf', '[Service]\n'
+        )
+        section = {**SECTION, 'gate': ['libvirtd.service']}
+        # Both are shut until the host is ready.
+        self.answer(status=1, ready=False, reasons=['y'], step='failed')
+        self.assertRaises(RuntimeError, self.handle, section)
+        self.assertIn('nova-compute.service', self.gated())
+        self.assertIn('libvirtd.service', self.gated())
+        self.answer()
+        self.done(section)
+        self.handle(section)
+        self.assertEqual(['libvirtd.service', 'other.service'], self.gated())
+        self.assertTrue(theirs.exists())
+        self.assertFalse((self.home / 'units/nova-compute.service.d').exists())
+        started = [x.split()[-1] for x in self.log() if ' start ' in x]
+        self.assertEqual(
+            ['libvirtd.service', 'nova-compute.service'], started[-2:]
+        )
+
+    def test_a_gate_that_is_removed(self):
+        self.handle()
+        section = {**SECTION, 'gate': []}
+        self.answer()
+        self.done(section)
+        self.handle(section)
+        self.assertEqual([], self.gated())
+
+    def test_a_gate_is_no_path(self):
+        for unit in ('../x.service', 'a/b.service', '', 'x\0.service', 7):
+            section = {**SECTION, 'gate': [unit, 'a@1.service']}
+            self.done(section)
+            self.handle(section)
+            self.assertIn('a@1.service', self.gated())
+        self.assertEqual(['a@1.service.d'], os.listdir(self.home / 'units'))
+
+    def test_a_python_that_is_gone(self):
+        self.put('enabled', '')
+        self.handle()
+        gone = f'{self.home}/venv/bin/python3.1'
+        for script in (f'#!{gone}\n', '#!/usr/bin/python3 -I\n'):
+            self.put('venv/bin/kvm-tuning', script).chmod(0o755)
+            # Only the second starts, and does not find the package.
+            self.useFixture(
+                fixtures.EnvironmentVariable('PYTHONPATH', str(self.home))
+            )
+            self.done(SECTION)
+            self.assertRaises(RuntimeError, self.handle)
+            state = json.loads(self.state.read_text())
+            self.assertEqual('failed', state['step'])
+
+    def test_a_venv_without_its_python_is_made_again(self):
+        """pip is asked for nothing: what cannot be had is told."""
+        section = {**SECTION, 'install': {'requirement': './no-such-wheel'}}
+        self.put('venv/kvm-tuning.requirement', './no-such-wheel')
+        self.done(section)
+        self.handle(section)
+        python = self.home / 'venv/bin/python'
+        python.symlink_to('/usr/bin/python-that-is-gone')
+        self.put('venv/bin/kvm-tuning', f'#!{python}\n')
+        error = self.assertRaises(RuntimeError, self.handle, section)
+        self.assertIn('no-such-wheel', str(error))
+        self.assertTrue(python.exists())
+        self.assertEqual('begun', json.loads(self.state.read_text())['step'])

@@ -62,11 +62,20 @@ class State:
     reason: str = ''
     #: The boot in which a reboot was requested.
     boot: str = ''
+    #: The boot in which this was last done.
+    ran: str = ''
 
 
 def digest(section: Any) -> str:
-    """Return a digest that identifies a document."""
-    text = json.dumps(section, sort_keys=True)
+    """Return a digest that identifies a document.
+
+    cc_kvm_tuning.py makes the same digest.
+    """
+    try:
+        text = json.dumps(section, sort_keys=True)
+    except (TypeError, ValueError):
+        # JSON cannot carry it; it is refused.
+        text = repr(section)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,6 +94,7 @@ def state(tree: Tree) -> State | None:
             str(found.get('digest', '')),
             str(found.get('reason', '')),
             str(found.get('boot', '')),
+            str(found.get('ran', '')),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return State(Step.BEGUN, '', f'/{STATE} cannot be parsed')
@@ -98,6 +108,7 @@ def note(system: System, reached: State) -> None:
             'digest': reached.digest,
             'reason': reached.reason,
             'boot': reached.boot,
+            'ran': reached.ran,
         }
     )
     _replace(system, STATE, f'{text}\n')

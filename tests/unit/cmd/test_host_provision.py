@@ -160,6 +160,95 @@ class ProvisionTest(HostPrepTest):
         said = self.provision('a: [', status=3)
         self.assertThat(said, Contains('cannot be parsed'))
 
+    def test_a_document_that_cannot_be_read_shuts_the_gate(self):
+        self.provision(AT_ONCE)
+        self.provision('config: {ksm: [}', status=3)
+        self.assertThat(self.ready()[1], Contains('cannot be parsed'))
+
+    def test_values_that_yaml_takes_for_others_are_refused(self):
+        for text, said in (
+            ('ksm: {on: no, run: off}', 'config.ksm.on in line 1 is not a'),
+            ('placement: {shared_cpus: 2024-01-02}',
+             'config.placement.shared_cpus = 2024-01-02'),
+            ('placement: {shared_cpus: 010}',
+             'shared_cpus = 010 in line 1 is read as 8'),
+            ('placement: {shared_cpus: 1:30}', 'is read as 90'),
+            ('compaction: {proactiveness: 0x10}', 'is read as 16'),
+            ('compaction: {proactiveness: 1_0}', 'is read as 10'),
+            ('compaction: {proactiveness: .nan}', 'is read as nan'),
+            ('ksm: {run: !!binary b24=}', 'is read as a binary'),
+            ('ksm: {run: !!set {on}}', 'is read as a set'),
+            ('ksm: {run: off}, ksm: {run: on}', 'config.ksm appears twice'),
+            ('ksm: &a {run: *a}', 'contains itself'),
+        ):  # fmt: skip
+            told = self.provision(f'config: {{{text}}}', status=3)
+            self.assertThat(told, Contains(said))
+            self.assertThat(self.state()['step'], Equals('failed'))
+            self.assertThat(self.ready()[1], Contains(said))
+            self.assertThat(
+                os.path.exists(f'{self.root}/{provision.CONFIGURATION}'),
+                Equals(False),
+            )
+        # In quotes they are what they say.
+        self.provision("config: {compaction: {'proactiveness': 5}}")
+
+    def test_json_is_read_as_json(self):
+        text = json.dumps({'config': {'ksm': {'run': '\U0001f600'}}})
+        self.assertThat(self.provision(text, status=3), Contains('\U0001f600'))
+
+    def test_the_boot_in_which_it_ran_is_written_down(self):
+        self.provision(AT_ONCE)
+        first = self.state()['ran']
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        self.provision(AT_ONCE)
+        self.assertThat((first, self.state()['ran']),
+                        Equals(('boot-1', 'boot-2')))  # fmt: skip
+
+    def cloud_init(self, modules, key=True):
+        """Have cloud-init run at this boot, with a document or without."""
+        self.kernel.put('run/cloud-init/enabled', '')
+        self.kernel.put(
+            'etc/cloud/cloud.cfg',
+            yaml.safe_dump({'cloud_config_modules': modules}),
+        )
+        self.kernel.put(
+            'etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg',
+            'kvm_tuning: {config: {ksm: {run: off}}}\n' if key else '# {}\n',
+        )
+
+    def test_a_module_that_no_list_names_is_missed(self):
+        self.cloud_init(['ntp', ['runcmd']])
+        status, said = self.ready()
+        self.assertThat(status, Equals(1))
+        self.assertThat(said, Contains('none of its lists'))
+        self.assertThat(said, Contains('kvm-tuning host cloud-init'))
+        # Done by hand at this boot, it is done.
+        self.provision(AT_ONCE)
+        self.assertThat(self.ready(), Equals((0, '')))
+        self.kernel.put('proc/sys/kernel/random/boot_id', 'boot-2')
+        self.assertThat(self.ready()[0], Equals(1))
+
+    def test_a_module_that_has_not_ended_is_missed(self):
+        for name in ('kvm_tuning', 'kvm-tuning', 'cc_kvm_tuning'):
+            self.cloud_init(['ntp', [name, 'always']])
+            status, said = self.ready()
+            self.assertThat(status, Equals(1))
+            self.assertThat(said, Contains('has not ended at this boot'))
+
+    def test_a_module_that_nobody_asked_for_is_not_missed(self):
+        self.cloud_init(['ntp'], key=False)
+        self.assertThat(self.ready(), Equals((0, '')))
+        self.cloud_init(['ntp'])
+        self.kernel.remove('run/cloud-init/enabled')
+        self.assertThat(self.ready(), Equals((0, '')))
+
+    def test_what_of_cloud_init_cannot_be_read_is_not_fine(self):
+        self.cloud_init(['ntp'])
+        self.kernel.put('etc/cloud/cloud.cfg.d/60_x.cfg', 'a: [')
+        status, said = self.ready()
+        self.assertThat(status, Equals(1))
+        self.assertThat(said, Contains('is unknown'))
+
     def test_a_state_that_cannot_be_read_shuts_the_gate(self):
         self.kernel.put(provision.STATE, '[]')
         self.assertThat(self.ready()[1], Contains('cannot be parsed'))
@@ -186,6 +275,19 @@ class CloudInitTest(HostPrepTest):
         # What it has printed can be there already.
         self.kernel.put('etc/cloud/cloud.cfg', done.stdout)
         self.assertThat(self.at('cloud-init').stdout, Equals(done.stdout))
+
+    def test_a_list_of_another_file_counts(self):
+        self.kernel.put('etc/cloud/cloud.cfg', 'cloud_config_modules: [ntp]\n')
+        for name, modules in (('20_a', '[snap]'), ('10_b', '[runcmd]')):
+            self.kernel.put(
+                f'etc/cloud/cloud.cfg.d/{name}.cfg',
+                f'cloud_config_modules: {modules}\n',
+            )
+        done = self.at('cloud-init')
+        self.assertThat(
+            yaml.safe_load(done.stdout)['cloud_config_modules'],
+            Equals(['snap', ['kvm_tuning', 'always']]),
+        )
 
     def test_no_list_is_an_error(self):
         self.kernel.put('etc/cloud/cloud.cfg', 'users: [default]\n')
