@@ -208,7 +208,7 @@ def write(
         complete = domain.restorable(after, before)
         if complete != after.xml:
             after = _stored(libvirt, record, complete)
-        if not domain.alike(after, before):
+        if after.receipt is not None and not domain.alike(after, before):
             _put_back(
                 libvirt,
                 record,

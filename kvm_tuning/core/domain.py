@@ -13,12 +13,13 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import edit, guest, receipt, remade
+from kvm_tuning.core import edit, guest, receipt, remade, tree
 from kvm_tuning.core.effects import Element, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
+from kvm_tuning.core.references import follow
 
 #: Far larger than any domain that libvirt accepts; bounds what is parsed.
 MAX_BYTES = 10 * 1024 * 1024
@@ -129,13 +130,15 @@ def apply(
     the resulting promises.
     """
     editor = edit.Editor(root)
-    return tuple(
+    changed = follow.changes(root, plan.effects)
+    made = [
         editor.apply(effect)
         if isinstance(effect, Element)
         else editor.remove(effect)
         for effect in plan.effects
         if not isinstance(effect, Setting)
-    )
+    ]
+    return (*made, *follow.follow(editor, changed))
 
 
 def _receipt_of(
@@ -190,13 +193,13 @@ def _undo(root: etree._Element, promised: Receipt) -> list[str]:
     element = receipt.find(root)
     if element is not None:
         metadata = element.getparent()
-        edit.cut(element)
+        tree.cut(element)
         if (
             promised.made_metadata
             and metadata is not None
             and not len(metadata)
         ):
-            edit.cut(metadata)
+            tree.cut(metadata)
     foreign = edit.Editor(root).take_back(promised.promises)
     return [*foreign, *remade.take_back(root, promised.remade)]
 
@@ -250,9 +253,9 @@ def add_receipt(
     made = metadata is None
     if metadata is None:
         metadata = etree.Element('metadata')
-        edit.append(root, metadata, 1)
+        tree.append(root, metadata, 1)
     element = receipt.write(_receipt_of(plan, promises, made))
-    edit.append(metadata, element, 2)
+    tree.append(metadata, element, 2)
     if element.tail is not None:
         tail = element.tail
         receipt.indent(element, 2)

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kvm_tuning.core import paths
+from kvm_tuning.core import paths, tree
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.tree import Removed
 
 #: Stands for an element's text among its attributes.
 TEXT = '#text'
 
 _Children = dict[str | None, etree._Element]
-_PLAIN = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +36,13 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """One element that was taken out."""
-
-    #: Position below its parent.
-    position: int
-    xml: str
-    #: The text before and after it.
-    before: str | None
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Removal:
     """One kept absence: the elements that were taken out."""
 
     path: str
     removed: tuple[Removed, ...] = ()
+    #: How many of the path's steps above the last hold nothing since.
+    emptied: int = 0
 
 
 @dataclass(slots=True)
@@ -99,9 +89,22 @@ class Editor:
         """
         taken = []
         for element in self._all(effect.path):
-            taken.append(removed(element))
+            taken.append(tree.removed(element))
             self._cut(element)
-        return Removal(effect.path, tuple(taken))
+        emptied = _emptied(self._above(effect.path)) if taken else 0
+        return Removal(effect.path, tuple(taken), emptied)
+
+    def rewrite(
+        self, element: etree._Element, name: str, value: str
+    ) -> str | None:
+        """Change an attribute by which the element is found, and return what
+        it was.
+        """
+        before = element.get(name)
+        element.set(name, value)
+        self._index.clear()
+        self._known.clear()
+        return before
 
     def take_back(self, promises: Iterable[Promise | Removal]) -> list[str]:
         """Restore what ``promises``, in the order in which they were made,
@@ -147,12 +150,12 @@ class Editor:
         steps = paths.steps(promise.path)
         for step in steps[len(steps) - promise.made :][::-1]:
             # A device that we created goes, with all that libvirt added to it.
-            device = _parent(element).tag == 'devices'
+            device = tree.parent_of(element).tag == 'devices'
             if not device and not _only_keys(element, step):
                 return
             if element.text and element.text.strip():
                 return
-            parent = _parent(element)
+            parent = tree.parent_of(element)
             self._cut(element)
             element = parent
 
@@ -160,13 +163,16 @@ class Editor:
         if not removal.removed:
             return []
         parent = self._above(removal.path)
+        if parent is None and removal.emptied:
+            # libvirt drops what holds nothing.
+            parent, _made = self._reach(paths.split(removal.path)[0], False)
         present = self._all(removal.path)
         if parent is None or (present and not _libvirts(removal.path)):
             return [removal.path]
         for element in present:
-            cut(element)
+            tree.cut(element)
         for each in reversed(removal.removed):
-            insert(parent, each)
+            tree.insert(parent, each)
         self._index.clear()
         self._known.clear()
         return []
@@ -243,16 +249,31 @@ class Editor:
         child = etree.Element(step.tag)
         for key in step.keys:
             _keyed(child, key).set(key.attribute, key.value)
-        append(parent, child, depth)
+        tree.append(parent, child, depth)
         if len(step.keys) == 1:
             key = step.keys[0]
             self._children(parent, step.tag, key)[key.value] = child
         return child
 
     def _cut(self, element: etree._Element) -> None:
-        cut(element)
+        tree.cut(element)
         self._index.clear()
         self._known.clear()
+
+
+def _emptied(element: etree._Element | None) -> int:
+    """Return how many elements, from this one up, hold nothing."""
+    count = 0
+    while (
+        element is not None
+        and element.getparent() is not None
+        and len(element) <= bool(count)
+        and not element.attrib
+        and tree.blank(element.text)
+    ):
+        count += 1
+        element = element.getparent()
+    return count
 
 
 def _libvirts(path: str) -> bool:
@@ -285,86 +306,6 @@ def _only_keys(element: etree._Element, step: paths.Step) -> bool:
         and not set(map(str, child.attrib)) - keys[child.tag]
         for child in element
     )
-
-
-def append(parent: etree._Element, child: etree._Element, depth: int) -> None:
-    """Add ``child`` as the last child of ``parent``, indented like its
-    siblings.
-
-    ``depth`` is how deep the child is, 1 below the root. A document without
-    line breaks gets none.
-    """
-    if len(parent):
-        last = parent[-1]
-        child.tail = last.tail
-        last.tail = parent.text if _blank(parent.text) else None
-    elif parent.text is None and _indented(parent, depth):
-        parent.text = '\n' + '  ' * depth
-        child.tail = '\n' + '  ' * (depth - 1)
-    parent.append(child)
-
-
-def cut(element: etree._Element) -> None:
-    """Take ``element`` out of its parent: the reverse of :func:`append`."""
-    parent = _parent(element)
-    before = element.getprevious()
-    tail = element.tail
-    if before is not None:
-        if element.getnext() is None:
-            before.tail = tail
-    elif len(parent) == 1 and tail is not None and _blank(parent.text):
-        parent.text = None
-    element.tail = None
-    parent.remove(element)
-
-
-def removed(element: etree._Element) -> Removed:
-    """Return what is needed to :func:`insert` an element again."""
-    return Removed(
-        _parent(element).index(element),
-        etree.tostring(element, encoding='unicode', with_tail=False),
-        _text_before(element),
-        element.tail,
-    )
-
-
-def parse(xml: str) -> etree._Element:
-    """Return the element of an XML that a receipt holds."""
-    return etree.fromstring(xml, _PLAIN)
-
-
-def insert(parent: etree._Element, what: Removed) -> None:
-    """Put back what :func:`cut` took."""
-    element = parse(what.xml)
-    element.tail = what.after
-    parent.insert(what.position, element)
-    previous = element.getprevious()
-    if previous is None:
-        parent.text = what.before
-    else:
-        previous.tail = what.before
-
-
-def _text_before(element: etree._Element) -> str | None:
-    previous = element.getprevious()
-    return _parent(element).text if previous is None else previous.tail
-
-
-def _indented(element: etree._Element, depth: int) -> bool:
-    root = element
-    for _ in range(depth - 1):
-        root = _parent(root)
-    return root.text is not None and '\n' in root.text
-
-
-def _blank(text: str | None) -> bool:
-    return text is None or not text.strip()
-
-
-def _parent(element: etree._Element) -> etree._Element:
-    parent = element.getparent()
-    assert parent is not None
-    return parent
 
 
 def _reorder(element: etree._Element, order: tuple[str, ...]) -> None:

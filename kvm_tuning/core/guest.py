@@ -7,78 +7,20 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset, scaled
+from kvm_tuning.core import cpuset, guest_devices, guest_sizes
 from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.guest_devices import (
+    Controller,
+    Disk,
+    Interface,
+    text_of,
+)
+from kvm_tuning.core.guest_sizes import Sizes, number, size_bytes
 
-# libvirt's interface types that end in a tap or macvtap device of the host.
-_TAPPED = frozenset({'bridge', 'network', 'ethernet', 'direct', 'openvswitch'})
+__all__ = ['Controller', 'Disk', 'Guest', 'Interface', 'Numa', 'read']
+
 # Disk targets, MACs and numbers: they need no quotes in a path.
 _NAME = re.compile(r'[\w:.-]{1,64}', re.ASCII)
-_VIRTIO = frozenset({
-    'virtio', 'virtio-transitional', 'virtio-non-transitional',
-})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A disk, CD-ROM or floppy."""
-
-    #: Its name in the guest's XML, such as ``vda``: it never changes.
-    target: str
-    bus: str
-    #: ``disk``, ``cdrom``, ``floppy`` or ``lun``.
-    device: str
-    #: ``file``, ``block``, ``network`` and so on.
-    type: str
-    #: Path below ``<source>``; None for a network disk or an empty drive.
-    source: str | None
-    #: Attributes of ``<driver>``.
-    driver: Mapping[str, str] = field(default_factory=dict)
-    shareable: bool = False
-
-    @property
-    def path(self) -> str:
-        """Its address in effects."""
-        return f"devices/disk[target/@dev='{self.target}']"
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A NIC that libvirt creates."""
-
-    mac: str | None
-    #: ``bridge``, ``network``, ``ethernet``, ``direct``, ``hostdev`` ...
-    type: str
-    model: str | None
-    #: Attributes of ``<source>`` and ``<driver>``.
-    source: Mapping[str, str] = field(default_factory=dict)
-    driver: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """Its address in effects.
-
-        :raises InvalidDocument: it has no MAC to address it by.
-        """
-        if self.mac is None:
-            raise InvalidDocument(
-                'a NIC of the domain has no <mac address=...>: define the '
-                'domain first (libvirt then adds one), or write one'
-            )
-        return f"devices/interface[mac/@address='{self.mac}']"
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    """A SCSI controller."""
-
-    index: int
-    model: str | None
-
-    @property
-    def path(self) -> str:
-        """Its address in effects."""
-        return f"devices/controller[@type='scsi'][@index='{self.index}']"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +59,16 @@ class Guest:
     passed_through: tuple[str, ...] = ()
     #: Sizes in KiB of the huge pages that it names.
     huge_pages_kib: tuple[int, ...] = ()
+    #: Whether huge pages are below its memory.
+    huge_pages: bool = False
     #: Host cells of ``<numatune><memory nodeset=...>``.
     memory_nodes: frozenset[int] | None = None
     #: Host cells of ``<memnode>`` by guest cell.
     memnodes: Mapping[int, frozenset[int]] = field(default_factory=dict)
     #: pCPUs of ``<vcpu cpuset=...>``, for vCPUs without their own pin.
     cpuset: frozenset[int] | None = None
-    #: Attributes of ``<cpu><topology>``.
-    cpu_topology: tuple[str, ...] = ()
+    #: What it starts with, and can grow to.
+    sizes: Sizes = Sizes()
     #: ``mode`` of ``<cpu>``, such as ``host-passthrough``.
     cpu_mode: str | None = None
     #: Whether Nova created it (it carries Nova's metadata).
@@ -143,11 +87,11 @@ class Guest:
         """
         for what, names in (
             ('disk target', [disk.target for disk in self.disks]),
-            ('MAC', [nic.mac for nic in self.interfaces if nic.mac]),
+            ('MAC', [_mac(nic) for nic in self.interfaces if nic.mac]),
             ('SCSI controller', [str(c.index) for c in self.scsi_controllers]),
         ):
             for name in names:
-                if not _NAME.fullmatch(name):
+                if not _NAME.fullmatch(name.partition(' ')[0]):
                     raise InvalidDocument(
                         f'{what} {name!r} of the domain is not a valid name'
                     )
@@ -173,13 +117,21 @@ class Guest:
         return tuple(d for d in self.disks if d.device in ('disk', 'lun'))
 
     @cached_property
+    def queued_nics(self) -> tuple[Interface, ...]:
+        """Its virtio NICs that can have several queues."""
+        return tuple(nic for nic in self.interfaces if nic.queued)
+
+    @cached_property
     def virtio_nics(self) -> tuple[Interface, ...]:
         """Its NICs of model virtio that a tap device of the host serves."""
         return tuple(
-            nic
-            for nic in self.interfaces
-            if nic.type in _TAPPED and nic.model in _VIRTIO
+            nic for nic in self.interfaces if nic.virtio and nic.tapped
         )
+
+
+def _mac(nic: Interface) -> str:
+    """Return what tells a NIC from others: the two of a pair share a MAC."""
+    return f'{nic.mac} {nic.teaming}' if nic.teaming else str(nic.mac)
 
 
 def read(root: etree._Element) -> Guest:
@@ -194,22 +146,24 @@ def read(root: etree._Element) -> Guest:
     cpu = part.get('cpu')
     tune = _by_tag(part.get('cputune'))
     devices = _by_tag(part.get('devices'))
-    topology = _first(cpu, 'topology')
+    iothreads = _iothreads(part.get('iothreads'), part.get('iothreadids'))
     metadata = part.get('metadata')
     vcpu = part.get('vcpu')
     return Guest(
         name=_text(part.get('name')) or '',
         uuid=_text(part.get('uuid')),
         type=root.get('type', ''),
-        arch=_get(system, 'arch'),
-        machine=_get(system, 'machine'),
-        vcpus=1 if vcpu is None else _number(vcpu.text, '<vcpu>'),
+        arch=text_of(system, 'arch'),
+        machine=text_of(system, 'machine'),
+        vcpus=1 if vcpu is None else number(vcpu.text, '<vcpu>'),
         memory_kib=_memory(part.get('memory')),
-        disks=tuple(map(_disk, devices.get('disk', ()))),
-        interfaces=tuple(map(_interface, devices.get('interface', ()))),
+        disks=tuple(map(guest_devices.disk, devices.get('disk', ()))),
+        interfaces=tuple(
+            map(guest_devices.interface, devices.get('interface', ()))
+        ),
         scsi_controllers=tuple(
             Controller(
-                _number(c.get('index', '0'), '<controller index>'),
+                number(c.get('index', '0'), '<controller index>'),
                 c.get('model'),
             )
             for c in devices.get('controller', ())
@@ -219,11 +173,12 @@ def read(root: etree._Element) -> Guest:
         pins=_pins(tune.get('vcpupin', ()), 'vcpu'),
         emulator_pin=_cpus(tune.get('emulatorpin', [None])[0], 'cpuset'),
         iothread_pins=_pins(tune.get('iothreadpin', ()), 'iothread'),
-        iothreads=_iothreads(part.get('iothreads'), part.get('iothreadids')),
+        iothreads=iothreads,
         host_devices=_functions(devices, 'hostdev', 'interface'),
         passed_through=_functions(devices, 'hostdev'),
+        huge_pages=_first(part.get('memoryBacking'), 'hugepages') is not None,
         huge_pages_kib=tuple(
-            _scaled(page.get('size'), page.get('unit', 'KiB')) // 1024
+            size_bytes(page.get('size'), page.get('unit', 'KiB')) // 1024
             for page in _children(
                 _first(part.get('memoryBacking'), 'hugepages'), 'page'
             )
@@ -231,8 +186,8 @@ def read(root: etree._Element) -> Guest:
         memory_nodes=_cpus(_first(part.get('numatune'), 'memory'), 'nodeset'),
         memnodes=_memnodes(part.get('numatune')),
         cpuset=_cpus(vcpu, 'cpuset'),
-        cpu_topology=() if topology is None else tuple(_attributes(topology)),
-        cpu_mode=_get(cpu, 'mode'),
+        sizes=guest_sizes.read(part, iothreads),
+        cpu_mode=text_of(cpu, 'mode'),
         nova=metadata is not None and metadata.find('{*}instance') is not None,
     )
 
@@ -240,7 +195,7 @@ def read(root: etree._Element) -> Guest:
 def pci_address(element: etree._Element) -> str:
     """Return ``dddd:bb:dd.f`` of a libvirt ``<address>`` of a host device."""
     parts = [
-        _number(element.get(key, '0'), f'<address {key}>', 0)
+        number(element.get(key, '0'), f'<address {key}>', 0)
         for key in ('domain', 'bus', 'slot', 'function')
     ]
     return '{:04x}:{:02x}:{:02x}.{:x}'.format(*parts)
@@ -279,35 +234,14 @@ def _text(element: etree._Element | None) -> str | None:
     return None if element is None else element.text
 
 
-def _get(element: etree._Element | None, key: str) -> str | None:
-    return None if element is None else element.get(key)
-
-
-def _number(text: str | None, what: str, base: int = 10) -> int:
-    try:
-        return int((text or '').strip(), base)
-    except ValueError:
-        raise InvalidDocument(
-            f'{what} of the domain: {text!r} is not a whole number'
-        ) from None
-
-
-def _scaled(text: str | None, unit: str) -> int:
-    """Return the bytes of one of libvirt's scaled integers."""
-    factor = scaled.factor(unit)
-    if factor is None:
-        raise InvalidDocument(f'unit {unit!r} in the domain is unknown')
-    return _number(text, 'a size') * factor
-
-
 def _memory(memory: etree._Element | None) -> int:
     if memory is None:
         return 0
-    return _scaled(memory.text, memory.get('unit', 'KiB')) // 1024
+    return size_bytes(memory.text, memory.get('unit', 'KiB')) // 1024
 
 
 def _cpus(element: etree._Element | None, key: str) -> frozenset[int] | None:
-    text = _get(element, key)
+    text = text_of(element, key)
     if text is None:
         return None
     try:
@@ -321,15 +255,14 @@ def _pins(
 ) -> dict[int, frozenset[int]]:
     what = f'the {key} of a pin'
     return {
-        _number(element.get(key), what): _cpus(element, 'cpuset')
-        or frozenset()
+        number(element.get(key), what): _cpus(element, 'cpuset') or frozenset()
         for element in elements
     }
 
 
 def _memnodes(numatune: etree._Element | None) -> dict[int, frozenset[int]]:
     return {
-        _number(node.get('cellid'), '<memnode cellid>'): _cpus(node, 'nodeset')
+        number(node.get('cellid'), '<memnode cellid>'): _cpus(node, 'nodeset')
         or frozenset()
         for node in _children(numatune, 'memnode')
     }
@@ -340,52 +273,14 @@ def _iothreads(
 ) -> int:
     listed = len(_children(ids, 'iothread'))
     text = _text(count)
-    return max(listed, _number(text, '<iothreads>') if text else 0)
+    return max(listed, number(text, '<iothreads>') if text else 0)
 
 
 def _cells(numa: etree._Element | None) -> list[Numa]:
     cells = []
     for index, cell in enumerate(_children(numa, 'cell')):
-        memory = _scaled(cell.get('memory', '0'), cell.get('unit', 'KiB'))
-        number = _number(cell.get('id', str(index)), '<cell id>')
+        memory = size_bytes(cell.get('memory', '0'), cell.get('unit', 'KiB'))
+        cell_id = number(cell.get('id', str(index)), '<cell id>')
         cpus = _cpus(cell, 'cpus') or frozenset()
-        cells.append(Numa(number, cpus, memory // 1024))
+        cells.append(Numa(cell_id, cpus, memory // 1024))
     return cells
-
-
-def _disk(element: etree._Element) -> Disk:
-    part = {child.tag: child for child in reversed(element)}
-    target = part.get('target')
-    name = _get(target, 'dev')
-    if target is None or name is None:
-        raise InvalidDocument('a <disk> of the domain has no target')
-    source = part.get('source')
-    path = None
-    if source is not None:
-        path = source.get('file') or source.get('dev')
-    return Disk(
-        target=name,
-        bus=target.get('bus', ''),
-        device=element.get('device', 'disk'),
-        type=element.get('type', 'file'),
-        source=path,
-        driver=_attributes(part.get('driver')),
-        shareable='shareable' in part,
-    )
-
-
-def _interface(element: etree._Element) -> Interface:
-    part = {child.tag: child for child in reversed(element)}
-    return Interface(
-        mac=_get(part.get('mac'), 'address'),
-        type=element.get('type', ''),
-        model=_get(part.get('model'), 'type'),
-        source=_attributes(part.get('source')),
-        driver=_attributes(part.get('driver')),
-    )
-
-
-def _attributes(element: etree._Element | None) -> dict[str, str]:
-    if element is None:
-        return {}
-    return {str(key): str(value) for key, value in element.attrib.items()}

@@ -46,7 +46,7 @@ def share(request: Request, guest: Guest, site: Site) -> Budget:
     for every device. Disks without a request have as many queues as vCPUs, as
     QEMU gives them (since 5.2).
     """
-    nics = len(guest.virtio_nics)
+    nics = len(guest.queued_nics)
     disks = sum(disk.bus == 'virtio' for disk in guest.data_disks)
     disks += sum(c.model == 'virtio-scsi' for c in guest.scsi_controllers)
     tap = site.capabilities.tap_queues or TAP_QUEUES
@@ -73,7 +73,7 @@ def share(request: Request, guest: Guest, site: Site) -> Budget:
 def in_use(guest: Guest) -> int:
     """Return the routes that the devices of a guest take as they are."""
     nics = sum(
-        2 * int(nic.driver.get('queues', 1)) + 2 for nic in guest.virtio_nics
+        2 * int(nic.driver.get('queues', 1)) + 2 for nic in guest.queued_nics
     )
     disks = sum(
         int(disk.driver.get('queues', guest.vcpus)) + 1

@@ -26,6 +26,11 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     'feature': (('', 'name'),),
     'timer': (('', 'name'),),
 }
+#: libvirt leaves these out when they hold nothing.
+_CONTAINERS = frozenset({
+    'cputune', 'driver', 'iothreadids', 'memoryBacking', 'metadata',
+    'numatune',
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,10 @@ def _best(
         if not found:
             break
     if best is None or chosen is None:
+        if written.tag in _CONTAINERS and _says_nothing(
+            written, f'{plain}{written.tag}'
+        ):
+            return ()
         return (Alteration(where, drift.PRESENT, drift.ABSENT),)
     candidates.remove(chosen)
     return best
@@ -113,6 +122,14 @@ def _differences(
                 where, text.strip(), found.strip() or drift.ABSENT
             )
     yield from _children(written, stored, f'{where}/', f'{plain}/')
+
+
+def _says_nothing(element: etree._Element, plain: str) -> bool:
+    """Return whether libvirt takes all in it for the default."""
+    return not len(element) and all(
+        drift.alike((plain, str(name)), str(value), None, (None, None))
+        for name, value in element.attrib.items()
+    )
 
 
 def _name(element: etree._Element) -> str:

@@ -16,13 +16,14 @@ import re
 from lxml import etree
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.edit import TEXT, Promise, Removal, Removed
+from kvm_tuning.core.edit import TEXT, Promise, Removal
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.knobs import Source
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.placement import Unkept
 from kvm_tuning.core.remade import Remade
+from kvm_tuning.core.tree import Removed
 
 NAMESPACE = 'urn:kvm-tuning:receipt:1'
 
@@ -270,7 +271,10 @@ def _read_promise(element: etree._Element) -> Promise:
 
 
 def _removal(removal: Removal) -> str:
-    return _tag('absent', {'path': removal.path}, _removed(removal.removed))
+    values = {'path': removal.path}
+    if removal.emptied:
+        values['emptied'] = str(removal.emptied)
+    return _tag('absent', values, _removed(removal.removed))
 
 
 def _remade(remade: Remade) -> str:
@@ -295,7 +299,11 @@ def _removed(elements: Iterable[Removed]) -> list[str]:
 
 
 def _read_removal(element: etree._Element) -> Removal:
-    return Removal(_get(element, 'path'), _read_removed(element))
+    return Removal(
+        _get(element, 'path'),
+        _read_removed(element),
+        int(element.get('emptied', '0')),
+    )
 
 
 def _read_removed(element: etree._Element) -> tuple[Removed, ...]:

@@ -13,8 +13,8 @@ import difflib
 
 from lxml import etree
 
-from kvm_tuning.core import edit
-from kvm_tuning.core.edit import Removed
+from kvm_tuning.core import tree
+from kvm_tuning.core.tree import Removed
 
 #: The parents whose children are compared one by one; '' is ``<domain>``. A
 #: child of another one is kept as a whole.
@@ -62,7 +62,7 @@ def _below(
     for tag, first, last, start, end in matcher.get_opcodes():
         if tag != 'equal':
             made += now[first:last]
-            lost += [edit.removed(theirs[n]) for n in range(start, end)]
+            lost += [tree.removed(theirs[n]) for n in range(start, end)]
     if not made and not lost:
         return None
     return Remade(parent, tuple(made), tuple(lost))
@@ -83,18 +83,18 @@ def take_back(root: etree._Element, remade: Iterable[Remade]) -> Iterator[str]:
         for text in each.made:
             child = there.pop(text, None)
             if child is None:
-                tag = str(edit.parse(text).tag)
+                tag = str(tree.parse(text).tag)
                 kept[tag] += 1
                 yield f'{each.parent}/{tag}'.lstrip('/')
             else:
-                edit.cut(child)
+                tree.cut(child)
         for removed in each.lost:
-            tag = str(edit.parse(removed.xml).tag)
+            tag = str(tree.parse(removed.xml).tag)
             if kept[tag]:
                 # Its successor is somebody else's by now.
                 kept[tag] -= 1
                 continue
-            edit.insert(parent, removed)
+            tree.insert(parent, removed)
 
 
 def _parent(root: etree._Element, path: str) -> etree._Element | None:

@@ -23,7 +23,7 @@ from typing import ClassVar
 from kvm_tuning.core.demands import Demand
 from kvm_tuning.core.effects import Consequence, Effect, Hold
 from kvm_tuning.core.exceptions import RequestError, Unsupported
-from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.guest import Guest, Interface
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
@@ -84,6 +84,28 @@ def unkept(asked: Asked, found: str, reason: str) -> Unkept:
     if asked.promise:
         raise Unsupported(f'{asked} cannot be kept: {reason}')
     return Unkept(asked.key, asked.text, found, reason)
+
+
+def missed(asked: Asked, found: str, reason: str) -> Unkept:
+    """Return the note that a value does not apply to some devices: the rest
+    of the guest is tuned all the same.
+    """
+    return Unkept(asked.key, asked.text, found, reason)
+
+
+def other_nics(asked: Asked, nics: Iterable[Interface]) -> Iterable[Unkept]:
+    """Yield the note on the NICs that a promise for virtio NICs does not
+    reach; devices of the host that are passed through are none of them.
+    """
+    names = [
+        f'{nic.mac} ({nic.type}, {nic.model or "no model"})'
+        for nic in nics
+        if nic.type != 'hostdev'
+    ]
+    if names and asked.promise:
+        yield missed(
+            asked, 'not set', f'it does not reach NIC {", ".join(names)}'
+        )
 
 
 def works(probe: Probe) -> bool:

@@ -88,7 +88,11 @@ class CacheTopology(Hook):
                 'level': '3' if emulate else None,
             },
         )
-        yield Element('cpu/topology', dict(shape))
+        topology: dict[str, str | None] = dict(shape)
+        if 'clusters' in guest.sizes.topology:
+            # Newer ones of libvirt write it into every topology.
+            topology['clusters'] = '1'
+        yield Element('cpu/topology', topology)
 
 
 def _shape(

@@ -118,6 +118,10 @@ class CpuPinning(Hook):
             text = cpuset.format(cell.shared)
             for vcpu in _shared(request, cell.cell):
                 yield _pin(vcpu, text)
+        if placement.cells and guest.sizes.vcpu_placement == 'auto':
+            # numad would choose the pCPUs of every thread without a pin, and
+            # the cells of the memory.
+            yield Element('vcpu', {'placement': 'static'})
         if placement.pins:
             yield Consequence(
                 'dedicated-cpus',

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
+from kvm_tuning.core import device_models
 from kvm_tuning.core.device_models import BUS, VIF
-from kvm_tuning.core.effects import Absent, Consequence, Element
+from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
-from kvm_tuning.core.request import Request
+from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 # What Nova's libvirt driver takes for kvm and qemu guests.
 _VIFS = (
@@ -18,6 +19,10 @@ _VIFS = (
 )  # fmt: skip
 _BUSES = ('virtio', 'scsi', 'sata', 'ide', 'usb', 'fdc')
 _EMULATED = frozenset({'e1000', 'e1000e', 'ne2k_pci', 'pcnet', 'rtl8139'})
+# NIC types whose backend talks virtio alone.
+_VIRTIO_ONLY = frozenset({'vhostuser', 'vdpa'})
+# libvirt's virDomainDiskDefValidate: device='lun' is for these.
+_LUN = ('virtio', 'scsi')
 
 
 class DeviceModels(Hook):
@@ -52,17 +57,28 @@ class DeviceModels(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        model = request.value(VIF)
+        model, bus = request.get(VIF), request.get(BUS)
         if model is not None:
-            yield from _vif(str(model), guest)
-        bus = request.value(BUS)
+            yield from _vif(model, guest)
         if bus is not None:
-            yield from _bus(str(bus), guest)
+            yield from _bus(bus, guest)
 
 
-def _vif(model: str, guest: Guest) -> Iterable[Outcome]:
+def _vif(asked: Asked, guest: Guest) -> Iterable[Outcome]:
+    model = str(asked.value)
     for nic in guest.interfaces:
-        if nic.type != 'hostdev' and nic.model != model:
+        if nic.type == 'hostdev' or device_models.has_model(nic, model):
+            continue
+        found = nic.model or 'no model'
+        if nic.type in _VIRTIO_ONLY:
+            yield unkept(
+                asked, found, f'NIC {nic.mac} is of type {nic.type}: virtio'
+            )
+        elif nic.teaming is not None:
+            yield unkept(
+                asked, found, f'NIC {nic.mac} is one of a pair: virtio'
+            )
+        else:
             yield Element(f'{nic.path}/model', {'type': model})
     if model in _EMULATED:
         yield Consequence(
@@ -73,19 +89,26 @@ def _vif(model: str, guest: Guest) -> Iterable[Outcome]:
         )
 
 
-def _bus(bus: str, guest: Guest) -> Iterable[Outcome]:
+def _bus(asked: Asked, guest: Guest) -> Iterable[Outcome]:
+    bus = str(asked.value)
     changed = False
     for disk in guest.data_disks:
-        if disk.bus != bus:
+        if disk.bus == bus:
+            continue
+        if disk.type == 'vhostuser':
+            yield unkept(
+                asked, disk.bus, f'disk {disk.target} is vhost-user: virtio'
+            )
+        elif disk.device == 'lun' and bus not in _LUN:
+            yield unkept(
+                asked,
+                disk.bus,
+                f'disk {disk.target} is a LUN that is passed through: '
+                f'{" or ".join(_LUN)}',
+            )
+        else:
             changed = True
-            # libvirt chooses an address that suits the new bus.
-            yield Absent(f'{disk.path}/address')
             yield Element(f'{disk.path}/target', {'bus': bus})
-    if changed and bus == 'scsi' and not guest.scsi_controllers:
-        yield Element(
-            "devices/controller[@type='scsi'][@index='0']",
-            {'model': 'virtio-scsi'},
-        )
     if changed:
         yield Consequence(
             'disk-bus-changed',

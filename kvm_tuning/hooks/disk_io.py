@@ -10,13 +10,16 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Capabilities, Probe, Site, Storage
-from kvm_tuning.hooks.base import Hook, Outcome, unkept, works
+from kvm_tuning.hooks.base import Hook, Outcome, missed, unkept, works
 
 CACHE = 'kvm:disk_cache'
 ENGINE = 'kvm:disk_io'
 
 #: Cache modes that open the image with O_DIRECT.
 DIRECT = frozenset({'none', 'directsync'})
+# Disk types that end in a file or device of this host; what a volume is,
+# its pool says at the start.
+_WITH_ENGINE = frozenset({'file', 'block', 'volume', 'dir'})
 # io='io_uring': libvirt's formatdomain ("since 6.3.0"), QEMU 5.0.
 _URING_LIBVIRT = (6, 3, 0)
 _URING_QEMU = (5, 0, 0)
@@ -82,14 +85,6 @@ class DiskIo(Hook):
         site: Site,
     ) -> Iterable[Outcome]:
         for disk in guest.data_disks:
-            if disk.source is None:
-                yield Consequence(
-                    'disk-skipped',
-                    'operator',
-                    f'{CACHE} and {ENGINE} do not apply to disk '
-                    f'{disk.target}: it is not a file or device of this host',
-                )
-                continue
             attributes: dict[str, str | None] = {}
             yield from _disk(request, disk, site.capabilities, attributes)
             if attributes:
@@ -103,21 +98,51 @@ def _disk(
     attributes: dict[str, str | None],
 ) -> Iterable[Outcome]:
     """Add the attributes for ``disk`` to ``attributes``."""
+    cache, engine = request.get(CACHE), request.get(ENGINE)
     storage = capabilities.storage.get(disk.source or '', Storage(disk.type))
-    cache = request.get(CACHE)
-    mode = disk.driver.get('cache', 'default')
     if cache is not None:
-        note = _cache_missing(cache, disk, storage)
-        if note is None:
-            mode = str(cache.value)
-            attributes['cache'] = mode
-            if mode in DIRECT and storage.direct.works is None:
-                yield _unprobed(disk, 'O_DIRECT', storage.direct)
-        else:
-            yield note
-    engine = request.get(ENGINE)
-    if engine is None:
+        yield from _cache(cache, disk, storage, attributes)
+    if engine is not None:
+        yield from _engine(engine, disk, storage, capabilities, attributes)
+    if cache is not None:
+        yield from _clash(cache, disk, attributes)
+
+
+def _cache(
+    cache: Asked,
+    disk: Disk,
+    storage: Storage,
+    attributes: dict[str, str | None],
+) -> Iterable[Outcome]:
+    found = disk.driver.get('cache', 'default')
+    if disk.vhost_user:
+        yield _skipped(cache, disk, 'a process outside of QEMU serves it')
         return
+    note = _cache_missing(cache, disk, storage)
+    if note is not None:
+        yield note
+        return
+    attributes['cache'] = mode = str(cache.value)
+    if mode in DIRECT and mode != found and storage.direct.works is None:
+        yield _unprobed(disk, 'O_DIRECT', storage.direct)
+
+
+def _engine(
+    engine: Asked,
+    disk: Disk,
+    storage: Storage,
+    capabilities: Capabilities,
+    attributes: dict[str, str | None],
+) -> Iterable[Outcome]:
+    if disk.type not in _WITH_ENGINE:
+        yield _skipped(
+            engine,
+            disk,
+            f'QEMU has AIO engines for files and block devices, not for type '
+            f'{disk.type}',
+        )
+        return
+    mode = attributes.get('cache') or disk.driver.get('cache', 'default')
     if engine.value == 'auto':
         attributes['io'] = _best(mode, storage, capabilities)
         return
@@ -126,6 +151,36 @@ def _disk(
         attributes['io'] = str(engine.value)
     else:
         yield note
+
+
+def _skipped(asked: Asked, disk: Disk, why: str) -> Unkept | Consequence:
+    """Return the note on a disk that a knob does not apply to."""
+    reason = f'disk {disk.target}: {why}'
+    if asked.promise:
+        return missed(asked, 'not set', reason)
+    return Consequence(
+        'disk-skipped', 'operator', f'{asked.key} is not set: {reason}'
+    )
+
+
+def _clash(
+    cache: Asked, disk: Disk, attributes: dict[str, str | None]
+) -> Iterable[Outcome]:
+    """Refuse a cache mode that the engine of the disk does not work with,
+    whoever chose that: libvirt refuses the pair.
+    """
+    engine = attributes.get('io', disk.driver.get('io'))
+    mode = attributes.get('cache')
+    if engine != 'native' or mode is None or mode in DIRECT:
+        return
+    why = (
+        f"disk {disk.target} has io='native', which needs cache none or "
+        f'directsync: set {ENGINE}, too'
+    )
+    if cache.promise:
+        raise ConflictingKnobs(f'{cache} cannot be kept: {why}')
+    del attributes['cache']
+    yield unkept(cache, disk.driver.get('cache', 'default'), why)
 
 
 def _cache_missing(

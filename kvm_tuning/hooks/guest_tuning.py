@@ -56,7 +56,7 @@ class GuestTuning(Hook):
             )
             return
         queues = queues_of(request, guest, site)
-        for nic in guest.virtio_nics:
+        for nic in guest.queued_nics:
             if nic.mac is not None:
                 yield _setting(f'{CHANNELS}/{nic.mac}', str(queues))
         for disk in guest.data_disks:

@@ -80,6 +80,13 @@ class HugePages(Hook):
             )
         elif request.get('hw:mem_page_size') is not None:
             yield Absent('memoryBacking/hugepages')
+        elif guest.huge_pages:
+            yield Consequence(
+                'own-huge-pages',
+                'operator',
+                "the domain's own <hugepages> stay, and its pages are not "
+                'counted: request hw:mem_page_size',
+            )
         if request.value('hw:locked_memory') is True:
             yield Element('memoryBacking/locked')
 

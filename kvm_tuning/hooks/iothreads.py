@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, guest_sizes
 from kvm_tuning.core.demands import Demand, Pool, PoolDemand
 from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
-from kvm_tuning.core.guest import Disk, Guest
+from kvm_tuning.core.guest import Controller, Disk, Guest
 from kvm_tuning.core.knobs import Choice, Count, Knob
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome, unkept
+from kvm_tuning.hooks.base import Hook, Outcome, missed, unkept
 from kvm_tuning.hooks.emulator_threads import POOLS, emulator_cpus
 
 COUNT = 'kvm:iothreads'
@@ -92,7 +92,7 @@ class Iothreads(Hook):
         )
         if cpus:
             text = cpuset.format(cpus)
-            for number in range(1, count + 1):
+            for number in _ids(guest, count):
                 yield Element(
                     f"cputune/iothreadpin[@iothread='{number}']",
                     {'cpuset': text},
@@ -113,9 +113,11 @@ def _count(request: Request, guest: Guest) -> int:
 def _map(
     request: Request, guest: Guest, site: Site, count: int
 ) -> Iterable[Outcome]:
-    how = request.get(MAP)
+    how, ids = request.get(MAP), _ids(guest, count)
     disks = _disks(guest)
-    if not disks and not guest.scsi_controllers:
+    controllers = _scsi(guest)
+    yield from _cannot(request, guest)
+    if not disks and not controllers:
         yield Consequence(
             'iothreads-idle',
             'operator',
@@ -123,12 +125,22 @@ def _map(
             'iothreads will be idle',
         )
         return
+    spread = how is not None and how.value == 'spread'
+    users = len(disks) + len(controllers)
+    number = request.get(COUNT)
+    if users < count and number is not None and number.promise and not spread:
+        yield Consequence(
+            'iothreads-idle',
+            'operator',
+            f'{count} iothreads, and {users} disks and virtio-scsi '
+            f'controllers that can name one: the others will be idle',
+        )
     if how is not None and how.value == 'spread':
         note = _spread_missing(how, site)
         if note is None:
             for disk in disks:
-                yield from _spread(disk, count)
-            yield from _controllers(guest, count, 0)
+                yield from _spread(disk, ids)
+            yield from _controllers(controllers, ids, 0)
             return
         yield note
     if how is not None and how.value == 'dedicated' and count < len(disks):
@@ -142,32 +154,59 @@ def _map(
             how, 'in turn', f'{count} iothreads for {len(disks)} disks'
         )
     shared = how is not None and how.value == 'shared'
-    number = 0
-    for disk in disks:
-        number = 1 if shared else number % count + 1
+    if shared:
+        ids = ids[:1]
+    for turn, disk in enumerate(disks):
+        number = ids[turn % len(ids)]
         yield Absent(f'{disk.path}/driver/iothreads')
         yield Element(f'{disk.path}/driver', {'iothread': str(number)})
-    yield from _controllers(guest, 1 if shared else count, number)
+    yield from _controllers(controllers, ids, len(disks))
 
 
-def _controllers(guest: Guest, count: int, taken: int) -> Iterable[Outcome]:
+def _controllers(
+    controllers: list[Controller], ids: tuple[int, ...], taken: int
+) -> Iterable[Outcome]:
     """Assign one iothread to each virtio-scsi controller, in turn."""
-    for controller in guest.scsi_controllers:
-        if controller.model == 'virtio-scsi':
-            taken = taken % count + 1
-            yield Element(
-                f'{controller.path}/driver', {'iothread': str(taken)}
-            )
+    for turn, controller in enumerate(controllers, taken):
+        number = ids[turn % len(ids)]
+        yield Element(f'{controller.path}/driver', {'iothread': str(number)})
+
+
+def _scsi(guest: Guest) -> list[Controller]:
+    """Return the controllers that can name an iothread."""
+    return [c for c in guest.scsi_controllers if c.model == 'virtio-scsi']
+
+
+def _ids(guest: Guest, count: int) -> tuple[int, ...]:
+    """Return the ids that ``count`` iothreads of the guest have."""
+    return guest_sizes.iothread_ids(guest.sizes.iothread_ids, count)
 
 
 def _disks(guest: Guest) -> list[Disk]:
     """Return the disks that can name an iothread of their own (virtio-blk)."""
-    return [disk for disk in guest.data_disks if disk.bus == 'virtio']
+    return [disk for disk in guest.data_disks if disk.threadable]
 
 
-def _spread(disk: Disk, count: int) -> Iterable[Outcome]:
+def _cannot(request: Request, guest: Guest) -> Iterable[Outcome]:
+    """Yield the note on the virtio disks that no iothread can serve."""
+    names = [
+        disk.target
+        for disk in guest.data_disks
+        if disk.bus == 'virtio' and not disk.threadable
+    ]
+    asked = request.get(MAP) or request.get(COUNT)
+    if names and asked is not None and asked.promise:
+        yield missed(
+            asked,
+            'no iothread',
+            f'disk {", ".join(names)}: an iothread serves virtio disks on PCI '
+            f'or CCW, and none of another process (vhost-user)',
+        )
+
+
+def _spread(disk: Disk, ids: tuple[int, ...]) -> Iterable[Outcome]:
     yield Element(f'{disk.path}/driver', {'iothread': None})
-    for number in range(1, count + 1):
+    for number in ids:
         yield Element(f"{disk.path}/driver/iothreads/iothread[@id='{number}']")
 
 

@@ -8,7 +8,7 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome
+from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 ALLOCATION = 'kvm:memory_allocation'
 
@@ -34,7 +34,19 @@ class MemoryAllocation(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        mode = str(request.value(ALLOCATION))
+        asked = request.get(ALLOCATION)
+        if asked is None:
+            return
+        mode = str(asked.value)
+        if mode == 'ondemand' and (
+            guest.huge_pages or any(c.page_kib for c in placement.cells)
+        ):
+            # libvirt: "hugepages are not allowed with memory allocation
+            # ondemand".
+            yield unkept(
+                asked, 'immediate', 'huge pages are allocated at the start'
+            )
+            return
         yield Element('memoryBacking/allocation', {'mode': mode})
         if mode == 'immediate':
             yield Consequence(

@@ -64,10 +64,14 @@ class MemoryPlacement(Hook):
                 )
                 return
         else:
-            yield Element(
-                'numatune/memory',
-                {'mode': mode, 'nodeset': cpuset.format(cells)},
-            )
+            wanted: dict[str, str | None] = {
+                'mode': mode,
+                'nodeset': cpuset.format(cells),
+            }
+            if guest.sizes.memory_placement is not None:
+                # With auto, numad's choice, libvirt drops a nodeset.
+                wanted['placement'] = None
+            yield Element('numatune/memory', wanted)
         if request.topology is None:
             return
         for cell in placement.cells:

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import Absent, Element
+from kvm_tuning.core.exceptions import ConflictingKnobs
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Count, Knob, VcpuList
+from kvm_tuning.core.nova.topology import GuestCell
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
@@ -94,7 +96,22 @@ class NumaCells(Hook):
                 f"cpu/numa/cell[@id='{each.id}']",
                 {
                     'cpus': cpuset.format(each.vcpus),
-                    'memory': str(each.memory_mib * 1024),
+                    'memory': str(_memory_kib(each, guest)),
                     'unit': 'KiB',
                 },
             )
+
+
+def _memory_kib(cell: GuestCell, guest: Guest) -> int:
+    """Return the memory that a guest cell has without its memory devices:
+    libvirt counts these in addition.
+    """
+    plugged = guest.sizes.devices_kib.get(cell.id, 0)
+    left = cell.memory_mib * 1024 - plugged
+    if left <= 0:
+        raise ConflictingKnobs(
+            f'guest cell {cell.id} gets {cell.memory_mib} MiB, but memory '
+            f'devices of the domain have {plugged // 1024} MiB in it: request '
+            f'more memory, or take them out of the domain'
+        )
+    return left

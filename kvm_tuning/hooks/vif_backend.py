@@ -8,7 +8,7 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome, unkept, works
+from kvm_tuning.hooks.base import Hook, Outcome, other_nics, unkept, works
 
 BACKEND = 'kvm:vif_backend'
 
@@ -51,6 +51,9 @@ class VifBackend(Hook):
                 return
         for nic in guest.virtio_nics:
             yield Element(f'{nic.path}/driver', {'name': str(asked.value)})
+        yield from other_nics(
+            asked, [n for n in guest.interfaces if not (n.virtio and n.tapped)]
+        )
         if not guest.virtio_nics:
             yield Consequence(
                 'no-virtio-nic',

@@ -18,7 +18,7 @@ from kvm_tuning.core.queue_budget import (
 from kvm_tuning.core.queue_budget import VIF as QUEUES
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome, unkept
+from kvm_tuning.hooks.base import Hook, Outcome, other_nics, unkept
 
 
 class VifQueues(Hook):
@@ -85,23 +85,27 @@ class VifQueues(Hook):
                     str(most),
                     f'a tap device here takes at most {limit}',
                 )
-        if not guest.virtio_nics:
+        any_asked = asked or request.get(MULTIQUEUE)
+        if any_asked is not None:
+            yield from other_nics(
+                any_asked, [n for n in guest.interfaces if not n.queued]
+            )
+        if not guest.queued_nics:
             yield Consequence(
                 'no-virtio-nic',
                 'operator',
-                f'{asked or request.get(MULTIQUEUE)}: the guest has no virtio '
+                f'{any_asked}: the guest has no virtio '
                 'NIC, so there is nothing to do',
             )
             return
         budget = queue_budget.share(request, guest, site)
-        any_asked = asked or request.get(MULTIQUEUE)
         if any_asked is not None and budget.routes > ROUTES:
             yield over_budget(any_asked, budget)
             return
         count = min(budget.nic, queue_budget.most_queues(request, limit))
-        for nic in guest.virtio_nics:
+        for nic in guest.queued_nics:
             yield Element(f'{nic.path}/driver', {'queues': str(count)})
-        yield from _notes(budget, count, len(guest.virtio_nics))
+        yield from _notes(budget, count, len(guest.queued_nics))
 
 
 def over_budget(asked: Asked, budget: Budget) -> Unkept:

@@ -8,7 +8,7 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.hooks.base import Hook, Outcome, unkept
+from kvm_tuning.hooks.base import Hook, Outcome, other_nics, unkept
 
 RX = 'kvm:vif_rx_ring'
 TX = 'kvm:vif_tx_ring'
@@ -42,14 +42,20 @@ class VifRings(Hook):
     ) -> Iterable[Outcome]:
         rx, tx = request.get(RX), request.get(TX)
         if rx is not None:
-            for nic in guest.virtio_nics:
-                yield Element(
-                    f'{nic.path}/driver', {'rx_queue_size': str(rx.value)}
-                )
+            for nic in guest.interfaces:
+                if nic.virtio:
+                    yield Element(
+                        f'{nic.path}/driver', {'rx_queue_size': str(rx.value)}
+                    )
+            yield from other_nics(
+                rx, [n for n in guest.interfaces if not n.virtio]
+            )
         if tx is None:
             return
         users = [
-            n for n in guest.interfaces if n.type in ('vhostuser', 'vdpa')
+            n
+            for n in guest.interfaces
+            if n.virtio and n.type in ('vhostuser', 'vdpa')
         ]
         for nic in users:
             yield Element(

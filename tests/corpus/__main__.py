@@ -79,8 +79,12 @@ def one(item):
     if answer.xml is None:
         result['input'] = 'died' if answer.died else answer.error
         return result
+    # Some of libvirt's documents become others each time they are stored.
+    xml, again = answer.xml, judge.define(answer.xml).xml
+    if again != xml:
+        xml = again or xml
     try:
-        guest = domain.read(answer.xml).guest
+        guest = domain.read(xml).guest
     except KvmTuningError as error:
         result['unread'] = f'{error.code}: {error}'
         return result
@@ -90,7 +94,7 @@ def one(item):
         if time.monotonic() > end:
             break
         try:
-            outcome = trial.tried(judge, answer.xml, asked, image, site)
+            outcome = trial.tried(judge, xml, asked, image, site)
         except Exception:  # What the run is for
             outcome = trial.Outcome('traceback', traceback.format_exc())
         result['outcomes'][flavor] = outcome

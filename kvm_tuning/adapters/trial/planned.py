@@ -10,9 +10,11 @@ from kvm_tuning.core import plan as plan_
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.exceptions import KvmTuningError, Unsupported
+from kvm_tuning.core.placement import Unkept
 from kvm_tuning.core.plan import Plan
-from kvm_tuning.core.request import Request
+from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
+from kvm_tuning.hooks import base
 from kvm_tuning.hooks.base import Hook
 
 
@@ -22,6 +24,14 @@ class Planned:
 
     plan: Plan
     xml: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What libvirt does not take, and the request without it."""
+
+    asked: Asked
+    without: Request
 
 
 def make(
@@ -38,17 +48,23 @@ def make(
         out a part of it.
     :raises KvmTuningError: as :func:`kvm_tuning.core.plan.make`.
     """
-    made = plan_.make(hooks, request, found.guest, site)
-    xml = domain_.tune(found, made)
-    if xml == found.xml:
-        return Planned(made, xml)
-    verdict = judge.judge(found, xml)
-    if verdict.refused:
+    unkept: list[Unkept] = []
+    while True:
+        made = plan_.make(hooks, request, found.guest, site)
+        made = replace(made, unkept=(*made.unkept, *unkept))
+        xml = domain_.tune(found, made)
+        if xml == found.xml:
+            return Planned(made, xml)
+        verdict = judge.judge(found, xml)
+        if not verdict.refused:
+            break
         why = f'libvirt refuses the planned domain: {verdict.refused}'
         cause = _cause(hooks, request, found, site, judge)
-        if cause is not None:
-            why = f'{cause} cannot be kept: {why}'
-        raise Unsupported(why)
+        if cause is None:
+            raise Unsupported(why)
+        # Raises for a promise.
+        unkept.append(base.unkept(cause.asked, 'not set', why))
+        request = cause.without
     if verdict.not_judged:
         made = replace(
             made,
@@ -72,12 +88,13 @@ def _cause(
     found: Domain,
     site: Site,
     judge: Judge,
-) -> str | None:
+) -> _Cause | None:
     """Return the knob without which libvirt takes the plan; None when there
-    is not one alone.
+    is not one alone. A preference goes before a promise.
     """
     knobs = {knob.name: knob for hook in hooks for knob in hook.knobs}
-    for key, asked in request.asked.items():
+    for asked in sorted(request.asked.values(), key=lambda each: each.promise):
+        key = asked.key
         knob = knobs_.by_name(knobs, key)
         try:
             less = request.without(key, None if knob is None else knob.image)
@@ -87,5 +104,5 @@ def _cause(
             continue
         verdict = judge.judge(found, xml)
         if not verdict.refused and not verdict.not_judged:
-            return str(asked)
+            return _Cause(asked, less)
     return None

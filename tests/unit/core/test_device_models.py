@@ -56,8 +56,24 @@ class AppliedTest(testtools.TestCase):
         )
 
     def test_a_controller_that_is_there_stays(self):
-        there = (Controller(1, 'lsilogic'),)
+        there = (Controller(1, 'virtio-scsi'),)
         guest = applied(
             replace(GUEST, scsi_controllers=there), hw_disk_bus='scsi'
         )
         self.assertEqual(there, guest.scsi_controllers)
+
+    def test_a_controller_of_another_model_is_not_used(self):
+        there = (Controller(1, 'lsilogic'),)
+        guest = applied(
+            replace(GUEST, scsi_controllers=there), hw_disk_bus='scsi'
+        )
+        self.assertEqual(
+            (*there, Controller(2, 'virtio-scsi')), guest.scsi_controllers
+        )
+
+    def test_variants_of_virtio_stay(self):
+        nic = Interface('52:54:00:00:00:03', 'bridge', 'virtio-transitional')
+        guest = applied(
+            replace(GUEST, interfaces=(nic,)), hw_vif_model='virtio'
+        )
+        self.assertEqual((nic,), guest.interfaces)

@@ -39,7 +39,7 @@ def left(
         if 'queues' in effect.attributes:
             effect = _queues(effect, tag, request, guest)
         number = _iothread(effect)
-        if number is None or number <= guest.iothreads:
+        if number is None or number in guest.sizes.iothread_ids:
             yield effect
             continue
         _refuse(
