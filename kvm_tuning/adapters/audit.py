@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import standalone
-from kvm_tuning.core import domain
 from kvm_tuning.core.audit import compare as audit_
 from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.core.claims import Record
@@ -14,6 +13,7 @@ from kvm_tuning.core.exceptions import InvalidDocument, InventoryUnreadable
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.guests import observe
+from kvm_tuning.host.guests.qemu_process import Found, Processes
 from kvm_tuning.host.inventory import reader as inventory_
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The code of a finding for a running guest that cannot be examined.
 NOT_OBSERVED = 'not-observed'
+#: The code of a finding for a process that may not be libvirt's.
+CLAIMED = 'process-claimed'
 
 
 class Libvirt(Protocol):
@@ -58,69 +60,86 @@ def audit(
     :raises InventoryUnreadable: the host's files are not as documented.
     """
     inventory = inventory_.read(root)
-    ledger = standalone.ledger(libvirt, conf, root)
+    records = libvirt.records()
+    ledger = standalone.claimed(records, conf, inventory)
     if names:
-        records = [libvirt.record(name) for name in names]
+        wanted = [libvirt.record(name) for name in names]
     else:
-        records = [each for each in libvirt.records() if _tuned(each)]
+        wanted = [each for each in records if _tuned(each)]
+    host = _Host(inventory, ledger, Processes(root), root)
     return [
-        _audit(
-            libvirt if monitor else None,
-            record,
-            inventory,
-            ledger.without(record.uuid),
-            root,
-        )
-        for record in records
+        _audit(libvirt if monitor else None, record, host) for record in wanted
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What is read once for all guests."""
+
+    inventory: Inventory
+    ledger: Ledger
+    processes: Processes
+    root: str
+
+
 def _tuned(record: Record) -> bool:
-    for xml in (record.defined, record.live):
-        if xml is None:
-            continue
-        try:
-            if domain.read(xml).receipt is not None:
-                return True
-        except InvalidDocument:
-            # Its receipt cannot be read: that is a finding.
-            return True
-    return False
+    """Tell whether a guest has a receipt, readable or not."""
+    try:
+        found = (record.definition, record.running)
+    except InvalidDocument:
+        # What cannot be read at all is a finding, too.
+        return True
+    return any(
+        each is not None
+        and (each.receipt is not None or each.unreadable is not None)
+        for each in found
+    )
 
 
-def _audit(
-    libvirt: Libvirt | None,
-    record: Record,
-    inventory: Inventory,
-    others: Ledger,
-    root: str,
-) -> Audited:
+def _audit(libvirt: Libvirt | None, record: Record, host: _Host) -> Audited:
     running = record.live is not None
     try:
-        live = None if record.live is None else domain.read(record.live)
-        defined = (
-            None if record.defined is None else domain.read(record.defined)
-        )
+        live, defined = record.running, record.definition
     except InvalidDocument as error:
         return Audited(record.name, running, (audit_.unreadable(error),))
+    for each in (live, defined):
+        if each is not None and each.unreadable is not None:
+            found = audit_.unreadable(each.unreadable)
+            return Audited(record.name, running, (found,))
     observed = None
-    if record.live is not None:
+    claimed: tuple[Finding, ...] = ()
+    if live is not None:
         try:
+            process = host.processes.claimed(record.uuid, record.name)
             observed = observe.observe(
-                observe.find(record.uuid, record.name, root),
-                record.live,
-                root,
+                process.pid,
+                live,
+                host.root,
                 None if libvirt is None else libvirt.monitor(record.name),
+                host.processes,
             )
         except InventoryUnreadable as error:
             return Audited(record.name, running, (_unseen(error),))
+        if process.claimed is not None:
+            claimed = (_claimed(process),)
     shown: Domain | None = live or defined
     assert shown is not None
     receipt = (defined or shown).receipt
-    return Audited(
-        record.name,
-        running,
-        audit_.compare(shown, receipt, observed, inventory, others),
+    compared = audit_.compare(
+        shown, receipt, observed, host.inventory, host.ledger, record.uuid
+    )
+    return Audited(record.name, running, (*compared, *claimed))
+
+
+def _claimed(process: Found) -> Finding:
+    return Finding(
+        Severity.UNKNOWN,
+        'guest/process',
+        "libvirt's QEMU of this guest",
+        f'process {process.pid}, by its arguments alone: {process.claimed}',
+        'anybody can start a QEMU with these arguments; what was found may '
+        'not be of this guest',
+        CLAIMED,
     )
 
 

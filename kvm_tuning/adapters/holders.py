@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvm_tuning.adapters import standalone
 from kvm_tuning.adapters.standalone import Reader
-from kvm_tuning.core import cpuset, domain
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InvalidDocument
@@ -53,7 +53,7 @@ def read(
     return [
         _holder(
             record,
-            tuple(c for c in found.claims if c.owner == record.uuid),
+            found.by_owner.get(record.uuid, ()),
             inventory,
         )
         for record in records
@@ -63,13 +63,15 @@ def read(
 def _holder(
     record: Record, claims: tuple[Claim, ...], inventory: Inventory
 ) -> Holder:
-    # What runs is what counts; the flavor may have changed since.
-    shown = _read(record.live or record.defined or '')
+    # What runs is what counts; a flavor may have been changed since.
+    shown = record.running or record.definition
+    if shown is None:
+        raise InvalidDocument(f'guest {record.name!r} has no document')
     held = [address for claim in claims for address in claim.devices]
     return Holder(
         record.name,
         record.live is not None,
-        _flavor(record),
+        _flavor(record.definition or shown),
         claims,
         _vfs(held, inventory),
         _threads(shown),
@@ -77,19 +79,10 @@ def _holder(
     )
 
 
-def _read(xml: str) -> Domain:
-    try:
-        return domain.read(xml)
-    except InvalidDocument:
-        return domain.read_without_receipt(xml)
-
-
-def _flavor(record: Record) -> str:
-    try:
-        receipt = domain.read(record.defined or record.live or '').receipt
-    except InvalidDocument:
+def _flavor(shown: Domain) -> str:
+    if shown.unreadable is not None:
         return '(receipt unreadable)'
-    return '' if receipt is None else receipt.flavor
+    return '' if shown.receipt is None else shown.receipt.flavor
 
 
 def _vfs(held: Sequence[str], inventory: Inventory) -> tuple[str, ...]:

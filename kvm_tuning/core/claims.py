@@ -7,6 +7,7 @@ affinity of its threads, its host devices and its huge pages.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from kvm_tuning.core import domain, moving
@@ -26,7 +27,7 @@ _Key = TypeVar('_Key')
 _Pages = Mapping[tuple[int, int], int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """What libvirt reports about one domain."""
 
@@ -40,6 +41,24 @@ class Record:
     #: iothread. Empty: unknown.
     vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    # Parsed once, however many ask.
+
+    @cached_property
+    def running(self) -> Domain | None:
+        """What runs.
+
+        :raises InvalidDocument: it is not a domain.
+        """
+        return None if self.live is None else domain.look(self.live)
+
+    @cached_property
+    def definition(self) -> Domain | None:
+        """The definition.
+
+        :raises InvalidDocument: it is not a domain.
+        """
+        return None if self.defined is None else domain.look(self.defined)
 
 
 def read(
@@ -77,15 +96,51 @@ def _claims(
     record: Record, online: frozenset[int], within: frozenset[int]
 ) -> Iterator[Claim]:
     running: Claim | None = None
+    live, defined = _documents(record)
     if record.live is not None:
-        running = _live_claim(record, _read(record.live), online, within)
+        running = (
+            _affinity_claim(record, online, within)
+            if live is None
+            else _live_claim(record, live, online, within)
+        )
         yield running
-    if record.defined is not None:
-        claim = _defined_claim(record, _read(record.defined), online, within)
+    if defined is not None:
+        claim = _defined_claim(record, defined, online, within)
         if running is not None:
             claim = _beyond(claim, running)
         if _holds(claim):
             yield claim
+
+
+def _documents(record: Record) -> tuple[Domain | None, Domain | None]:
+    """Return what runs and the definition; None for what is not a domain
+    that we understand: one guest's document stops no other guest.
+    """
+    found: list[Domain | None] = []
+    for name in ('running', 'definition'):
+        try:
+            each: Domain | None = getattr(record, name)
+            if each is not None:
+                # Its facts may be what cannot be understood.
+                _ = each.current
+        except InvalidDocument:
+            each = None
+        found.append(each)
+    return found[0], found[1]
+
+
+def _affinity_claim(
+    record: Record, online: frozenset[int], within: frozenset[int]
+) -> Claim:
+    """Return what a running guest holds by where its threads may run, where
+    its document says nothing.
+    """
+    real = [*record.vcpus.values(), *record.iothreads.values()]
+    return Claim(
+        owner=record.uuid,
+        name=record.name,
+        pcpus=_held(real, len(record.vcpus), online, within),
+    )
 
 
 def _beyond(claim: Claim, running: Claim) -> Claim:
@@ -121,16 +176,6 @@ def _holds(claim: Claim) -> bool:
         or claim.memory_kib
         or claim.devices
     )
-
-
-def _read(xml: str) -> Domain:
-    """Return the domain, without its receipt if that cannot be read: its pins
-    are in the XML, and hold their pCPUs all the same.
-    """
-    try:
-        return domain.read(xml)
-    except InvalidDocument:
-        return domain.read_without_receipt(xml)
 
 
 def _defined_claim(

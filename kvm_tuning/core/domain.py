@@ -5,6 +5,7 @@ nothing is requested for it. XML from outside is parsed with entities, DTDs and
 network off (a DTD is refused).
 """
 
+from collections.abc import Collection
 import copy
 import dataclasses
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Domain:
     #: As it is in ``xml``.
     root: etree._Element
     receipt: Receipt | None
+    #: Why the receipt that is there cannot be read.
+    unreadable: InvalidDocument | None = None
 
     @cached_property
     def untuned(self) -> Untuned:
@@ -92,6 +95,21 @@ def read(xml: str) -> Domain:
     )
 
 
+def look(xml: str) -> Domain:
+    """Return the domain as :func:`read` does; without its receipt, and with
+    the reason, if that cannot be read.
+
+    :raises InvalidDocument: it is not a domain, has a DTD, or is too large.
+    """
+    root = _parse(xml)
+    element = receipt.find(root)
+    try:
+        found = None if element is None else receipt.read(element)
+    except InvalidDocument as error:
+        return Domain(xml, root, None, error)
+    return Domain(xml, root, found)
+
+
 def read_without_receipt(xml: str) -> Domain:
     """Return the domain as if nobody had tuned it, for a receipt that cannot
     be read.
@@ -99,6 +117,21 @@ def read_without_receipt(xml: str) -> Domain:
     :raises InvalidDocument: as :func:`read`.
     """
     return Domain(xml, _parse(xml), None)
+
+
+def kept(xml: str) -> Guest:
+    """Return the facts of a document that libvirt keeps on disk: of a
+    ``<domain>``, or of the ``<domstatus>`` of a running one.
+
+    :raises InvalidDocument: it is neither, has a DTD, or is too large.
+    """
+    root = _parse(xml, ('domain', 'domstatus'))
+    if root.tag == 'domstatus':
+        inner = root.find('domain')
+        if inner is None:
+            raise InvalidDocument('a <domstatus> without a <domain>')
+        root = inner
+    return guest.read(root)
 
 
 def tune(domain: Domain, plan: Plan) -> str:
@@ -170,7 +203,7 @@ def undo(domain: Domain) -> str:
     return _serialise(domain.untuned.root, domain.xml)
 
 
-def _parse(xml: str) -> etree._Element:
+def _parse(xml: str, wanted: Collection[str] = ('domain',)) -> etree._Element:
     if len(xml) > MAX_BYTES:
         raise InvalidDocument(
             f'the domain XML has {len(xml)} characters, more than {MAX_BYTES}'
@@ -184,7 +217,7 @@ def _parse(xml: str) -> etree._Element:
             'the domain XML has a document type declaration: it is refused '
             'because libvirt writes none and entities could read files'
         )
-    if root.tag != 'domain':
+    if root.tag not in wanted:
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
     return root
 

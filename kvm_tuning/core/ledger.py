@@ -49,6 +49,26 @@ class Ledger:
         return frozenset().union(*(claim.pcpus for claim in self.claims))
 
     @cached_property
+    def by_owner(self) -> Mapping[str, tuple[Claim, ...]]:
+        """The claims of each owner."""
+        found: dict[str, list[Claim]] = {}
+        for claim in self.claims:
+            found.setdefault(claim.owner, []).append(claim)
+        return {owner: tuple(claims) for owner, claims in found.items()}
+
+    @cached_property
+    def holders(self) -> Mapping[int, tuple[Claim, ...]]:
+        """The claims that hold each pCPU exclusively; pCPUs with the same
+        ones have the same tuple.
+        """
+        return _by_pcpu((claim, claim.pcpus) for claim in self.claims)
+
+    @cached_property
+    def sharers(self) -> Mapping[int, tuple[Claim, ...]]:
+        """The claims whose shared vCPUs float over each pCPU, as above."""
+        return _by_pcpu((claim, claim.shared) for claim in self.claims)
+
+    @cached_property
     def devices(self) -> frozenset[str]:
         return frozenset().union(*(claim.devices for claim in self.claims))
 
@@ -58,3 +78,17 @@ class Ledger:
 
     def plus(self, claims: Iterable[Claim]) -> 'Ledger':
         return Ledger(self.claims + tuple(claims))
+
+
+def _by_pcpu(
+    held: Iterable[tuple[Claim, frozenset[int]]],
+) -> Mapping[int, tuple[Claim, ...]]:
+    found: dict[int, list[Claim]] = {}
+    for claim, pcpus in held:
+        for pcpu in pcpus:
+            found.setdefault(pcpu, []).append(claim)
+    same: dict[tuple[int, ...], tuple[Claim, ...]] = {}
+    return {
+        pcpu: same.setdefault(tuple(map(id, claims)), tuple(claims))
+        for pcpu, claims in found.items()
+    }

@@ -67,7 +67,7 @@ class ThreadsTest(base.ServersTest):
         self.assertEqual('0,1', self.vhost)
 
         # A soft reboot starts the same definition again.
-        threads.WRITER.set_affinity(PID + 1, {5})
+        threads.WRITER.set_affinity(None, PID + 1, {5})
         self.useFixture(
             fixtures.MonkeyPatch(
                 'nova.virt.libvirt.driver.LibvirtDriver._soft_reboot',
@@ -77,7 +77,7 @@ class ThreadsTest(base.ServersTest):
         self._reboot_server(server)
         self.assertEqual('0,1', self.vhost)
 
-        threads.WRITER.set_affinity(PID + 1, {5})
+        threads.WRITER.set_affinity(None, PID + 1, {5})
         definition = self.xml(server)
         drifted = definition.replace(
             '<emulatorpin cpuset="0-1"/>', '<emulatorpin cpuset="7"/>'

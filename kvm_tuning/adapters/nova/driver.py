@@ -100,12 +100,23 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return self._kvm_tuning.into(config, instance, image_meta)
 
     def _create_guest(
-        self, context: Any, xml: Any, instance: Any, *args: Any, **kwargs: Any
+        self,
+        context: Any,
+        xml: Any,
+        instance: Any,
+        power_on: bool = True,
+        pause: bool = False,
+        post_xml_callback: Callable[[], None] | None = None,
     ) -> Any:
-        try:
+        def defined() -> None:
+            # The privileged process reads of libvirt whose the VFs are.
             virtual_functions.before_start(xml)
+            if post_xml_callback is not None:
+                post_xml_callback()
+
+        try:
             guest = super()._create_guest(
-                context, xml, instance, *args, **kwargs
+                context, xml, instance, power_on, pause, defined
             )
         except KvmTuningError as error:
             LOG.error('instance %s: %s', instance.uuid, faults.told(error))
@@ -335,11 +346,10 @@ class KvmTuningDriver(driver.LibvirtDriver):
             with hotplug.into(where):
                 done = plug()
         except KvmTuningError as error:
-            why = faults.told(error)
-            LOG.error('instance %s: %s', instance.uuid, why)
+            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
             with contextlib.suppress(Exception):
                 undo()
-            raise failed(why) from error
+            raise failed(faults.shown(error)) from error
         self._kvm_tuning_record(instance)
         return done
 

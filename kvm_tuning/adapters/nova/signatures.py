@@ -25,7 +25,15 @@ RELIED: dict[str, Sequence[str]] = {
     f'{_DRIVER}._get_guest_config': (
         'self', 'instance', 'network_info', 'image_meta',
     ),
-    f'{_DRIVER}._create_guest': ('self', 'context', 'xml', 'instance'),
+    f'{_DRIVER}._create_guest': (
+        'self',
+        'context',
+        'xml',
+        'instance',
+        'power_on',
+        'pause',
+        'post_xml_callback',
+    ),
     f'{_DRIVER}._hard_reboot': (
         'self', 'context', 'instance', 'network_info', 'share_info',
         'block_device_info', 'accel_info',

@@ -30,16 +30,18 @@ def compare(
     receipt: Receipt | None,
     observed: Observed | None,
     inventory: Inventory,
-    others: Ledger,
+    ledger: Ledger,
+    owner: str = '',
 ) -> tuple[Finding, ...]:
     """Return the findings of one guest, its promises first.
 
     ``domain`` is the *live* XML of a running guest, or the definition of a
     stopped one, for which ``observed`` is None. ``receipt`` is that of the
     definition: a guest that was tuned while it ran shows what is still to
-    come. ``others`` holds the claims of all other guests.
+    come. ``ledger`` holds the claims of all guests; those of ``owner`` are
+    this guest's own.
     """
-    return tuple(_compare(domain, receipt, observed, inventory, others))
+    return tuple(_compare(domain, receipt, observed, inventory, ledger, owner))
 
 
 def unreadable(error: KvmTuningError) -> Finding:
@@ -59,7 +61,8 @@ def _compare(
     receipt: Receipt | None,
     observed: Observed | None,
     inventory: Inventory,
-    others: Ledger,
+    ledger: Ledger,
+    owner: str,
 ) -> Iterator[Finding]:
     if receipt is None:
         yield Finding(
@@ -80,10 +83,10 @@ def _compare(
                     yield _running(Case(point, domain, observed, inventory))
         yield from settings.findings(receipt.settings, observed, inventory)
     yield from general.preferences(receipt)
-    yield from general.claims(receipt, others)
+    yield from general.claims(receipt, ledger, owner)
     yield from general.idle_iothreads(domain, receipt)
     if observed is not None:
-        yield from general.intrusion(observed, others)
+        yield from general.intrusion(observed, ledger, owner)
         yield from general.transparent_huge_pages(observed, inventory)
         yield from general.merged_pages(observed, inventory)
 

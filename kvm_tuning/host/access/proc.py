@@ -39,10 +39,13 @@ class Process:
         self._path = os.path.join(root, 'proc', str(pid))
         self._alive()
 
-    def raw(self, name: str) -> bytes | Unknown:
-        """Return the contents of a file, cut at MAX_BYTES."""
+    def raw(self, name: str, limit: int = MAX_BYTES) -> bytes | Unknown:
+        """Return what is in a file.
+
+        :param limit: bytes after which no more is read.
+        """
         try:
-            return self._read(name)
+            return self._read(name, limit)
         except OSError as error:
             return self._unknown(name, error)
 
@@ -84,11 +87,11 @@ class Process:
                     return self._unknown(path, error)
         return found
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, limit: int) -> bytes:
         with open(os.path.join(self._path, name), 'rb', buffering=0) as file:
             pieces = []
             size = 0
-            while size < MAX_BYTES and (piece := file.read(_CHUNK)):
+            while size < limit and (piece := file.read(_CHUNK)):
                 pieces.append(piece)
                 size += len(piece)
         return b''.join(pieces)

@@ -24,6 +24,19 @@ def read(guest: Guest, root: str = '/') -> dict[str, Function]:
     return {each.address: each for each in _read(tree, addresses)}
 
 
+def vfs(guest: Guest, root: str = '/') -> frozenset[tuple[str, int]]:
+    """Return the VFs of a document, by the PF's address and the index."""
+    tree = Tree(root)
+    below = (_function(tree, name) for name in sorted(guest.direct_nics))
+    found = set()
+    for address in (*guest.host_devices, *filter(None, below)):
+        pf = tree.link_name(f'{_DEVICES}/{address}/physfn')
+        index = None if pf is None else _index(tree, pf, address)
+        if pf is not None and index is not None:
+            found.add((pf, index))
+    return frozenset(found)
+
+
 def _function(tree: Tree, interface: str) -> str | None:
     """Return the VF to which an interface of the host belongs."""
     real = tree.real(f'sys/class/net/{interface}/device') or ''

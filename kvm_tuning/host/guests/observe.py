@@ -4,12 +4,11 @@ QEMU itself is not queried: libvirt's monitor passthrough taints the domain. A
 caller who accepts that passes ``monitor``.
 """
 
-import os
-
 from kvm_tuning.core import domain as domain_
+from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Observed, Unknown
-from kvm_tuning.host.access.proc import Process, processes
+from kvm_tuning.host.access.proc import Process
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guests import (
     disks,
@@ -20,27 +19,29 @@ from kvm_tuning.host.guests import (
     threads,
 )
 from kvm_tuning.host.guests.process import Guest
+from kvm_tuning.host.guests.qemu_process import Processes
 from kvm_tuning.host.guests.threads import Monitor
 from kvm_tuning.host.probes import prober
 
 __all__ = ['Monitor', 'find', 'observe']
 
-_RUN = ('run/libvirt/qemu', 'var/run/libvirt/qemu')
-
 
 def observe(
     pid: int,
-    live_xml: str,
+    live: str | Domain,
     root: str = '/',
     monitor: Monitor | None = None,
+    known: Processes | None = None,
 ) -> Observed:
     """Return what the guest in process ``pid`` really has.
 
-    :raises InvalidDocument: the live XML is not a domain.
-    :raises InventoryUnreadable: the process does not exist, ended meanwhile,
-        or is another guest.
+    :param live: the live document, or its XML.
+    :param known: the processes below ``root``, if they have been looked at.
+    :raises InvalidDocument: the live XML is none.
+    :raises InventoryUnreadable: there is no such process, it has ended
+        meanwhile, or it is another guest's.
     """
-    document = domain_.read(live_xml)
+    document = domain_.read(live) if isinstance(live, str) else live
     process = Process(pid, root)
     cmdline = process.raw('cmdline')
     arguments: Arguments | Unknown
@@ -52,7 +53,7 @@ def observe(
     guest = Guest(process, arguments, process.links(), monitor)
     return Observed(
         pid=pid,
-        threads=threads.read(process, arguments, monitor),
+        threads=threads.read(process, arguments, monitor, known),
         memory=memory.read(process, arguments),
         nics=nics.nics(guest, document.root),
         disks=disks.disks(guest, document.root),
@@ -69,40 +70,12 @@ def _huge_pages(root: str) -> str | Unknown:
 
 
 def find(uuid: str, name: str = '', root: str = '/') -> int:
-    """Return the process id of the guest with this UUID.
+    """Return the process that is libvirt's QEMU of a guest: for what acts on
+    it.
 
-    libvirt's pid file is tried first, and believed only if the arguments of
-    that process have the UUID.
-
-    :raises InventoryUnreadable: no process has it.
+    :raises InventoryUnreadable: there is none that is known to be libvirt's.
     """
-    for folder in _RUN if name else ():
-        path = os.path.join(root, folder, f'{name}.pid')
-        try:
-            with open(path) as file:
-                pid = int(file.read(32))
-        except (OSError, ValueError):
-            continue
-        if _is(pid, uuid, root):
-            return pid
-    for pid in processes(root):
-        if _is(pid, uuid, root):
-            return pid
-    raise InventoryUnreadable(
-        f'no process below {os.path.join(root, "proc")} is the QEMU of '
-        f'guest {name or uuid}: it is not running, or runs in another PID '
-        f'namespace'
-    )
-
-
-def _is(pid: int, uuid: str, root: str) -> bool:
-    try:
-        cmdline = Process(pid, root).raw('cmdline')
-    except InventoryUnreadable:
-        return False
-    if isinstance(cmdline, Unknown):
-        return False
-    return f'\0-uuid\0{uuid}\0'.encode() in cmdline
+    return Processes(root).libvirts(uuid, name)
 
 
 def _check(pid: int, arguments: Arguments, uuid: str | None) -> None:

@@ -17,7 +17,7 @@ from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import vf_journal, vhost, virtual_functions
-from kvm_tuning.host.guests.vf_journal import Entry, VfJournal
+from kvm_tuning.host.guests.vf_journal import Address, Entry, VfJournal
 
 VF_ATTRIBUTE = 'vf-attribute'
 THREADS = 'thread-affinity'
@@ -53,9 +53,13 @@ class Writer(Protocol):
 
     def vf(self, pf: str, index: int) -> Mapping[str, str] | None: ...
 
-    def set_vf(self, pf: str, index: int, name: str, value: str) -> None: ...
+    def set_vf(
+        self, owner: 'Owner', pf: str, index: int, name: str, value: str
+    ) -> None: ...
 
-    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None: ...
+    def set_affinity(
+        self, owner: 'Owner', tid: int, cpus: frozenset[int]
+    ) -> None: ...
 
 
 class PrivilegedWriter:
@@ -65,13 +69,17 @@ class PrivilegedWriter:
         """As :func:`virtual_functions.read`."""
         return virtual_functions.read(pf, index)
 
-    def set_vf(self, pf: str, index: int, name: str, value: str) -> None:
-        """As :func:`virtual_functions.write`."""
-        self._call('set_vf_attribute', pf, index, name, value)
+    def set_vf(
+        self, owner: 'Owner', pf: str, index: int, name: str, value: str
+    ) -> None:
+        """As :func:`privsep.set_vf_attribute`."""
+        self._call('set_vf_attribute', owner.uuid, pf, index, name, value)
 
-    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
-        """As :func:`threads.set_affinity`."""
-        self._call('set_affinity', tid, sorted(cpus))
+    def set_affinity(
+        self, owner: 'Owner', tid: int, cpus: frozenset[int]
+    ) -> None:
+        """As :func:`privsep.set_affinity`."""
+        self._call('set_affinity', owner.uuid, owner.name, tid, sorted(cpus))
 
     def _call(self, name: str, *words: Any) -> None:
         """Call a function in the privileged process.
@@ -192,15 +200,16 @@ class Engine:
         )
         if before == setting.value:
             return step(Result.KEPT)
-        why = self._write(pf, index, name, setting.value)
+        why = self._write(owner, (pf, index, name), setting.value)
         if why is not None:
             return step(Result.FAILED, why)
         return step(Result.SET, f'before: {before}')
 
-    def _write(self, pf: str, index: int, name: str, value: str) -> str | None:
+    def _write(self, owner: Owner, address: Address, value: str) -> str | None:
         """Write an attribute and read it back; return what went wrong."""
+        pf, index, name = address
         try:
-            self.writer.set_vf(pf, index, name, value)
+            self.writer.set_vf(owner, pf, index, name, value)
             found = self.writer.vf(pf, index) or {}
         except OSError as error:
             return str(error.strerror or error)
@@ -225,7 +234,8 @@ class Engine:
             return step(Result.FAILED, str(error.strerror or error))
         now = None if found is None else found.get(entry.name)
         if now == entry.wanted and now != entry.before:
-            why = self._write(*entry.address, entry.before)
+            owner = Owner(entry.owner, entry.guest)
+            why = self._write(owner, entry.address, entry.before)
             if why is not None:
                 return step(Result.FAILED, why)
         elif now != entry.before:
@@ -265,7 +275,7 @@ class Engine:
             if thread.cpus == wanted:
                 continue
             try:
-                self.writer.set_affinity(thread.tid, wanted)
+                self.writer.set_affinity(owner, thread.tid, wanted)
             except OSError as error:
                 why = str(error.strerror or error)
                 return step(Result.FAILED, f'thread {thread.tid}: {why}')

@@ -7,7 +7,8 @@ from typing import Any
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Kind, Thread, Unknown
-from kvm_tuning.host.access.proc import Process, processes
+from kvm_tuning.host.access.proc import Process
+from kvm_tuning.host.guests.qemu_process import Processes
 
 #: Sends QEMU's monitor a QMP command and returns the answer.
 Monitor = Callable[[dict[str, Any]], dict[str, Any]]
@@ -32,8 +33,11 @@ def read(
     process: Process,
     arguments: Arguments | Unknown,
     monitor: Monitor | None = None,
+    known: Processes | None = None,
 ) -> tuple[Thread, ...] | Unknown:
     """Return the guest's threads, in the order of thread ids.
+
+    :param known: the processes of the host, if they have been looked at.
 
     vhost threads are in QEMU's process since Linux 6.4; before, they are
     kernel threads called ``vhost-PID``.
@@ -56,7 +60,8 @@ def read(
         cpus = _cpus(process, f'task/{tid}/status')
         found.append(Thread(tid, name, kind, index, cpus))
     if not any(thread.kind is Kind.VHOST for thread in found):
-        found += _kernel_threads(process)
+        known = known or Processes(process.root)
+        found += _kernel_threads(process, known)
     return tuple(found)
 
 
@@ -106,18 +111,14 @@ def _cpus(process: Process, name: str) -> frozenset[int] | Unknown:
         return Unknown(f'/proc/{process.pid}/{name} has no Cpus_allowed_list')
 
 
-def _kernel_threads(process: Process) -> Iterator[Thread]:
-    wanted = f'vhost-{process.pid}'
-    for pid in processes(process.root):
+def _kernel_threads(process: Process, known: Processes) -> Iterator[Thread]:
+    for pid in known.kernels.get(process.pid, ()):
         try:
-            other = Process(pid, process.root)
-            name = other.text('comm')
-            if not isinstance(name, Unknown) and name.strip() == wanted:
-                cpus = _cpus(other, 'status')
-                yield Thread(pid, wanted, Kind.VHOST, None, cpus)
+            cpus = _cpus(Process(pid, process.root), 'status')
         except InventoryUnreadable:
             # It has ended.
             continue
+        yield Thread(pid, f'vhost-{process.pid}', Kind.VHOST, None, cpus)
 
 
 def _told(monitor: Monitor) -> Mapping[int, tuple[Kind, int | None]]:

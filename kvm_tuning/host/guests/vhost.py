@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator
 import errno
 import os
 
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Kind, Thread, Unknown
 from kvm_tuning.host.access.proc import Process
 from kvm_tuning.host.guests import threads
+from kvm_tuning.host.guests.qemu_process import Processes, kernels
 
 _NAME = 'vhost-'
 
@@ -42,16 +44,48 @@ def _of(pid: int, root: str, kind: Kind) -> Iterator[Thread]:
     return (thread for thread in found if thread.kind is kind)
 
 
-def set_affinity(tid: int, cpus: Iterable[int]) -> None:
-    """Restrict the vhost thread ``tid`` to ``cpus``.
+def set_affinity(uuid: str, name: str, tid: int, cpus: Iterable[int]) -> None:
+    """Let a vhost thread of a guest run on ``cpus`` only.
 
-    :raises OSError: it is not a vhost thread, has ended, or may not run
-        there.
+    Whose thread it is, is looked up here and now: in libvirt's QEMU of the
+    guest, or a thread of the kernel that is named for it. It is not moved
+    out of where the guest's emulator may run.
+
+    :raises OSError: it is not a vhost thread of that guest, has ended, or may
+        not run there.
     """
-    with open(f'/proc/{int(tid)}/comm') as file:
-        name = file.read().strip()
-    if not name.startswith(_NAME):
+    wanted = frozenset(cpus)
+    try:
+        pid = Processes().libvirts(uuid, name)
+        thread = _own(pid, int(tid)) or _kernels(pid, int(tid))
+        within = emulator(pid)
+    except InventoryUnreadable as error:
+        raise OSError(errno.EPERM, str(error)) from error
+    if thread is None:
         raise OSError(
-            errno.EPERM, f'thread {tid} is {name!r}, not a vhost thread'
+            errno.EPERM,
+            f'thread {tid} is not a vhost thread of guest {name or uuid}',
         )
-    os.sched_setaffinity(int(tid), set(cpus))
+    if not wanted <= within:
+        raise OSError(
+            errno.EPERM,
+            f'guest {name or uuid} may run on '
+            f'{cpuset.format(within)} only, not on {cpuset.format(wanted)}',
+        )
+    os.sched_setaffinity(int(tid), wanted)
+
+
+def _own(pid: int, tid: int) -> int | None:
+    """Return a thread of QEMU's process that is called as its vhost ones."""
+    if tid == pid:
+        return None
+    name = Process(pid).text(f'task/{tid}/comm')
+    return tid if name == f'{_NAME}{pid}\n' else None
+
+
+def _kernels(pid: int, tid: int) -> int | None:
+    """Return a kernel thread that is called as the vhost ones of ``pid``."""
+    process = Process(tid)
+    if process.text('comm') != f'{_NAME}{pid}\n':
+        return None
+    return tid if kernels(process) else None

@@ -56,16 +56,26 @@ def read(pf: str, index: int) -> Mapping[str, str] | None:
     return _vf(_link(name), index)
 
 
+def check(pf: str, name: str, value: str) -> None:
+    """See that words are those of a VF's attribute.
+
+    :raises OSError: they are not.
+    """
+    if not _ADDRESS.match(pf):
+        raise OSError(errno.EINVAL, f'{pf!r} is not a PCI address')
+    if name not in WRITTEN or not _NUMBER.match(value):
+        raise OSError(
+            errno.EINVAL, f'{name}={value} is not an attribute of a VF'
+        )
+
+
 def write(pf: str, index: int, name: str, value: str) -> None:
     """Set one attribute of a VF.
 
     :raises OSError: the kernel's answer, or the PF, VF or attribute does not
         exist.
     """
-    if name not in WRITTEN or not _NUMBER.match(value):
-        raise OSError(
-            errno.EINVAL, f'{name}={value} is not an attribute of a VF'
-        )
+    check(pf, name, value)
     device = interface(pf)
     now = None if device is None else read(pf, index)
     if device is None or now is None:

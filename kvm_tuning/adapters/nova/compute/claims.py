@@ -78,7 +78,10 @@ def _test(
     finally:
         fit.WHY.reset(token)
     if refused is not None:
-        return ': '.join([str(refused), *why[:1]])
+        for reason in why[:1]:
+            LOG.info('instance %s: %s', claim.instance.uuid, reason)
+            events.refused(claim.context, claim.instance, reason)
+        return str(refused)
     try:
         with timing.told('checked', claim.instance.uuid):
             tuning.check(flavor, image, claim.claimed_numa_topology)
@@ -86,7 +89,8 @@ def _test(
         fault = faults.of(error)
         if isinstance(fault, faults.ELSEWHERE):
             told = faults.told(error)
+            LOG.info('instance %s: %s', claim.instance.uuid, told)
             events.refused(claim.context, claim.instance, told)
-            return told
+            return faults.shown(error)
         raise fault from error
     return None

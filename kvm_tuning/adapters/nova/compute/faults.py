@@ -1,5 +1,6 @@
 """Convert our errors to Nova's: who has to act decides what Nova does next."""
 
+import re
 from typing import Any
 
 from nova import exception
@@ -9,6 +10,10 @@ from kvm_tuning.core.exceptions import HostError, KvmTuningError, Refused
 #: What makes Nova try another host.
 ELSEWHERE = exception.ComputeResourcesUnavailable
 
+# The key and the value of the request that a message begins with.
+_KEY = re.compile(
+    r'(?:hw|kvm|pci_passthrough):[a-z0-9_.]+(?:=[\w.,-]+)?(?=[:\s])'
+)
 # What says without Nova which pCPUs are whose, and what does with it.
 _OPTIONS = {
     '[placement] dedicated_cpus': '[compute] cpu_dedicated_set',
@@ -20,12 +25,12 @@ def abort(error: KvmTuningError) -> Any:
     """Return the exception that aborts a build because every host would fail
     alike.
     """
-    return exception.InvalidInput(reason=told(error))
+    return exception.InvalidInput(reason=shown(error))
 
 
 def elsewhere(error: KvmTuningError) -> Any:
     """Return the exception that lets Nova try another host."""
-    return ELSEWHERE(reason=told(error))
+    return ELSEWHERE(reason=shown(error))
 
 
 def of(error: KvmTuningError) -> Any:
@@ -40,10 +45,28 @@ def of(error: KvmTuningError) -> Any:
 
 
 def told(error: KvmTuningError) -> str:
-    """Return the code and the message for the instance's fault, naming the
-    options that are read under Nova.
+    """Return the code and the message, for the log and for the events that
+    operators read: with the options that are read under Nova.
     """
     text = f'{error.code}: {error}'
     for ours, novas in _OPTIONS.items():
         text = text.replace(ours, novas)
     return text
+
+
+def shown(error: KvmTuningError) -> str:
+    """Return the code and the message for the instance's fault, which its
+    tenant reads.
+
+    What is wrong with a flavor is said in full. What a host has, and what
+    its other guests leave of it, is the operator's to know.
+    """
+    if not isinstance(error, Refused | HostError):
+        return told(error)
+    key = _KEY.match(str(error))
+    what = f'{key[0]}: this' if key else 'this'
+    return (
+        f'{error.code}: {what} host cannot give the server what its flavor '
+        f"requests; nova-compute's log and the server's events have the "
+        f'reason, for operators'
+    )

@@ -1,6 +1,7 @@
 """Findings about a guest that are not about a promise, and notes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+import itertools
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.audit.finding import Finding, Severity
@@ -12,54 +13,93 @@ from kvm_tuning.core.observed import Kind, Observed, Unknown
 from kvm_tuning.core.receipt import Receipt
 
 _TWICE = 'the two guests wait for each other on one pCPU'
+# How many guests or threads one finding names.
+_NAMED = 5
 
 
-def claims(receipt: Receipt | None, others: Ledger) -> Iterator[Finding]:
-    """Yield the pCPUs that this guest and another one both hold
-    exclusively.
+def claims(
+    receipt: Receipt | None, ledger: Ledger, owner: str
+) -> Iterator[Finding]:
+    """Yield pCPUs that both this guest and another one hold: one finding for
+    those that the same guests hold, however many these are.
+
+    :param owner: of this guest's own claims in the ledger.
     """
     mine = receipt.claim if receipt is not None else None
     if mine is None:
         return
-    for claim in others.claims:
-        for kind in ('pcpus', 'shared'):
-            both = mine.pcpus & getattr(claim, kind)
-            if both:
-                yield Finding(
-                    Severity.ERROR,
-                    'guest/pcpus',
-                    f'{cpuset.format(mine.pcpus)} for this guest alone',
-                    f'{cpuset.format(both)} also held by {claim.name}',
-                    _TWICE,
-                    'pcpu-claimed-twice',
-                )
+    for shared in (False, True):
+        for others, pcpus in _grouped(mine.pcpus, ledger, owner, shared):
+            yield Finding(
+                Severity.ERROR,
+                'guest/pcpus',
+                f'{cpuset.format(mine.pcpus)} for this guest alone',
+                f'{cpuset.format(pcpus)} also held by {others}',
+                _TWICE,
+                'pcpu-claimed-twice',
+            )
 
 
-def intrusion(observed: Observed, others: Ledger) -> Iterator[Finding]:
-    """Yield threads that may run on another guest's exclusive pCPUs."""
+def intrusion(
+    observed: Observed, ledger: Ledger, owner: str
+) -> Iterator[Finding]:
+    """Yield threads that may run on a pCPU held by another guest.
+
+    :param owner: of this guest's own claims in the ledger.
+    """
     for kind in (Kind.VCPU, Kind.EMULATOR, Kind.IOTHREAD, Kind.VHOST):
         found = threads(observed, kind)
         if isinstance(found, Unknown):
             return
-        for claim in others.claims:
-            on = [
-                (thread, thread.cpus & claim.pcpus)
-                for thread in found
-                if not isinstance(thread.cpus, Unknown)
-                and thread.cpus & claim.pcpus
-            ]
-            if not on:
-                continue
-            cpus = frozenset().union(*(cpus for _thread, cpus in on))
-            names = sorted({thread.name for thread, _cpus in on})
+        known = [
+            (t.name, t.cpus) for t in found if not isinstance(t.cpus, Unknown)
+        ]
+        allowed = frozenset[int]().union(*(cpus for _name, cpus in known))
+        for others, pcpus in _grouped(allowed, ledger, owner):
+            names = sorted({name for name, cpus in known if cpus & pcpus})
+            which = _several(names, len(names))
             yield Finding(
                 Severity.ERROR if kind is Kind.VCPU else Severity.WARNING,
                 f'guest/{kind.value}',
-                f'off the pCPUs of {claim.name}',
-                f'{", ".join(names)} may run on {cpuset.format(cpus)}',
+                f'off the pCPUs of {others}',
+                f'{which} may run on {cpuset.format(pcpus)}',
                 _TWICE,
                 'pcpu-of-another-guest',
             )
+
+
+def _grouped(
+    pcpus: frozenset[int], ledger: Ledger, owner: str, shared: bool = False
+) -> list[tuple[str, frozenset[int]]]:
+    """Return pCPUs by who else has them, as a message names these. It takes
+    no longer where there are more guests.
+
+    :param shared: who shares them, not who holds them exclusively.
+    """
+    index = ledger.sharers if shared else ledger.holders
+    groups: dict[int, set[int]] = {}
+    for pcpu in sorted(pcpus & index.keys()):
+        groups.setdefault(id(index[pcpu]), set()).add(pcpu)
+    found = []
+    for each in groups.values():
+        pcpu = min(each)
+        own = sum(
+            pcpu in (claim.shared if shared else claim.pcpus)
+            for claim in ledger.by_owner.get(owner, ())
+        )
+        others = (c.name for c in index[pcpu] if not own or c.owner != owner)
+        count = len(index[pcpu]) - own
+        if count:
+            names = list(itertools.islice(others, _NAMED))
+            found.append((_several(names, count), frozenset(each)))
+    return found
+
+
+def _several(names: Sequence[str], count: int) -> str:
+    """Return the first names and how many more of ``count`` there are."""
+    shown = ', '.join(names[:_NAMED])
+    more = count - min(len(names), _NAMED)
+    return f'{shown} and {more} more' if more > 0 else shown
 
 
 def idle_iothreads(

@@ -169,6 +169,16 @@ REMEDIES = (
         'Upgrade the package, or tune the guest again (Nova: a hard reboot).',
     ),
     Remedy(
+        ('process-claimed',),
+        "Neither libvirt's pid file nor its control group names the process: "
+        'libvirt has lost it, its files are not where they are looked for '
+        '(a container), or somebody has started a QEMU with the arguments of '
+        'this guest.',
+        _OPERATOR,
+        'See who has started the process. In a container, let '
+        '``/run/libvirt`` of the host be there.',
+    ),
+    Remedy(
         ('not-observed', 'unaudited', 'guest-setting'),
         'It could not be observed: rights are missing, QEMU has just ended, '
         'no rule knows the address, or only the guest knows.',

@@ -40,6 +40,9 @@ def vhost(cpus):
     )
 
 
+OWNER = Owner('u1', 'web')
+
+
 class PrivilegedTest(testtools.TestCase):
     def test_who_must_act_when_there_is_no_helper(self):
         """It is an error of the write, as any other."""
@@ -50,8 +53,8 @@ class PrivilegedTest(testtools.TestCase):
         for name in ('set_vf_attribute', 'set_affinity'):
             self.useFixture(fixtures.MonkeyPatch(f'{PRIVSEP}.{name}', refused))
         for call in (
-            lambda writer: writer.set_vf(PF, 3, 'vlan', '7'),
-            lambda writer: writer.set_affinity(1, frozenset({0})),
+            lambda writer: writer.set_vf(OWNER, PF, 3, 'vlan', '7'),
+            lambda writer: writer.set_affinity(OWNER, 1, frozenset({0})),
         ):
             error = self.assertRaises(OSError, call, PrivilegedWriter())
             self.assertIn('helper_command', str(error))
