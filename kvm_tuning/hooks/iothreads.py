@@ -127,8 +127,7 @@ def _map(
         return
     spread = how is not None and how.value == 'spread'
     users = len(disks) + len(controllers)
-    number = request.get(COUNT)
-    if users < count and number is not None and number.promise and not spread:
+    if users < count and not spread and _promised(request, COUNT):
         yield Consequence(
             'iothreads-idle',
             'operator',
@@ -175,6 +174,11 @@ def _controllers(
 def _scsi(guest: Guest) -> list[Controller]:
     """Return the controllers that can name an iothread."""
     return [c for c in guest.scsi_controllers if c.model == 'virtio-scsi']
+
+
+def _promised(request: Request, key: str) -> bool:
+    asked = request.get(key)
+    return asked is not None and asked.promise
 
 
 def _ids(guest: Guest, count: int) -> tuple[int, ...]:

@@ -107,6 +107,7 @@ class Judge:
             raise Unavailable(
                 f'it is libvirt {ours}, and the daemon is libvirt {theirs}'
             )
+        self.version = running.version
         self._instance = running
         return running
 
