@@ -107,6 +107,7 @@ class _Check:
 
     def _request(self) -> 'Request | None':
         """Return the request, of what can be read where not all can."""
+        from kvm_tuning import loader
         from kvm_tuning.cmd import requests
         from kvm_tuning.core import compiled
         from kvm_tuning.core.exceptions import InvalidDocument
@@ -125,7 +126,7 @@ class _Check:
         if flavor is None:
             return None
         for contradiction in compiled.contradictions(
-            compiled.stated(flavor.extra_specs)
+            compiled.stated(flavor.extra_specs), loader.knobs(self.hooks)
         ):
             self._add(contradiction)
         return self._read(flavor, image, profiles)

@@ -116,9 +116,12 @@ class FlavorPush(Report):
         :raises RequestError: those of the cloud and of the document do not
             go together.
         """
+        from kvm_tuning import loader
+
         ours = compiled_.stated(given.extra_specs)
         if not parsed_args.prune:
-            theirs = compiled_.recorded(now, parsed_args.alias)
+            knobs = loader.knobs(loader.load())
+            theirs = compiled_.recorded(now, parsed_args.alias, knobs)
             ours = compiled_.stated(theirs) | ours
         try:
             return compile_flavor(
@@ -198,11 +201,7 @@ def compile_flavor(
 
     hooks = loader.load()
     conf = arguments.configuration(options, '/')
-    asked = request.read(
-        flavor,
-        image,
-        loader.knobs(hooks),
-        requests.profiles(hooks, conf),
-    )
+    knobs = loader.knobs(hooks)
+    asked = request.read(flavor, image, knobs, requests.profiles(hooks, conf))
     plan.check(plan.ours(hooks, asked), asked)
-    return compiled_.compile(flavor.extra_specs, alias)
+    return compiled_.compile(flavor.extra_specs, alias, knobs)

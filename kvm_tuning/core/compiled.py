@@ -10,6 +10,7 @@ is left alone.
 from collections.abc import Iterator, Mapping
 
 from kvm_tuning.core.exceptions import ConflictingKnobs, raise_all
+from kvm_tuning.core.knobs import Knob
 
 ALIAS = 'pci_passthrough:alias'
 
@@ -39,18 +40,12 @@ RECORDS = (DERIVED_ALIAS, DERIVED_TRAITS)
 
 _REQUIRED = 'required'
 
-# The suffix of the trait that a host needs, by key and value.
-_TRAITS = {
-    ('kvm:cpu_locality', 'l3'): '_L3',
-    ('kvm:vif_backend', 'vhost'): '_VHOST',
-    ('kvm:disk_io', 'io_uring'): '_IO_URING',
-    # QEMU madvises the guest's memory: hosts with either mode do.
-    ('kvm:transparent_huge_pages', 'always'): '_THP_MADVISE',
-    ('kvm:transparent_huge_pages', 'madvise'): '_THP_MADVISE',
-}
+Knobs = Mapping[str, Knob]
 
 
-def compile(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
+def compile(
+    extra_specs: Mapping[str, str], alias: str, knobs: Knobs
+) -> dict[str, str]:
     """Return the extra specs with Nova's own keys for ours, and the record
     of what was derived.
 
@@ -58,13 +53,14 @@ def compile(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
     Compiling twice changes nothing.
 
     :param alias: the name in Nova's ``[pci] alias`` that stands for the VFs.
+    :param knobs: all knobs by name.
     :raises ConflictingKnobs: the flavor excludes a trait that it needs.
     """
     found = stated(extra_specs)
-    raise_all(list(contradictions(found)))
+    raise_all(list(contradictions(found, knobs)))
     traits = [
         trait
-        for trait in required_traits(found)
+        for trait in required_traits(found, knobs)
         if not found.get(f'trait:{trait}', '').strip()
     ]
     for trait in traits:
@@ -80,29 +76,36 @@ def compile(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
     return found
 
 
-def required_traits(extra_specs: Mapping[str, str]) -> list[str]:
+def required_traits(extra_specs: Mapping[str, str], knobs: Knobs) -> list[str]:
     """Return the traits that a host must have for the keys of ours."""
-    ours = {k: v.strip() for k, v in extra_specs.items() if _is_ours(k)}
-    if not ours:
+    if not any(map(_is_ours, extra_specs)):
         return []
-    ends = {
-        end for (key, value), end in _TRAITS.items() if ours.get(key) == value
-    }
-    return [TRAIT, *(f'{TRAIT}{end}' for end in sorted(ends))]
+    needed = {trait for _, trait in _needed(extra_specs, knobs)}
+    return [TRAIT, *sorted(needed)]
+
+
+def _needed(
+    extra_specs: Mapping[str, str], knobs: Knobs
+) -> Iterator[tuple[str, str]]:
+    """Yield each ``key=value`` of ours that needs a trait, and the trait."""
+    for key, text in extra_specs.items():
+        knob, value = knobs.get(key), text.strip()
+        if knob is not None and value in knob.traits:
+            yield f'{key}={value}', f'{TRAIT}{knob.traits[value]}'
 
 
 def contradictions(
-    extra_specs: Mapping[str, str],
+    extra_specs: Mapping[str, str], knobs: Knobs
 ) -> Iterator[ConflictingKnobs]:
     """Yield an error for each trait that the flavor needs and excludes."""
-    for trait in required_traits(extra_specs):
+    for trait in required_traits(extra_specs, knobs):
         key = f'trait:{trait}'
         value = extra_specs.get(key, _REQUIRED).strip()
         if value not in ('', _REQUIRED):
             yield ConflictingKnobs(
                 f'{key}={value} excludes the hosts that '
-                f'{_reason(trait, extra_specs)} needs: want {_REQUIRED}, or '
-                f'the flavor without this key'
+                f'{_reason(trait, extra_specs, knobs)} needs: want '
+                f'{_REQUIRED}, or the flavor without this key'
             )
 
 
@@ -124,7 +127,9 @@ def stated(extra_specs: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def recorded(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
+def recorded(
+    extra_specs: Mapping[str, str], alias: str, knobs: Knobs
+) -> dict[str, str]:
     """Return a cloud's extra specs with a record.
 
     Releases before the record wrote none. Extra specs that have all that
@@ -135,7 +140,7 @@ def recorded(extra_specs: Mapping[str, str], alias: str) -> dict[str, str]:
     :param alias: the name in Nova's ``[pci] alias`` that stands for the VFs.
     """
     found = dict(extra_specs)
-    traits = required_traits(found)
+    traits = required_traits(found, knobs)
     vfs = _vfs(found)
     part = f'{alias}:{vfs}'
     if (
@@ -169,13 +174,10 @@ def _is_ours(key: str) -> bool:
     return key.startswith('kvm:')
 
 
-def _reason(trait: str, extra_specs: Mapping[str, str]) -> str:
+def _reason(trait: str, extra_specs: Mapping[str, str], knobs: Knobs) -> str:
     """Return the keys that need a trait, for a person."""
     keys = [
-        f'{key}={value}'
-        for (key, value), end in _TRAITS.items()
-        if f'{TRAIT}{end}' == trait
-        and extra_specs.get(key, '').strip() == value
+        key for key, needed in _needed(extra_specs, knobs) if needed == trait
     ]
     first = next(filter(_is_ours, extra_specs))
     return ' and '.join(keys) or f'{first}={extra_specs[first]}'

@@ -13,9 +13,6 @@ NOT_MIGRATABLE = 'not-migratable'
 HOST_UNREACHABLE = 'host-unreachable'
 RESIZE = 'resize'
 
-#: Keys whose queue count follows the number of vCPUs.
-_QUEUES = ('kvm:vif_queues', 'kvm:disk_queues')
-
 
 def not_migratable(why: str) -> Consequence:
     """Return that a guest cannot be live-migrated, or not without loss."""
@@ -53,7 +50,11 @@ def resize(
             ('the cache topology that it sees', _sees_caches(effects)),
             (
                 'queues',
-                any(request.value(key) == 'auto' for key in _QUEUES),
+                any(
+                    asked.value == 'auto'
+                    for asked in request.asked.values()
+                    if asked.knob and asked.knob.queues_of
+                ),
             ),
             (
                 'the VFs and devices of the host',

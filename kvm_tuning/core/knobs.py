@@ -8,7 +8,7 @@ description.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import enum
 import re
 from typing import Any
@@ -319,6 +319,23 @@ class Knob:
     preferable: bool = True
     #: Why an audit cannot check whether it is kept; None: it can.
     unaudited: str | None = None
+    #: Whether its promise depends on the guest's own devices: Nova's claim
+    #: knows none, so it is kept, or refused, when the guest is created.
+    of_device: bool = False
+    #: Whether Nova's claim keeps it for good, so that nothing is left to do
+    #: when the guest is created.
+    kept_by_claim: bool = False
+    #: Whether its plan needs to know what is behind the guest's disks.
+    needs_storage: bool = False
+    #: Whether its plan needs to know the host's PCI functions.
+    needs_functions: bool = False
+    #: The attribute of a VF that it sets on the PF, in the kernel's words.
+    pf_attribute: str | None = None
+    #: The device whose number of queues it sets: ``interface`` or ``disk``.
+    queues_of: str | None = None
+    #: By value: what follows the name of our trait that a host must have for
+    #: it; a host has only those of :data:`kvm_tuning.core.compiled.TRAITS`.
+    traits: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def by_name(knobs: Mapping[str, Knob], key: str) -> Knob | None:

@@ -42,7 +42,7 @@ def request(
                 f'want {error}'
             ) from error
         asked[each.key] = Asked(
-            each.key, value, each.text, each.source, each.origin
+            each.key, value, each.text, each.source, each.origin, knob
         )
         if each.source is Source.FLAVOR:
             extra_specs[each.key] = each.text

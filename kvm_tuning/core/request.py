@@ -40,6 +40,8 @@ class Asked:
     source: Source
     #: For a person: ``flavor 'perf.l3'``.
     origin: str
+    #: What owns the key; None: unknown, so that no fact of it counts.
+    knob: Knob | None = field(default=None, compare=False, repr=False)
 
     @property
     def promise(self) -> bool:
@@ -74,6 +76,24 @@ class Request:
         """
         stems = (key.rpartition('.')[0] for key in self.asked)
         return frozenset(self.asked).union(stems)
+
+    @cached_property
+    def knobs(self) -> frozenset[Knob]:
+        """The knobs of all requested values."""
+        return frozenset(
+            asked.knob for asked in self.asked.values() if asked.knob
+        )
+
+    def at_claim(self) -> 'Request':
+        """Return the request without what depends on the guest's own devices,
+        which Nova's claim does not know.
+        """
+        kept = {
+            key: asked
+            for key, asked in self.asked.items()
+            if asked.knob is None or not asked.knob.of_device
+        }
+        return replace(self, asked=kept)
 
     def without(self, key: str, image: str | None = None) -> 'Request':
         """Return the request of which ``key`` is not a part.
@@ -229,7 +249,9 @@ class _Reader:
             name = knob.image if source is Source.IMAGE else None
             self.errors.append(invalid(name or key, text, origin, exc))
             return
-        self.asked.setdefault(key, Asked(key, value, text, source, origin))
+        self.asked.setdefault(
+            key, Asked(key, value, text, source, origin, knob)
+        )
 
     def _unknown(self, key: str, origin: str) -> UnknownKnob:
         close = difflib.get_close_matches(key, self.knobs, n=1)

@@ -36,6 +36,8 @@ class CpuPinning(Hook):
             'host cell (numa), or takes what is free (any). Shared vCPUs '
             'float over the shared pCPUs of the least loaded L3 domain, '
             'cell, or host.',
+            kept_by_claim=True,
+            traits={'l3': '_L3'},
         ),
         Knob(
             POLICY,
@@ -44,6 +46,7 @@ class CpuPinning(Hook):
             'more L3 domains than the fewest whose allocatable pCPUs can '
             'hold it on this hardware. Needs dedicated vCPUs.',
             default='preferred',
+            kept_by_claim=True,
         ),
         Knob(
             'hw:cpu_policy',

@@ -40,6 +40,7 @@ class DiskIo(Hook):
             "Cache mode of every disk. none and directsync bypass the host's "
             'page cache; only they allow a safe live migration with shared '
             'storage. unsafe loses data when the host fails.',
+            needs_storage=True,
         ),
         Knob(
             ENGINE,
@@ -47,6 +48,8 @@ class DiskIo(Hook):
             'AIO engine of every disk. native needs cache none or directsync '
             'and a block device or a fully allocated file. auto takes the '
             'best one that works: native, io_uring, threads.',
+            needs_storage=True,
+            traits={'io_uring': '_IO_URING'},
         ),
     )
 

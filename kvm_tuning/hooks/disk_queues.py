@@ -24,6 +24,7 @@ class DiskQueues(Hook):
             Count(1, 256, ('auto',)),
             'Queues of each virtio disk or virtio-scsi controller. auto: as '
             "many as vCPUs, within the guest's interrupt budget.",
+            queues_of='disk',
         ),
     )
 

@@ -29,6 +29,7 @@ class Macvtap(Hook):
             'How guests on one NIC of the host see each other: directly '
             '(bridge), through the switch (vepa), or not at all (private); '
             'with passthrough the guest has the NIC to itself.',
+            of_device=True,
         ),
     )
 

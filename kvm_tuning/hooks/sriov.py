@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 import hashlib
 
+from kvm_tuning.core.compiled import VFS
 from kvm_tuning.core.consequences import host_unreachable, not_migratable
 from kvm_tuning.core.demands import Affinity, Demand, DeviceDemand
 from kvm_tuning.core.effects import (
@@ -25,7 +26,6 @@ from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
-VFS = 'kvm:vfs'
 ATTACHMENT = 'kvm:vf_attachment'
 VLAN = 'kvm:vf_vlan'
 TRUST = 'kvm:vf_trust'
@@ -33,7 +33,6 @@ SPOOF_CHECK = 'kvm:vf_spoof_check'
 MAX_RATE = 'kvm:vf_max_rate'
 AFFINITY = 'hw:pci_numa_affinity_policy'
 
-_ATTRIBUTES = (TRUST, SPOOF_CHECK, MAX_RATE)
 # Intel 82576: its Windows VF driver was never released for current versions.
 _82576_VF = '10ca'
 # Intel I350: igb's ndo_set_vf_rate supports only the 82576.
@@ -52,6 +51,8 @@ class Sriov(Hook):
             Count(0, 64),
             'Number of SR-IOV VFs that the guest gets, near its vCPUs.',
             preferable=False,
+            of_device=True,
+            needs_functions=True,
         ),
         Knob(
             ATTACHMENT,
@@ -60,12 +61,16 @@ class Sriov(Hook):
             'virtio NIC on it (macvtap passthrough).',
             default='hostdev',
             preferable=False,
+            of_device=True,
         ),
         Knob(
             VLAN,
             Count(0, 4094),
             "VLAN that the PF tags the VFs' traffic with; 0: none.",
             preferable=False,
+            of_device=True,
+            needs_functions=True,
+            pf_attribute='vlan',
         ),
         Knob(
             TRUST,
@@ -73,18 +78,27 @@ class Sriov(Hook):
             'The guest may change its MAC and receive traffic that is not '
             'addressed to it.',
             preferable=False,
+            of_device=True,
+            needs_functions=True,
+            pf_attribute='trust',
         ),
         Knob(
             SPOOF_CHECK,
             Flag(),
             'The PF drops what the guest sends from a foreign MAC.',
             preferable=False,
+            of_device=True,
+            needs_functions=True,
+            pf_attribute='spoof_check',
         ),
         Knob(
             MAX_RATE,
             Count(1, 1_000_000),
             'Highest rate at which each VF may send, in Mbit/s.',
             preferable=False,
+            of_device=True,
+            needs_functions=True,
+            pf_attribute='max_rate',
         ),
         Knob(
             AFFINITY,
@@ -98,8 +112,10 @@ class Sriov(Hook):
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
         count = request.value(VFS)
-        for key in (ATTACHMENT, VLAN, *_ATTRIBUTES):
-            asked = request.get(key)
+        for knob in self.knobs:
+            if knob.name != ATTACHMENT and knob.pf_attribute is None:
+                continue
+            asked = request.get(knob.name)
             if asked is not None and not count:
                 yield ConflictingKnobs(f'{asked} also needs {VFS}')
         if count and request.value(ATTACHMENT) != 'macvtap':
@@ -237,11 +253,11 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
     """Yield the attributes that the PF keeps for the VF and that libvirt does
     not know.
     """
-    for key in _ATTRIBUTES:
-        asked = request.get(key)
-        if asked is None:
+    for knob in Sriov.knobs:
+        asked = request.get(knob.name)
+        if asked is None or knob.pf_attribute is None or knob.name == VLAN:
             continue
-        if key == MAX_RATE and device.product == _I350_VF:
+        if knob.name == MAX_RATE and device.product == _I350_VF:
             yield unkept(
                 asked,
                 'no limit',
@@ -250,8 +266,7 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
             continue
         value = asked.value
         text = str(int(value)) if isinstance(value, bool) else str(value)
-        name = key.removeprefix('kvm:vf_')
-        yield _attribute(device, name, text)
+        yield _attribute(device, knob.pf_attribute, text)
 
 
 def _attribute(device: PciDevice, name: str, value: str) -> Setting:

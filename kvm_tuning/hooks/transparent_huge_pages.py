@@ -34,6 +34,8 @@ class TransparentHugePages(Hook):
             Choice(('always', 'madvise', 'never')),
             "The host's mode for the guest memory. A host on madvise also "
             'satisfies always, as QEMU requests huge pages itself.',
+            # QEMU madvises the guest's memory: hosts with either mode do.
+            traits={'always': '_THP_MADVISE', 'madvise': '_THP_MADVISE'},
         ),
     )
 

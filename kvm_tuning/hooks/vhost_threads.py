@@ -45,6 +45,7 @@ class VhostThreads(Hook):
             POOLS,
             'Where the vhost threads run, within the pCPUs of the emulator '
             f'threads: the same words as {EMULATOR}.',
+            of_device=True,
         ),
     )
 

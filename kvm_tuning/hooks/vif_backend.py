@@ -25,6 +25,7 @@ class VifBackend(Hook):
             Choice(('vhost', 'qemu')),
             'What moves the packets of virtio NICs: the kernel (vhost, '
             'faster) or QEMU.',
+            traits={'vhost': '_VHOST'},
         ),
     )
 

@@ -35,6 +35,7 @@ class VifQueues(Hook):
             'Queues of each virtio NIC, at most one per vCPU. auto: as many '
             "as vCPUs, within the limits of the tap device and the guest's "
             'interrupt budget. The guest must enable them (ethtool -L).',
+            queues_of='interface',
         ),
         Knob(
             MULTIQUEUE,
@@ -43,6 +44,7 @@ class VifQueues(Hook):
             nova=True,
             image='hw_vif_multiqueue_enabled',
             preferable=False,
+            queues_of='interface',
         ),
     )
 

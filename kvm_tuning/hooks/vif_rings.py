@@ -30,6 +30,7 @@ class VifRings(Hook):
             _SIZES,
             'Slots of the transmit ring, where libvirt accepts it: '
             'vhost-user and vdpa NICs.',
+            of_device=True,
         ),
     )
 

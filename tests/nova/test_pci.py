@@ -15,6 +15,7 @@ except ImportError as exc:
 from nova import objects
 from nova.pci import request, whitelist
 
+from kvm_tuning import loader
 from kvm_tuning.core import compiled
 from kvm_tuning.host.prep import fragment
 from tests.fixtures.fake_host import FakeHost, FakePf
@@ -86,7 +87,9 @@ class FragmentTest(testtools.TestCase):
             self.assertFalse(taken.device_assignable(self.dev(vf)), vf)
 
     def test_a_compiled_flavor_asks_for_any_of_them(self):
-        specs = compiled.compile({'kvm:vfs': '2'}, compiled.VF_ALIAS)
+        specs = compiled.compile(
+            {'kvm:vfs': '2'}, compiled.VF_ALIAS, loader.knobs(loader.load())
+        )
         flavor = objects.Flavor(extra_specs=specs)
         (found,) = request.get_pci_requests_from_flavor(flavor).requests
         self.assertEqual(2, found.count)

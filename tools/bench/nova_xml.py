@@ -149,7 +149,7 @@ def timed(tuning, config, instance, image):
     })  # fmt: skip
     stock, ours = found['stock'], found['both'] - found['stock']
     steps = {}
-    if not tuning.asked(instance):
+    if not tuning.concerns(instance):
         into = tuning.into
         ours = medians({'into': lambda: (into, (config, instance, image))})
         ours = ours['into']

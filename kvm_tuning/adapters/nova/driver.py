@@ -34,7 +34,7 @@ from kvm_tuning.adapters.nova.compute import (
     vif,
     virtual_functions,
 )
-from kvm_tuning.adapters.nova.fit.context import LOCALITY, OF_CLAIMS
+from kvm_tuning.adapters.nova.fit.context import LOCALITY
 from kvm_tuning.adapters.nova.scheduling import stats
 from kvm_tuning.core.exceptions import KvmTuningError
 
@@ -132,7 +132,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         self, context: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> None:
         """As Nova's; what would be refused is refused before it begins."""
-        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+        if self._kvm_tuning.concerns(instance, after_claim=True):
             rehearsal.hard_reboot(self, context, instance, *args, **kwargs)
         super()._hard_reboot(context, instance, *args, **kwargs)
 
@@ -332,7 +332,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         :param failed: converts to Nova's exception when a request for the
             device cannot be kept.
         """
-        if not self._kvm_tuning.asked(instance, OF_CLAIMS):
+        if not self._kvm_tuning.concerns(instance, after_claim=True):
             return plug()
         guest = self._host.get_guest(instance)
         where = hotplug.Plug(
@@ -354,11 +354,11 @@ class KvmTuningDriver(driver.LibvirtDriver):
         return done
 
     def _kvm_tuning_replaced(self, instance: Any) -> None:
-        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+        if self._kvm_tuning.concerns(instance, after_claim=True):
             receipts.replaced(self._host, instance)
 
     def _kvm_tuning_record(self, instance: Any) -> None:
-        if self._kvm_tuning.asked(instance, OF_CLAIMS):
+        if self._kvm_tuning.concerns(instance, after_claim=True):
             receipts.record(self._kvm_tuning, self._host, instance)
 
     # Live migration
@@ -371,7 +371,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         block_device_info: Any = None,
     ) -> Any:
         """As Nova's; a guest whose VFs have attributes is refused."""
-        if self._kvm_tuning.asked(instance):
+        if self._kvm_tuning.concerns(instance):
             try:
                 migration.check(self._host.get_guest(instance))
             except exception.MigrationPreCheckError as error:

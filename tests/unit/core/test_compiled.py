@@ -2,20 +2,23 @@
 
 import testtools
 
+from kvm_tuning import loader
 from kvm_tuning.core import compiled
 from kvm_tuning.core.exceptions import ConflictingKnobs
+
+KNOBS = loader.knobs(loader.load())
 
 
 class CompiledTest(testtools.TestCase):
     def compile(self, **specs):
         given = {k.replace('__', ':'): v for k, v in specs.items()}
-        found = compiled.compile(given, 'nic')
-        self.assertEqual(found, compiled.compile(found, 'nic'))
+        found = compiled.compile(given, 'nic', KNOBS)
+        self.assertEqual(found, compiled.compile(found, 'nic', KNOBS))
         return found
 
     def test_nothing_of_ours_nothing_added(self):
         specs = {'hw:cpu_policy': 'dedicated'}
-        self.assertEqual(specs, compiled.compile(specs, 'nic'))
+        self.assertEqual(specs, compiled.compile(specs, 'nic', KNOBS))
 
     def test_vfs_become_an_alias(self):
         found = self.compile(kvm__vfs='2')
@@ -52,7 +55,7 @@ class CompiledTest(testtools.TestCase):
             'trait:CUSTOM_KVM_TUNING': 'required', 'trait:HW_GPU': 'required',
             'pci_passthrough:alias': 'gpu:1',
         }  # fmt: skip
-        found = compiled.compile(given, 'nic')
+        found = compiled.compile(given, 'nic', KNOBS)
         self.assertEqual('nic:2', found[compiled.DERIVED_ALIAS])
         self.assertEqual(
             'CUSTOM_KVM_TUNING_L3', found[compiled.DERIVED_TRAITS]
@@ -63,7 +66,7 @@ class CompiledTest(testtools.TestCase):
         self.assertEqual(given, compiled.stated(found))
 
     def test_what_was_changed_since_is_somebody_elses(self):
-        found = compiled.compile({'kvm:vfs': '2'}, 'nic')
+        found = compiled.compile({'kvm:vfs': '2'}, 'nic', KNOBS)
         changed = found | {
             'pci_passthrough:alias': 'nic:3',
             'trait:CUSTOM_KVM_TUNING': 'forbidden',
@@ -82,7 +85,7 @@ class CompiledTest(testtools.TestCase):
             trait = f'trait:CUSTOM_KVM_TUNING{end}'
             given = {key: value, trait: 'forbidden'}
             error = self.assertRaises(
-                ConflictingKnobs, compiled.compile, given, 'nic'
+                ConflictingKnobs, compiled.compile, given, 'nic', KNOBS
             )
             self.assertIn(f'{trait}=forbidden', str(error))
             self.assertIn(f'{key}={value}', str(error))
@@ -90,15 +93,15 @@ class CompiledTest(testtools.TestCase):
         given = {
             'kvm:iothreads': '1', 'trait:CUSTOM_KVM_TUNING_L3': 'forbidden'
         }  # fmt: skip
-        found = compiled.compile(given, 'nic')
+        found = compiled.compile(given, 'nic', KNOBS)
         self.assertEqual(given, {key: found.get(key) for key in given})
 
     def test_only_what_was_compiled_gets_a_record(self):
         by_hand = {'kvm:cpu_locality': 'l3',
                    'trait:CUSTOM_KVM_TUNING_L3': 'required'}  # fmt: skip
-        self.assertEqual(by_hand, compiled.recorded(by_hand, 'nic'))
+        self.assertEqual(by_hand, compiled.recorded(by_hand, 'nic', KNOBS))
         old = by_hand | {'trait:CUSTOM_KVM_TUNING': 'required'}
         self.assertEqual(
             {'kvm:cpu_locality': 'l3'},
-            compiled.stated(compiled.recorded(old, 'nic')),
+            compiled.stated(compiled.recorded(old, 'nic', KNOBS)),
         )

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova.compute.request import ON_THE_PF, VFS
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory, PciDevice
@@ -21,11 +20,6 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import devices
 from kvm_tuning.host.inventory import reader as inventory_
 from kvm_tuning.host.probes import prober, storage
-
-#: The knobs for which a guest's disks are tried.
-DISK_KNOBS = frozenset({'kvm:disk_cache', 'kvm:disk_io'})
-
-_VF_KNOBS = ON_THE_PF | {VFS}
 
 _Version = tuple[int, int, int]
 
@@ -105,14 +99,16 @@ class Host:
         """Return the site for a guest that Nova has placed."""
         seen = self._now()
         capabilities = seen.capabilities
-        if not DISK_KNOBS.isdisjoint(request.names):
+        if any(knob.needs_storage for knob in request.knobs):
             paths = [disk.source for disk in guest.disks if disk.source]
             capabilities = replace(
                 capabilities,
                 storage={path: storage.probe(path) for path in paths},
             )
         inventory = seen.inventory
-        if guest.passed_through and not _VF_KNOBS.isdisjoint(request.names):
+        if guest.passed_through and any(
+            knob.needs_functions for knob in request.knobs
+        ):
             # VFs come and go.
             inventory = replace(inventory, devices=self._readers.functions())
         return Site(inventory, capabilities=capabilities, policy=seen.policy)

@@ -14,11 +14,6 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.hooks import iothreads
 
-_QUEUES = {
-    'interface': (queue_budget.VIF, queue_budget.MULTIQUEUE),
-    'disk': (queue_budget.DISK,),
-}
-
 
 def left(
     effects: Iterable[Element | Absent],
@@ -61,7 +56,7 @@ def _queues(
     queues = int(effect.attributes['queues'] or 1)
     if queues <= most:
         return effect
-    asked = _asked(request, *_QUEUES[tag])
+    asked = _queues_asked(request, tag)
     why = f'the devices of the running guest leave interrupts for {most}'
     if most < 1:
         raise Unsupported(f'{asked} cannot be kept: {why}')
@@ -81,6 +76,18 @@ def _iothread(effect: Element) -> int | None:
     if last is not None and last.tag == 'iothread' and last.keys:
         return int(last.keys[0].value)
     return None
+
+
+def _queues_asked(request: Request, tag: str) -> Asked | None:
+    """Return who asks for the queues of a device: a key of Nova's only where
+    none of ours does.
+    """
+    found = [
+        (asked.knob.nova, asked)
+        for asked in request.asked.values()
+        if asked.knob and asked.knob.queues_of == tag
+    ]
+    return min(found, key=lambda each: each[0])[1] if found else None
 
 
 def _asked(request: Request, *keys: str) -> Asked | None:

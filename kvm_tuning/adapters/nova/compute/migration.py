@@ -9,13 +9,14 @@ cpuset>``, which is the destination's. The destination plans again once the
 guest is there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import logging
 from typing import Any
 
 from lxml import etree
 from nova import exception
 
+from kvm_tuning import loader
 from kvm_tuning.adapters.nova.compute import faults, virtual_functions
 from kvm_tuning.core import domain, edit, paths
 from kvm_tuning.core.domain import Domain
@@ -73,12 +74,21 @@ def check(guest: Any) -> None:
             reason=faults.told(error)
         ) from error
     if names:
-        keys = ', '.join(f'kvm:vf_{name}' for name in names)
+        keys = ', '.join(_keys_of(names))
         raise exception.MigrationPreCheckError(
             reason=f'{keys}: a live migration sets no attributes of VFs on '
             f'the destination; migrate the server cold (openstack server '
             f'migrate, without --live-migration)'
         )
+
+
+def _keys_of(attributes: Iterable[str]) -> list[str]:
+    """Return the knobs that set attributes of a VF."""
+    keys = {
+        knob.pf_attribute: name
+        for name, knob in loader.knobs(loader.load()).items()
+    }
+    return [keys.get(each, each) for each in attributes]
 
 
 def destination(xml: str, live: Callable[[], str]) -> str:

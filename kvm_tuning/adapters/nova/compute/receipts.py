@@ -55,7 +55,7 @@ def moved(tuning: Tuning, host: Any, instance: Any) -> None:
     A failure is logged and left to the audit: the guest has arrived.
     """
     try:
-        if not tuning.asked(instance):
+        if not tuning.concerns(instance):
             return
         guest = host.get_guest(instance)
         made = tuning.xml(instance, instance.image_meta, _definition(guest))

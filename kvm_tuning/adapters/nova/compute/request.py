@@ -1,12 +1,14 @@
 """Turn Nova's flavor and image into a Request."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kvm_tuning import loader
 from kvm_tuning.core import cpuset, plan
+from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core import request as request_
+from kvm_tuning.core.compiled import ALIAS, VFS
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
     ConflictingKnobs,
@@ -20,18 +22,10 @@ from kvm_tuning.hooks.base import Hook
 
 Texts = Mapping[str, str]
 
-ALIAS = 'pci_passthrough:alias'
-
 #: How many requests are cached.
 MOST_KNOWN = 256
 
-VFS = 'kvm:vfs'
 ATTACHMENT = 'kvm:vf_attachment'
-
-# Attributes of VFs that the PF keeps.
-ON_THE_PF = frozenset({
-    'kvm:vf_vlan', 'kvm:vf_trust', 'kvm:vf_spoof_check', 'kvm:vf_max_rate',
-})  # fmt: skip
 
 # Nova's typed properties that are lists with an item per guest cell.
 _BY_CELL = ('hw_numa_cpus', 'hw_numa_mem')
@@ -51,13 +45,20 @@ class Reader:
         default_factory=dict, compare=False, repr=False
     )
 
-    def asks(self, flavor: Any, beside: Collection[str] = ()) -> bool:
+    def asks(self, flavor: Any, *, after_claim: bool = False) -> bool:
         """Return whether any key of ours is requested.
 
-        :param beside: keys that do not count.
+        :param after_claim: leave out what Nova's claim has kept already.
         """
         ours = [key for key in _specs(flavor) if key.startswith(NAMESPACE)]
-        return any(key not in beside for key in (*self.defaults, *ours))
+        return any(
+            not (after_claim and self._kept_by_claim(key))
+            for key in (*self.defaults, *ours)
+        )
+
+    def _kept_by_claim(self, key: str) -> bool:
+        knob = knobs_.by_name(self.knobs, key)
+        return knob is not None and knob.kept_by_claim
 
     def read(self, flavor: Any, image_meta: Any) -> Prepared:
         """Return what Nova's flavor and image request, checked, with the hooks
@@ -124,8 +125,8 @@ def _check_vfs(found: Request) -> None:
                 "set; those of ports (vnic_type=direct) are Neutron's: set "
                 'it on the port'
             )
-            for key, asked in found.asked.items()
-            if key in ON_THE_PF
+            for asked in found.asked.values()
+            if asked.knob and asked.knob.pf_attribute
         ]
     raise_all(errors)
 

@@ -1,6 +1,5 @@
 """Plan Nova's guests and write the plans into their XML."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 import functools
 from typing import Any
@@ -9,7 +8,7 @@ from lxml import etree
 from nova import exception
 
 from kvm_tuning.adapters.nova.compute import expected_guest, timing
-from kvm_tuning.adapters.nova.compute import request as request_
+from kvm_tuning.adapters.nova.compute import request as requests
 from kvm_tuning.adapters.nova.compute.host import Host
 from kvm_tuning.adapters.nova.compute.request import Reader
 from kvm_tuning.conf import defaults, profiles
@@ -20,12 +19,6 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.site import Site
 from kvm_tuning.host import configuration
-
-#: Keys whose promises depend on the guest's own devices, which a claim does
-#: not know: they are kept, or refused, when the guest is created.
-OF_DEVICES = (
-    'kvm:vif_tx_ring', 'kvm:macvtap_mode', 'kvm:vf', 'kvm:vhost_cpus',
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Tuning:
 
         :raises KvmTuningError: a request cannot be kept.
         """
-        if not self.asked(instance):
+        if not self.concerns(instance):
             return xml
         found = domain.read(xml)
         return domain.tune(found, self.plan(instance, image_meta, found.guest))
@@ -56,7 +49,7 @@ class Tuning:
         :param config: a ``LibvirtConfigGuest`` of an instance; its ``to_xml``
             raises KvmTuningError where a request cannot be kept.
         """
-        if not self.asked(instance):
+        if not self.concerns(instance):
             return config
         stock = config.format_dom
 
@@ -70,17 +63,17 @@ class Tuning:
         config.format_dom = format_dom
         return config
 
-    def asked(self, instance: Any, beside: Collection[str] = ()) -> bool:
+    def concerns(self, instance: Any, *, after_claim: bool = False) -> bool:
         """Return whether anything of ours is requested for an instance; for
         one whose flavor cannot be found, only the host's preferences count.
 
-        :param beside: keys that do not count.
+        :param after_claim: leave out what Nova's claim has kept already.
         """
         try:
             flavor = instance.flavor
         except (AttributeError, exception.OrphanedObjectError):
             flavor = None
-        return self.reader.asks(flavor, beside)
+        return self.reader.asks(flavor, after_claim=after_claim)
 
     def plan(
         self,
@@ -94,9 +87,9 @@ class Tuning:
         :param site: of a host other than this one.
         :raises KvmTuningError: a request cannot be kept.
         """
-        asked = self.reader.read(instance.flavor, image_meta)
+        prepared = self.reader.read(instance.flavor, image_meta)
         return plan.of(
-            asked, guest, site or self.host.site(asked.request, guest)
+            prepared, guest, site or self.host.site(prepared.request, guest)
         )
 
     def check(self, flavor: Any, image_meta: Any, numa: Any) -> None:
@@ -108,21 +101,13 @@ class Tuning:
         """
         if not self.reader.asks(flavor):
             return
-        asked = self.reader.read(flavor, image_meta).request
-        asked = replace(
-            asked,
-            asked={
-                key: value
-                for key, value in asked.asked.items()
-                if not key.startswith(OF_DEVICES)
-            },
-        )
+        request = self.reader.read(flavor, image_meta).request.at_claim()
         guest = expected_guest.guest(flavor, numa)
         plan.make(
             self.reader.hooks,
-            asked,
+            request,
             guest,
-            self.host.site(asked, replace(guest, disks=())),
+            self.host.site(request, replace(guest, disks=())),
             placed=True,
         )
 
@@ -143,7 +128,7 @@ def reader() -> Reader:
     :raises KvmTuningError: as :func:`load`.
     """
     options = configuration.load()
-    without = request_.reader({}, {})
+    without = requests.reader({}, {})
     found = profiles.read(without.knobs, options.defaults.profiles_dir)
     return replace(
         without,

@@ -15,9 +15,6 @@ from kvm_tuning.core.demands import Locality, LocalityDemand
 LOCALITY = 'kvm:cpu_locality'
 POLICY = 'kvm:cpu_locality_policy'
 
-#: What the claim keeps at once: none of it depends on a device.
-OF_CLAIMS = frozenset({LOCALITY, POLICY})
-
 
 @dataclass(frozen=True, slots=True)
 class Asking:
