@@ -125,9 +125,8 @@ def _map(
             'iothreads will be idle',
         )
         return
-    spread = how is not None and how.value == 'spread'
     users = len(disks) + len(controllers)
-    if users < count and not spread and _promised(request, COUNT):
+    if users < count and how is not None and how.value == 'dedicated':
         yield Consequence(
             'iothreads-idle',
             'operator',
@@ -174,11 +173,6 @@ def _controllers(
 def _scsi(guest: Guest) -> list[Controller]:
     """Return the controllers that can name an iothread."""
     return [c for c in guest.scsi_controllers if c.model == 'virtio-scsi']
-
-
-def _promised(request: Request, key: str) -> bool:
-    asked = request.get(key)
-    return asked is not None and asked.promise
 
 
 def _ids(guest: Guest, count: int) -> tuple[int, ...]:

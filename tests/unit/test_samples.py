@@ -32,10 +32,7 @@ CONSEQUENCES = {
     ),
     ('database', None): (
         set(),
-        {
-            'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize',
-            'iothreads-idle',
-        },
+        {'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize'},
     ),
     ('network-function', None): (
         set(),
