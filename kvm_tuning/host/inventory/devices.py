@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import re
 
 from kvm_tuning.core.inventory import BlockDevice, Nic, PciDevice
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.sysfs import Tree
 
 _PCI = 'sys/bus/pci/devices'
@@ -254,9 +255,7 @@ def _schedulers(text: str | None) -> tuple[str | None, tuple[str, ...]]:
     """Return the scheduler in use and all there are, of the kernel's
     ``mq-deadline [none]``; a device that has no choice shows no bracket.
     """
-    words = (text or '').split()
-    plain = tuple(word.strip('[]') for word in words)
-    for word in words:
-        if word.startswith('['):
-            return word.strip('[]'), plain
-    return (plain[0] if len(plain) == 1 else None), plain
+    chosen, options = attribute.choice(text or '')
+    if chosen is None and len(options) == 1:
+        chosen = options[0]
+    return chosen, options

@@ -13,10 +13,10 @@ import re
 import struct
 
 from kvm_tuning.core.site import Capabilities, Probe
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.kinds import kind
 from kvm_tuning.host.probes import storage
 
 _Version = tuple[int, int, int]
@@ -110,7 +110,7 @@ def read_transparent_huge_pages(tree: Tree) -> str | None:
     when it is not shown.
     """
     text = tree.text(_THP)
-    return None if text is None else kind.plain(text)
+    return None if text is None else attribute.plain(text)
 
 
 def read_management_nics(tree: Tree) -> frozenset[str] | None:

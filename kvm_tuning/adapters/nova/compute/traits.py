@@ -4,6 +4,7 @@ from typing import Any
 
 from kvm_tuning.core.compiled import TRAIT, TRAITS
 from kvm_tuning.core.site import Capabilities
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.sysfs import Tree
 
 PREFIX = TRAIT
@@ -34,10 +35,7 @@ def of(
 def thp_mode(root: str = '/') -> str | None:
     """Return the mode of transparent huge pages that is in force."""
     text = Tree(root).text(_THP) or ''
-    for word in text.split():
-        if word.startswith('['):
-            return word.strip('[]')
-    return None
+    return attribute.choice(text)[0]
 
 
 def publish(provider_tree: Any, nodename: str, has: frozenset[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
     Goal,
@@ -118,11 +119,8 @@ def read(host: Host) -> State:
 
 
 def _choice(text: str) -> tuple[Value, tuple[str, ...]]:
-    words = text.split()
-    for word in words:
-        if word.startswith('['):
-            return word.strip('[]'), tuple(w.strip('[]') for w in words)
-    return text, ()
+    chosen, options = attribute.choice(text)
+    return (text, ()) if chosen is None else (chosen, options)
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:

@@ -4,10 +4,10 @@ The set of kinds is closed. A kind does not know the purpose of a setting; one
 engine applies, reads back, journals and undoes all of them.
 """
 
-import re
 from typing import Protocol
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Value
@@ -68,7 +68,7 @@ class Sysfs:
                 return cpuset.format(cpuset.parse(text))
         except ValueError:
             return text
-        return plain(text)
+        return attribute.plain(text)
 
     def write(
         self, system: System, name: str, value: Value, timeout: float
@@ -88,16 +88,6 @@ class Sysfs:
 
     def tidy(self, system: System, name: str) -> None:
         pass
-
-
-def plain(text: str) -> str:
-    """Return the value in force of an attribute: ``madvise`` of ``always
-    [madvise] never``, ``1`` of a module's ``Y``.
-    """
-    match = re.search(r'\[([^\]]*)\]', text)
-    if match:
-        return match[1]
-    return {'Y': '1', 'N': '0'}.get(text, text)
 
 
 def _grouped(digits: str) -> str:

@@ -10,11 +10,11 @@ import errno
 import os
 import re
 
+from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Value
-from kvm_tuning.host.prep.kinds.kind import plain
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'
@@ -174,7 +174,7 @@ def running(tree: Tree, name: str) -> Value:
     """Return a parameter of the running kernel; None when not shown."""
     module, _dot, parameter = name.partition('.')
     text = tree.text(f'sys/module/{module}/parameters/{parameter}')
-    return None if text is None else plain(text)
+    return None if text is None else attribute.plain(text)
 
 
 def writable(tree: Tree, name: str) -> bool:
