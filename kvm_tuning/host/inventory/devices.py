@@ -253,9 +253,10 @@ def _nvme_function(tree: Tree, real: str) -> str | None:
 
 def _schedulers(text: str | None) -> tuple[str | None, tuple[str, ...]]:
     """Return the scheduler in use and all there are, of the kernel's
-    ``mq-deadline [none]``; a device that has no choice shows no bracket.
+    ``mq-deadline [none]``. A device that has no choice shows no bracket: the
+    word ``none`` (block/elevator.c, of a queue without one), or nothing.
     """
     chosen, options = attribute.choice(text or '')
-    if chosen is None and len(options) == 1:
-        chosen = options[0]
+    if chosen is None:
+        return (options[0] if len(options) == 1 else None), ()
     return chosen, options

@@ -12,7 +12,9 @@ from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.groups.group import NOBODY, Rivals
 from kvm_tuning.host.prep.groups.table import BY_NAME
-from kvm_tuning.host.prep.kinds import command_line, services
+from kvm_tuning.host.prep.kinds import command_line, modprobe, services
+from kvm_tuning.host.prep.writers import find as writers
+from kvm_tuning.host.prep.writers import names, target
 
 _TUNED_DIRECTORIES = (
     'etc/tuned/profiles',
@@ -52,6 +54,21 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
             yield name
     if known.find is not None:
         yield from known.find(host, goal)
+        return
+    name = _attribute(goal)
+    if any(re.fullmatch(pattern, name) for pattern in known.attributes):
+        wanted = target.target(names.of(host, name))
+        for writer in writers.find(host, wanted):
+            yield f'{writer.name} ({writer.text})'
+
+
+def _attribute(goal: Goal) -> str:
+    """Return the file of a setting, relative to the root."""
+    name = goal.setting.name
+    if goal.setting.kind not in _PARAMETERS:
+        return name
+    module, _dot, parameter = name.partition('.')
+    return f'sys/module/{module}/parameters/{parameter}'
 
 
 def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
@@ -67,6 +84,9 @@ def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
         value = command_line.value(host.command_line, name)
         if value is not None:
             yield f'kernel command line ({name}={value})'
+    if goal.setting.kind in _PARAMETERS:
+        for path, value in modprobe.foreign(host.tree, goal.setting.name):
+            yield f'modprobe.d (/{path} sets {goal.setting.name}={value})'
 
 
 def tuned_profile(host: Host) -> str | None:

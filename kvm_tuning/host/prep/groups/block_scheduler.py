@@ -24,6 +24,7 @@ from kvm_tuning.host.prep.goals import (
     setting,
     sysfs,
 )
+from kvm_tuning.host.prep.groups import disk_rules
 from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import udev
 
@@ -41,6 +42,8 @@ _MODULES = {'bfq': 'bfq', 'kyber': 'kyber-iosched'}
 # Devices without a queue of their own: they pass requests on to disks below.
 _STACKED = re.compile(r'(loop|zram|dm-|md|ram|sr|fd|nbd|drbd|bcache|rbd)\d')
 _SKIP = 'loop*|zram*|dm-*|md*|ram*|sr*|fd*|nbd*|drbd*|bcache*|rbd*'
+_RULE_NAME = 'block-scheduler-{}'
+_PATH = re.compile(r'sys/(?:class/)?block/([^/]+)/queue/scheduler')
 _RULE = (
     'ACTION=="add|change", SUBSYSTEM=="block", ENV{{DEVTYPE}}=="disk", '
     '{match}, TEST=="queue/scheduler", ATTR{{queue/scheduler}}="{value}"'
@@ -106,6 +109,17 @@ class State:
     #: Schedulers that a write would load as modules.
     loadable: frozenset[str]
     rules: Mapping[str, str]
+    #: Disks that are written zone by zone; kernels before 6.10 give them
+    #: mq-deadline alone.
+    zoned: frozenset[str] = frozenset()
+
+    def offers(self, name: str) -> bool:
+        """Tell whether the kernel has a scheduler, for some disk or as a
+        module.
+        """
+        return name in self.loadable or any(
+            name in disk.schedulers for disk in self.disks
+        )
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -146,6 +160,15 @@ def read(host: Host) -> State:
         host.inventory.disks,
         frozenset(n for n, module in _MODULES.items() if module in names),
         udev.rules(host.tree),
+        frozenset(
+            disk.name
+            for disk in host.inventory.disks
+            if (
+                host.tree.text(f'sys/class/block/{disk.name}/queue/zoned')
+                or 'none'
+            )
+            != 'none'
+        ),
     )
 
 
@@ -201,7 +224,7 @@ def _renamed(name: str, subject: str) -> Iterator[Note]:
 
 
 def _rule(state: State, name: str, match: str, asked: str) -> Goal:
-    name = f'block-scheduler-{name}'
+    name = _RULE_NAME.format(name)
     return Goal(
         setting(
             'udev-rule', name, _RULE.format(match=match, value=modern(asked))
@@ -220,17 +243,25 @@ def _disk(disk: BlockDevice, asked: str, state: State, named: bool) -> Item:
     if not disk.schedulers:
         return Note(
             CONCERN,
-            f'n/a: {disk.name} has no scheduler of its own (a multipath head '
-            f'passes its requests on to its paths)',
+            f'n/a: {disk.name} has no scheduler of its own: it passes its '
+            f'requests on (a multipath head, pmem, a ZFS volume)',
         )
     if name not in disk.schedulers and _OLD.get(name) in disk.schedulers:
         name = _OLD[name]
-    if name not in disk.schedulers and name not in state.loadable:
-        return Refusal(
+    zoned = disk.name in state.zoned
+    if name not in disk.schedulers and (zoned or name not in state.loadable):
+        offered = ', '.join(disk.schedulers)
+        if named or not (zoned or state.offers(name)):
+            return Refusal(
+                CONCERN,
+                disk.name,
+                f'{name!r} is not available; this kernel offers {offered}',
+            )
+        why = ', as for most zoned disks' if zoned else ''
+        return Note(
             CONCERN,
-            disk.name,
-            f'{name!r} is not available; this kernel offers '
-            f'{", ".join(disk.schedulers)}',
+            f'{disk.name} keeps {disk.scheduler}: it has no {name!r}, only '
+            f'{offered}{why}',
         )
     return sysfs(
         CONCERN,
@@ -244,6 +275,20 @@ def _disk(disk: BlockDevice, asked: str, state: State, named: bool) -> Item:
     )
 
 
+def _rivals(host: Host, goal: Goal) -> Iterator[str]:
+    """Yield who else sets the scheduler of a disk, or of one of a class."""
+    path = _PATH.fullmatch(goal.setting.name)
+    if path:
+        yield from disk_rules.find(host, path[1])
+        return
+    group = goal.setting.name.removeprefix(_RULE_NAME.format(''))
+    named = [d.name for d in host.inventory.disks if d.name == group]
+    for disk in host.inventory.disks:
+        of_class = not _STACKED.match(disk.name) and classify(disk) == group
+        if disk.schedulers and (disk.name in named or of_class):
+            yield from disk_rules.find(host, disk.name)
+
+
 GROUP = Group(
     CONCERN,
     OPTIONS,
@@ -254,6 +299,7 @@ GROUP = Group(
         tuned=r'^\s*elevator\s*=',
         arguments=('elevator',),
         attributes=(r'sys/(class/)?block/[^/]+/queue/scheduler',),
+        find=_rivals,
     ),
     persisted='a udev rule',
     undone='the former schedulers, and no udev rule',

@@ -8,6 +8,7 @@ the argument names them (``hugepages=0:2,1:2``, since Linux 5.16).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+import re
 from typing import Any
 
 from oslo_config import cfg, types
@@ -15,12 +16,15 @@ from oslo_config import cfg, types
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.core.knobs import Size
+from kvm_tuning.host.inventory import architecture
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal, sysfs
 from kvm_tuning.host.prep.groups.group import Group, Rivals
 from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'huge_pages'
+#: The word of ``allow``.
+FREE = 'free-memory'
 _NODES_SINCE = (5, 16)
 _GIB_KIB = 1 << 20
 
@@ -46,6 +50,17 @@ many in each cell, older ones spread the number as they like; host-prep puts
 that right afterwards as far as memory allows.
 """,
     ),
+    cfg.ListOpt(
+        'allow',
+        default=[],
+        item_type=types.String(choices=(FREE,)),
+        help="""
+What may be done although it is refused by default. ``free-memory``: ask for
+more huge pages than the cell's free memory and half of its page cache hold:
+the kernel makes fewer, and may push out what others use. More than the memory
+of a cell is never asked for.
+""",
+    ),
 )
 
 
@@ -68,6 +83,9 @@ class State:
     numa: bool
     kernel: tuple[int, int]
     command_line: str
+    #: What is free of each cell; cells of which nobody knows are left out.
+    available_kib: Mapping[int, int] = field(default_factory=dict)
+    x86: bool = True
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -109,6 +127,13 @@ def read(host: Host) -> State:
         bool(host.tree.names('sys/devices/system/node/node0')),
         host.kernel,
         host.command_line,
+        {
+            cell.id: free
+            for cell in host.inventory.cells
+            if (free := _available_kib(host, cell)) is not None
+        },
+        architecture.read(host.tree)
+        in (architecture.X86, architecture.UNKNOWN),
     )
 
 
@@ -138,7 +163,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
             continue
         pool = _pool(cells[cell], size)
         if pool is None:
-            yield _unknown(cells[cell], subject, size)
+            yield _unknown(state, cells[cell], subject, size)
             continue
         used = pool.total - pool.free
         if count < used:
@@ -149,6 +174,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
                 f'{used}, or stop guests first',
             )
             continue
+        yield from _beyond(wanted, state, cells[cell], size)
         yield sysfs(
             CONCERN,
             path(cell, size, state.numa),
@@ -170,12 +196,84 @@ def _pool(cell: Cell, size_kib: int) -> PagePool | None:
     return None
 
 
-def _unknown(cell: Cell, subject: str, size_kib: int) -> Refusal:
+def _beyond(
+    wanted: Wanted, state: State, cell: Cell, size: int
+) -> Iterator[Refusal]:
+    """Yield why the pools that a cell is to have do not fit into it; for the
+    size that is looked at only where it grows.
+    """
+    pools = {pool.size_kib: pool.total for pool in cell.pages}
+    grown = wanted.pages[cell.id, size] - pools[size]
+    if grown <= 0:
+        return
+    after = {
+        each: wanted.pages.get((cell.id, each), n) for each, n in pools.items()
+    }
+    subject = f'{size} KiB in cell {cell.id}'
+    total_kib = sum(each * count for each, count in after.items())
+    memory_kib = cell.memory_bytes // 1024
+    if memory_kib and total_kib > memory_kib:
+        yield Refusal(
+            CONCERN,
+            subject,
+            f'the huge pages of cell {cell.id} would be {total_kib} KiB, and '
+            f'it has {memory_kib} KiB of memory',
+        )
+        return
+    needed_kib = sum(
+        each * (after[each] - count) for each, count in pools.items()
+    )
+    free_kib = state.available_kib.get(cell.id)
+    if free_kib is None:
+        yield Refusal(
+            CONCERN,
+            subject,
+            f'it needs {needed_kib} KiB more, and the kernel does not show '
+            f'what memory cell {cell.id} has free',
+            FREE,
+        )
+    elif needed_kib > free_kib:
+        yield Refusal(
+            CONCERN,
+            subject,
+            f'it needs {needed_kib} KiB more, and cell {cell.id} has only '
+            f'{free_kib} KiB free or in its page cache: the kernel would make '
+            f'fewer pages, and push out what others use; stop or move guests '
+            f'first',
+            FREE,
+        )
+
+
+def _available_kib(host: Host, cell: Cell) -> int | None:
+    """Return the KiB of a cell that are free or can be made so: half of its
+    page cache (mm/show_mem.c, si_mem_available, holds no more than that
+    half for needed); None: the kernel does not show it.
+    """
+    base = f'sys/devices/system/node/node{cell.id}'
+    text = host.tree.text(f'{base}/meminfo')
+    if text is None:
+        text = host.tree.text('proc/meminfo')
+        if text is None or len(host.inventory.cells) > 1:
+            return None
+    found = {
+        match[1]: int(match[2])
+        for match in re.finditer(r'([\w()]+):\s+(\d{1,18}) kB', text)
+    }
+    if 'MemFree' not in found:
+        return None
+    cache = sum(
+        found.get(name, 0)
+        for name in ('Active(file)', 'Inactive(file)', 'SReclaimable')
+    )
+    return found['MemFree'] + cache // 2
+
+
+def _unknown(state: State, cell: Cell, subject: str, size_kib: int) -> Refusal:
     sizes = ', '.join(f'{pool.size_kib} KiB' for pool in cell.pages)
     text = (
         f'this host does not have pages of this size; it has {sizes or "none"}'
     )
-    if size_kib == _GIB_KIB:
+    if size_kib == _GIB_KIB and state.x86:
         text += '; pages of 1 GiB take a CPU with the flag pdpe1gb'
     return Refusal(CONCERN, subject, text)
 

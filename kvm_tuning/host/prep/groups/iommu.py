@@ -1,16 +1,20 @@
 """``[iommu]``: the IOMMU, without which no device can be assigned.
 
 See the kernel's Documentation/driver-api/vfio.rst and kernel-parameters.txt.
-Intel's may take ``intel_iommu=on``; AMD's is on by default.
+Intel's may take ``intel_iommu=on``; AMD's and arm64's SMMU are on by default
+where the firmware has them on. ``iommu=pt`` (x86) and ``iommu.passthrough=1``
+(arm64) turn nothing on: the host's own devices bypass translation, at no cost.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import re
 from typing import Any
 
 from oslo_config import cfg
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
+from kvm_tuning.host.inventory import architecture
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Argument, Item, Note, Refusal
 from kvm_tuning.host.prep.groups.group import Group, Rivals
@@ -18,6 +22,8 @@ from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'iommu'
 _REASON = 'devices can be assigned to guests'
+#: The ACPI table by which the firmware describes Intel's IOMMU.
+_INTEL_TABLE = 'DMAR'
 
 OPTIONS = (
     cfg.BoolOpt(
@@ -32,7 +38,8 @@ Whether a host without IOMMU groups is refused.
         default=False,
         help="""
 Whether the kernel is started with ``iommu=pt``, and on Intel with
-``intel_iommu=on``. In force after a reboot.
+``intel_iommu=on``; on arm64 with ``iommu.passthrough=1``. In force after a
+reboot. Other architectures have no such argument.
 """,
     ),
 )
@@ -48,11 +55,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """IOMMU groups, CPU vendor and command line of the host."""
+    """IOMMU groups, architecture and command line of the host."""
 
     groups: int
-    vendor: str
+    architecture: str
+    #: Whether the CPUs are Intel's.
+    intel: bool
     command_line: str
+    #: Whether the firmware describes Intel's IOMMU; None: nobody knows.
+    described: bool | None = None
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -62,49 +73,85 @@ def wanted(conf: Any) -> Wanted | None:
 
 
 def read(host: Host) -> State:
-    """Read IOMMU groups, CPU vendor and command line of the host."""
-    vendor = ''
-    text = host.tree.text('proc/cpuinfo', limit=LARGE_BYTES)
-    for line in (text or '').splitlines():
-        name, _colon, value = line.partition(':')
-        if name.strip() == 'vendor_id':
-            vendor = value.strip()
-            break
-    groups = host.tree.names('sys/kernel/iommu_groups')
-    return State(len(groups), vendor, host.command_line)
+    """Return what the host shows."""
+    text = host.tree.text('proc/cpuinfo', limit=LARGE_BYTES) or ''
+    tables = host.tree.names('sys/firmware/acpi/tables')
+    return State(
+        len(host.tree.names('sys/kernel/iommu_groups')),
+        architecture.read(host.tree),
+        re.search(r'^vendor_id\s*:\s*GenuineIntel', text, re.M) is not None,
+        host.command_line,
+        _INTEL_TABLE in tables if tables else None,
+    )
 
 
 def plan(wanted: Wanted, state: State) -> Iterator[Item]:
-    """Yield the arguments, notes and refusals for ``wanted``."""
-    arguments = []
-    if wanted.kernel_arguments:
-        if state.vendor == 'GenuineIntel':
-            arguments.append(Argument('intel_iommu', 'on', CONCERN, _REASON))
-        # The host's own devices bypass translation, at no cost.
-        arguments.append(Argument('iommu', 'pt', CONCERN, _REASON))
-        yield from arguments
-    if not wanted.required or state.groups:
-        return
-    missing = [
-        str(argument)
-        for argument in arguments
-        if command_line.value(state.command_line, argument.key)
-        != argument.value
-    ]
-    if missing:
+    """Yield what ``wanted`` takes."""
+    arguments = list(_arguments(state)) if wanted.kernel_arguments else []
+    yield from arguments
+    if wanted.kernel_arguments and not arguments:
         yield Note(
             CONCERN,
-            f'the host has no IOMMU groups; it should have them after a '
-            f'reboot with {" ".join(missing)}',
+            f'n/a: kernel_arguments: no kernel argument is known for '
+            f'{state.architecture or "this architecture"}',
         )
-    else:
-        yield Refusal(
+    if wanted.required and not state.groups:
+        yield _missing(state, arguments)
+
+
+def _arguments(state: State) -> Iterator[Argument]:
+    if state.architecture == architecture.ARM64:
+        yield Argument('iommu.passthrough', '1', CONCERN, _REASON)
+    elif state.architecture == architecture.X86:
+        if state.intel:
+            yield Argument('intel_iommu', 'on', CONCERN, _REASON)
+        yield Argument('iommu', 'pt', CONCERN, _REASON)
+
+
+def _missing(state: State, arguments: list[Argument]) -> Item:
+    """Return why there are no groups: a note where a reboot changes that."""
+    turned_on = any(argument.key == 'intel_iommu' for argument in arguments)
+    given = command_line.value(state.command_line, 'intel_iommu')
+    on = given is not None and 'on' in given.split(',')
+    if turned_on and not on and state.described is not False:
+        return Note(
             CONCERN,
-            'required',
-            'the host has no IOMMU groups: turn VT-d or AMD-Vi on in the '
-            'firmware'
-            + ('' if arguments else ', and set kernel_arguments = true'),
+            'there are no IOMMU groups; after a reboot with intel_iommu=on '
+            'there should be, if VT-d is on in the firmware',
         )
+    return Refusal(
+        CONCERN, 'required', f'there are no IOMMU groups: {_remedy(state)}'
+    )
+
+
+def _remedy(state: State) -> str:
+    for name in ('intel_iommu', 'amd_iommu', 'iommu'):
+        value = command_line.value(state.command_line, name)
+        if state.architecture == architecture.X86 and value == 'off':
+            return (
+                f'the kernel is started with {name}=off; remove that argument '
+                f'and reboot'
+            )
+    if state.architecture == architecture.ARM64:
+        return (
+            'the firmware has to describe the SMMU (turn it on there); no '
+            'kernel argument turns it on'
+        )
+    if state.architecture != architecture.X86:
+        return 'turn the IOMMU on in the firmware'
+    if not state.intel:
+        return (
+            'turn AMD-Vi (IOMMU) on in the firmware; no kernel argument turns '
+            'it on'
+        )
+    if command_line.value(state.command_line, 'intel_iommu') is None:
+        if state.described is False:
+            return (
+                'the firmware does not describe an IOMMU (no ACPI table '
+                'DMAR): turn VT-d on there'
+            )
+        return 'turn VT-d on in the firmware, and set kernel_arguments = true'
+    return 'turn VT-d on in the firmware'
 
 
 GROUP = Group(
@@ -116,5 +163,5 @@ GROUP = Group(
     rivals=Rivals(tuned=r'iommu='),
     persisted='kernel arguments',
     undone='the former kernel arguments to the byte',
-    arguments=('intel_iommu', 'iommu'),
+    arguments=('intel_iommu', 'iommu', 'iommu.passthrough'),
 )

@@ -14,6 +14,7 @@ from typing import Any
 from oslo_config import cfg
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
+from kvm_tuning.host.inventory import architecture
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import holders
 from kvm_tuning.host.prep.goals import (
@@ -111,6 +112,7 @@ class State:
     #: runs.
     built_in: frozenset[str] = frozenset()
     writable: frozenset[str] = frozenset()
+    architecture: str = architecture.UNKNOWN
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -145,6 +147,7 @@ def read(host: Host) -> State:
             if modprobe.built_in(host.tree, module)
         ),
         frozenset(n for n in names if modprobe.writable(host.tree, n)),
+        architecture.read(host.tree),
     )
 
 
@@ -269,6 +272,13 @@ def _built_in(
 
 
 def _paging(state: State) -> Iterator[Item]:
+    if state.architecture not in (architecture.X86, architecture.UNKNOWN):
+        yield Note(
+            CONCERN,
+            f'n/a: nested_paging: KVM on {state.architecture} has no other '
+            f'way to translate the addresses of guests',
+        )
+        return
     found = [module for module in PAGING if module in state.modules]
     if not found:
         yield Refusal(

@@ -4,8 +4,9 @@ See the kernel's Documentation/admin-guide/mm/transhuge.rst. A mode applies to
 memory touched from then on: running guests keep the pages they have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+import re
 from typing import Any
 
 from oslo_config import cfg
@@ -26,6 +27,7 @@ from kvm_tuning.host.prep.kinds import command_line
 
 CONCERN = 'transparent_huge_pages'
 DIRECTORY = 'sys/kernel/mm/transparent_hugepage'
+_SIZE = re.compile(r'hugepages-(\d{1,9})kB')
 
 #: The file of each option, below :data:`DIRECTORY`.
 FILES = {
@@ -87,8 +89,11 @@ class State:
     files: dict[str, tuple[Value, tuple[str, ...]]]
     #: ``transparent_hugepage=`` on the kernel's command line.
     argument: Value
-    #: The separate mode of 2 MiB pages (Linux 6.8 and later).
-    own_mode: Value
+    #: The mode of each size of its own, by KiB (kernels from 6.8 on).
+    modes: Mapping[int, Value]
+    #: KiB that one entry of the page table's middle level maps: 2048 with
+    #: pages of 4 KiB, 32768 with 16, 524288 with 64 (arm64).
+    pmd_kib: int
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -110,12 +115,27 @@ def read(host: Host) -> State:
         text = host.tree.text(f'{DIRECTORY}/{name}')
         if text is not None:
             files[name] = _choice(text)
-    own = host.tree.text(f'{DIRECTORY}/hugepages-2048kB/enabled')
+    modes = {}
+    for name in host.tree.names(DIRECTORY):
+        match = _SIZE.fullmatch(name)
+        own = host.tree.text(f'{DIRECTORY}/{name}/enabled') if match else None
+        if match and own is not None:
+            modes[int(match[1])] = _choice(own)[0]
     return State(
         files,
         command_line.value(host.command_line, 'transparent_hugepage'),
-        None if own is None else _choice(own)[0],
+        modes,
+        _pmd_kib(host),
     )
+
+
+def _pmd_kib(host: Host) -> int:
+    """Return the size that khugepaged collapses memory to. A page table is
+    one page of entries of eight bytes.
+    """
+    shown = host.tree.number(f'{DIRECTORY}/hpage_pmd_size')
+    page_kib = host.inventory.page_size_kib
+    return shown // 1024 if shown else page_kib * page_kib * 1024 // 8
 
 
 def _choice(text: str) -> tuple[Value, tuple[str, ...]]:
@@ -169,12 +189,16 @@ def _notes(enabled: str, state: State) -> Iterator[Note]:
             f'{state.argument}: the mode is {state.argument} from boot until '
             f'host-prep has run, and TuneD does not change it',
         )
-    if state.own_mode not in (None, 'inherit', enabled):
-        yield Note(
-            CONCERN,
-            f'pages of 2048 KiB have a mode of their own, {state.own_mode}: '
-            f'enabled does not apply to them',
-        )
+    for size, mode in sorted(state.modes.items()):
+        # "never" is what sizes below the PMD's have from boot on.
+        unused = mode == 'never' and size != state.pmd_kib
+        if mode not in ('inherit', enabled) and not unused:
+            yield Note(
+                CONCERN,
+                f'pages of {size} KiB have a mode of their own, {mode}: '
+                f'enabled = {enabled} does not apply to them; they follow it '
+                f'once inherit is in /{DIRECTORY}/hugepages-{size}kB/enabled',
+            )
 
 
 GROUP = Group(
@@ -185,7 +209,7 @@ GROUP = Group(
     plan,
     rivals=Rivals(
         tuned=r'transparent_hugepages?\s*=|/transparent_huge',
-        arguments=('transparent_hugepage',),
+        arguments=('transparent_hugepage', 'thp_anon'),
         attributes=(rf'{DIRECTORY}/(enabled|defrag|khugepaged/defrag)',),
     ),
     persisted='the unit, at each boot',

@@ -1,12 +1,11 @@
 """Commands that others have run at boot, or when an interface comes up.
 
-Units of systemd, /etc/rc.local, cron's @reboot, interfaces(5) of ifupdown,
-modprobe.d's ``install`` lines, and the scripts that NetworkManager, ifupdown
-and networkd-dispatcher run.
+Units of systemd, /etc/rc.local, cron's @reboot, modprobe.d's ``install``
+lines, and the scripts that NetworkManager, ifupdown and networkd-dispatcher
+run.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 import re
 import shlex
 
@@ -20,17 +19,11 @@ from kvm_tuning.host.prep.writers import (
     unit_file,
 )
 from kvm_tuning.host.prep.writers.shell import Write
-from kvm_tuning.host.prep.writers.target import UNKNOWN, Target, Writer
+from kvm_tuning.host.prep.writers.target import UNKNOWN, Line, Writer
 
 _UNITS = precedence.below('systemd/system')
-_COMMANDS = (
-    'ExecStartPre',
-    'ExecStart',
-    'ExecStartPost',
-    'ExecReload',
-    'ExecStop',
-    'ExecStopPost',
-)
+_COMMANDS = ('ExecStartPre', 'ExecStart', 'ExecStartPost')
+_BELOW = ('/sys/', '/proc/')
 _HOOKS = (
     ('NetworkManager', 'etc/NetworkManager/dispatcher.d'),
     ('NetworkManager', 'etc/NetworkManager/dispatcher.d/pre-up.d'),
@@ -45,31 +38,21 @@ _HOOKS = (
 )
 
 
-def written(
-    name: str, what: str, writes: Iterable[Write], wanted: Target
-) -> Iterator[Writer]:
-    """Yield a writer for each write that meets the file; the last value of
-    one program is the one that stays.
-    """
-    last: Writer | None = None
+def lines(
+    name: str, what: str, writes: Iterable[Write], active: bool = True
+) -> Iterator[Line]:
+    """Yield a line for each write below /sys and /proc."""
     for write in writes:
-        met = wanted.meets(write.path)
-        if met is True:
-            shown = write.value or 'what it computes'
-            last = Writer(name, f'{what} writes {shown}', write.value)
-        elif met is None and last is None:
-            last = Writer(
-                name,
-                f'{what} writes '
-                f'{write.path.replace(UNKNOWN, "...")[-80:]}, and it cannot '
-                f'be determined of which device',
-            )
-    if last is not None:
-        yield last
+        if UNKNOWN in write.path or write.path.startswith(_BELOW):
+            shown = write.value or 'a value of its own'
+            more = '' if active else ' when it is started (it is not enabled)'
+            text = f'{what} writes {shown}{more}'
+            writer = Writer(name, text, write.value, active)
+            yield Line(write.path, writer, f'{name} {what}')
 
 
-def units(tree: Tree, wanted: Target) -> Iterator[Writer]:
-    """Yield the services whose commands write the file."""
+def units(tree: Tree) -> Iterator[Line]:
+    """Yield what the commands of services write."""
     names: dict[str, None] = {}
     for directory in _UNITS:
         for entry in tree.names(directory):
@@ -85,7 +68,7 @@ def units(tree: Tree, wanted: Target) -> Iterator[Writer]:
         settings = _unit(tree, name)
         if settings is None:
             continue
-        yield from _of_unit(tree, name, settings, wanted)
+        yield from _of_unit(tree, name, settings)
 
 
 def _unit(tree: Tree, name: str) -> list[unit_file.Setting] | None:
@@ -97,34 +80,19 @@ def _unit(tree: Tree, name: str) -> list[unit_file.Setting] | None:
 
 
 def _of_unit(
-    tree: Tree,
-    name: str,
-    settings: Sequence[unit_file.Setting],
-    wanted: Target,
-) -> Iterator[Writer]:
+    tree: Tree, name: str, settings: Sequence[unit_file.Setting]
+) -> Iterator[Line]:
     instance = name.partition('@')[2].removesuffix('.service')
     variables = dict(_environment(settings))
-    lines = [
-        line
-        for key in _COMMANDS[:3]
-        for line in unit_file.values(settings, 'Service', key)
-    ]
     found = [
         write
-        for line in lines
+        for key in _COMMANDS
+        for line in unit_file.values(settings, 'Service', key)
         for write in _of_line(tree, line, instance, variables)
     ]
-    started = _wanted_by_others(tree, name)
-    for writer in written('systemd', f'the unit {name}', found, wanted):
-        if started:
-            yield writer
-        else:
-            yield Writer(
-                writer.name,
-                f'{writer.text} when it is started (it is not enabled)',
-                writer.value,
-                active=False,
-            )
+    if found:
+        started = _wanted_by_others(tree, name)
+        yield from lines('systemd', f'the unit {name}', found, started)
 
 
 def _of_line(
@@ -173,24 +141,23 @@ def _wanted_by_others(tree: Tree, name: str) -> bool:
     )
 
 
-def scripts(tree: Tree, wanted: Target) -> Iterator[Writer]:
-    """Yield the scripts of boot and of interfaces that write the file."""
+def scripts(tree: Tree) -> Iterator[Line]:
+    """Yield what the scripts of boot and of interfaces write."""
     for path in ('etc/rc.local', 'etc/rc.d/rc.local'):
         found = shell.of_script(tree, f'/{path}', ['start'])
-        yield from written('rc.local', f'/{path}', found, wanted)
+        yield from lines('rc.local', f'/{path}', found)
     for name, directory in _HOOKS:
         for entry in tree.names(directory):
             path = f'/{directory}/{entry}'
-            found = shell.of_script(tree, path)
-            yield from written(name, path, found, wanted)
+            yield from lines(name, path, shell.of_script(tree, path))
     for directory in ('etc/cron.d', 'var/spool/cron/crontabs'):
         for entry in tree.names(directory):
-            yield from _cron(tree, f'{directory}/{entry}', wanted)
-    yield from _cron(tree, 'etc/crontab', wanted)
-    yield from _installed(tree, wanted)
+            yield from _cron(tree, f'{directory}/{entry}')
+    yield from _cron(tree, 'etc/crontab')
+    yield from _installed(tree)
 
 
-def _cron(tree: Tree, path: str, wanted: Target) -> Iterator[Writer]:
+def _cron(tree: Tree, path: str) -> Iterator[Line]:
     for line in (target.text(tree, path) or '').splitlines():
         match = re.match(r'\s*@reboot\s+(.*)', line)
         if match is None:
@@ -198,62 +165,16 @@ def _cron(tree: Tree, path: str, wanted: Target) -> Iterator[Writer]:
         found = [*shell.writes(match[1])]
         for word in match[1].split():
             found += shell.of_script(tree, word)
-        yield from written('cron', f'/{path}', found, wanted)
+        yield from lines('cron', f'/{path}', found)
 
 
-def _installed(tree: Tree, wanted: Target) -> Iterator[Writer]:
+def _installed(tree: Tree) -> Iterator[Line]:
     homes = precedence.below('modprobe.d')
     for path in precedence.files(tree, homes, '.conf').values():
         text = (target.text(tree, path) or '').replace('\\\n', ' ')
         for line in text.splitlines():
             match = re.match(r'\s*install\s+\S+\s+(.*)', line)
             if match:
-                found = shell.writes(match[1])
-                yield from written('modprobe', f'/{path}', found, wanted)
-
-
-def ifupdown(tree: Tree, wanted: Target) -> Iterator[Writer]:
-    """Yield the stanzas of interfaces(5) whose commands write the file."""
-    waiting, seen = ['etc/network/interfaces'], set[str]()
-    while waiting and len(seen) < 64:
-        path = waiting.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
-        interface = ''
-        text = (target.text(tree, path) or '').replace('\\\n', ' ')
-        for raw in text.splitlines():
-            line = raw.strip()
-            if not line or line.startswith('#'):
-                continue
-            word, _space, rest = line.partition(' ')
-            word, rest = word.split('\t')[0], line[len(word) :].strip()
-            if word in ('source', 'source-directory'):
-                waiting += _sourced(tree, word, rest)
-            elif word == 'iface':
-                interface = (rest.split() or [''])[0]
-            elif word in ('pre-up', 'up', 'post-up'):
-                known = {'IFACE': [interface]} if interface else {}
-                found = list(shell.writes(rest, known))
-                words = rest.split()
-                found += shell.of_command(tree, words, known)
-                yield from written(
-                    'ifupdown',
-                    f'/{path} ({word} of {interface})',
-                    found,
-                    wanted,
+                yield from lines(
+                    'modprobe', f'/{path}', shell.writes(match[1])
                 )
-
-
-def _sourced(tree: Tree, word: str, pattern: str) -> Iterator[str]:
-    pattern = (
-        pattern.lstrip('/')
-        if pattern.startswith('/')
-        else (f'etc/network/{pattern}')
-    )
-    if word == 'source-directory':
-        pattern = f'{pattern.rstrip("/")}/*'
-    directory, _slash, name = pattern.rpartition('/')
-    for entry in tree.names(directory):
-        if fnmatchcase(entry, name):
-            yield f'{directory}/{entry}'

@@ -8,7 +8,7 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.prep.kinds.udev import PATH as OUR_RULES
 from kvm_tuning.host.prep.writers import shell, udev_events, udev_rules
 from kvm_tuning.host.prep.writers.shell import Write
-from kvm_tuning.host.prep.writers.target import UNKNOWN, Target, Writer
+from kvm_tuning.host.prep.writers.target import UNKNOWN, Line, Target, Writer
 from kvm_tuning.host.prep.writers.udev_events import Act, Device
 from kvm_tuning.host.prep.writers.udev_rules import Rule
 
@@ -34,16 +34,23 @@ def properties(tree: Tree, key: str) -> dict[str, str] | None:
 
 
 def of_devices(
-    tree: Tree, wanted: Target, devices: Iterable[Device]
+    tree: Tree, wanted: Target, devices: Iterable[Device], after: str = ''
 ) -> Iterator[Writer]:
     """Yield the rules that write the file at an event of a device: of those
     that surely do, the last one.
+
+    :param after: a file of rules; those before it do not count.
     """
+    first = after.rpartition('/')[2]
     rules = udev_rules.read(tree, OUR_RULES)
     found: dict[tuple[str, int], Writer] = {}
     for device in devices:
         for action in udev_events.ACTIONS:
-            acts = udev_events.run(rules, device, action)
+            acts = [
+                act
+                for act in udev_events.run(rules, device, action)
+                if act.kind == 'RUN' or act.rule.name > first
+            ]
             for writer, rule in _last(tree, wanted, acts):
                 found.setdefault((rule.path, rule.line), writer)
     yield from found.values()
@@ -89,15 +96,16 @@ def _writer(act: Act, write: Write, sure: bool) -> Writer:
     return Writer('udev', f'{where} {does} {name}{shown}', write.value)
 
 
-def of_path(tree: Tree, wanted: Target) -> Iterator[Writer]:
-    """Yield the rules that name a file which belongs to no device: whatever
-    device they are for.
+def of_paths(tree: Tree) -> Iterator[Line]:
+    """Yield the files that rules name in full, whatever device they are
+    for.
     """
     for rule in udev_rules.read(tree, OUR_RULES):
         for act in _acts(rule):
             for write in _writes(tree, act):
-                if wanted.meets(write.path):
-                    yield _writer(act, write, True)
+                if write.path.startswith(('/sys/', '/proc/')):
+                    writer = _writer(act, write, True)
+                    yield Line(write.path, writer, f'udev {rule.path}')
 
 
 def _acts(rule: Rule) -> Iterator[Act]:
@@ -108,11 +116,10 @@ def _acts(rule: Rule) -> Iterator[Act]:
             yield Act('RUN', '', token.value, rule, True)
         elif token.key == 'SYSCTL':
             name = token.attribute.replace('.', '/')
-            path = f'proc/sys/{name}'
+            path = f'/proc/sys/{name}'
             yield Act('SYSCTL', path, token.value, rule, True)
         elif token.key == 'ATTR' and token.attribute.startswith('/'):
-            path = token.attribute.lstrip('/')
-            yield Act('ATTR', path, token.value, rule, True)
+            yield Act('ATTR', token.attribute, token.value, rule, True)
 
 
 def known(

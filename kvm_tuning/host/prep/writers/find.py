@@ -1,45 +1,75 @@
 """All who write one file of /sys or /proc."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.prep.writers import boot_commands, events, files
-from kvm_tuning.host.prep.writers.target import Target, Writer
+from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.writers import (
+    boot_commands,
+    events,
+    files,
+    ifupdown,
+    target,
+)
+from kvm_tuning.host.prep.writers.target import Line, Target, Writer
 from kvm_tuning.host.prep.writers.udev_events import Device
 
-_PLACES: Mapping[str, Callable[[Tree, Target], Iterator[Writer]]] = {
+_PLACES: Mapping[str, Callable[[Tree], Iterator[Line]]] = {
     'sysctl': files.sysctl,
     'tmpfiles.d': files.tmpfiles,
     'sysfsutils': files.sysfs_conf,
     'systemd': boot_commands.units,
-    'ifupdown': boot_commands.ifupdown,
+    'ifupdown': ifupdown.read,
     'scripts of boot': boot_commands.scripts,
+    'udev': events.of_paths,
 }
+
+#: All lines of a host's files, and what could not be read: a host is one
+#: look, and some of its settings are many (interrupts).
+_READ: WeakKeyDictionary[Host, tuple[list[Line], list[Writer]]] = (
+    WeakKeyDictionary()
+)
 
 
 def find(
-    tree: Tree, wanted: Target, devices: Iterable[Device] = ()
+    host: Host,
+    wanted: Target,
+    devices: Iterable[Device] = (),
+    after: str = '',
 ) -> list[Writer]:
     """Return who writes a file. One whose files cannot be read may do so,
     and does not hide the others.
 
-    :param devices: those at whose events it may be written; none for a file
-        that is not a device's.
+    :param devices: those at whose events rules of udev's may write it; none
+        for a file that is not a device's.
+    :param after: a file of rules; what comes before it does not count, but
+        for programs.
     """
+    lines, unknown = _all(host)
+    found = target.pick(lines, wanted)
     devices = list(devices)
-    places = dict(_PLACES)
     if devices:
-        places['udev'] = lambda tree, wanted: events.of_devices(
-            tree, wanted, devices
-        )
-    else:
-        places['udev'] = events.of_path
-    found: list[Writer] = []
-    for name, look in places.items():
+        found = [each for each in found if each.name != 'udev']
         try:
-            found += look(tree, wanted)
+            found += events.of_devices(host.tree, wanted, devices, after)
+        except InventoryUnreadable:
+            pass  # One of the unknown already.
+    return found + unknown
+
+
+def _all(host: Host) -> tuple[list[Line], list[Writer]]:
+    known = _READ.get(host)
+    if known is not None:
+        return known
+    lines: list[Line] = []
+    unknown: list[Writer] = []
+    for name, look in _PLACES.items():
+        try:
+            lines += look(host.tree)
         except InventoryUnreadable as error:
             text = f'it cannot be determined whether it sets it: {error}'
-            found.append(Writer(name, text))
-    return found
+            unknown.append(Writer(name, text))
+    _READ[host] = lines, unknown
+    return lines, unknown

@@ -1,7 +1,7 @@
 """One file of /sys or /proc, under all of its names, and who writes it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
@@ -56,6 +56,42 @@ class Target:
             if fits:
                 return True if certain else None
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One write that somebody's file asks for."""
+
+    #: A path, or a shell pattern of paths.
+    path: str
+    #: None: it takes back what the lines of its group before it ask for.
+    writer: Writer | None
+    #: Of the lines of one group for one file, the last one counts.
+    group: str
+
+
+def pick(lines: Iterable[Line], wanted: Target) -> list[Writer]:
+    """Return who writes a file: of each group the last line that surely does,
+    and those that may where none does.
+    """
+    sure: dict[str, Writer | None] = {}
+    maybe: dict[str, Writer] = {}
+    for line in lines:
+        met = wanted.meets(line.path)
+        if met is True:
+            sure[line.group] = line.writer
+        elif met is None and line.writer is not None:
+            maybe.setdefault(
+                line.group,
+                replace(
+                    line.writer,
+                    text=f'{line.writer.text}, and it cannot be determined of '
+                    f'which device',
+                    value=None,
+                ),
+            )
+    found = [writer for writer in sure.values() if writer is not None]
+    return found + [w for group, w in maybe.items() if group not in sure]
 
 
 def target(names: Iterable[str]) -> Target:

@@ -40,6 +40,11 @@ class Rule:
     line: int
     tokens: tuple[Token, ...]
 
+    @property
+    def name(self) -> str:
+        """The file's name, by which files are sorted."""
+        return self.path.rpartition('/')[2]
+
     def value(self, key: str) -> str | None:
         """Return what is assigned to a key such as GOTO or LABEL."""
         for token in self.tokens:

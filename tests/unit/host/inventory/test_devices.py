@@ -176,9 +176,10 @@ class TestDisks(DevicesTest):
         for text, wanted in (
             ('mq-deadline [none] bfq', ('none', 3)),
             ('[mq-deadline]', ('mq-deadline', 1)),
-            ('none', ('none', 1)),
+            # A queue without schedulers.
+            ('none', ('none', 0)),
             ('', (None, 0)),
-            ('noop cfq', (None, 2)),
+            ('noop cfq', (None, 0)),
         ):
             self.put(f'{base}/queue/scheduler', text)
             disk = self.read().disks[0]

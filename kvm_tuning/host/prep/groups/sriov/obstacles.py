@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import re
 
 from kvm_tuning.core.inventory import PciDevice
+from kvm_tuning.host.inventory import architecture
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.groups.sriov import models
 from kvm_tuning.host.prep.kinds import command_line
@@ -55,14 +56,21 @@ def no_room(host: Host) -> str:
 
 
 def _addresses(host: Host) -> str:
-    return (
-        'turn SR-IOV and above 4G decoding (64-bit MMIO) on in the firmware '
-        'of the machine (BIOS), or '
-        + _argument(host, 'realloc', 'have the kernel assign them again')
+    words = 'SR-IOV'
+    if architecture.read(host.tree) != architecture.ARM64:
+        words = 'SR-IOV and above 4G decoding (64-bit MMIO; BIOS)'
+    return f'turn {words} on in the firmware of the machine, or ' + _argument(
+        host, 'realloc', 'have the kernel assign them again'
     )
 
 
 def _buses(host: Host) -> str:
+    # kernel-parameters.txt has the argument for x86 alone.
+    if architecture.read(host.tree) not in (
+        architecture.X86,
+        architecture.UNKNOWN,
+    ):
+        return 'the firmware has to give that bridge more bus numbers'
     return _argument(
         host, 'assign-busses', 'have the kernel number the buses again'
     )

@@ -66,7 +66,7 @@ def _shim(host: Host, port: Port) -> Iterator[Owner]:
 
 def _writers(host: Host, port: Port) -> Iterator[Owner]:
     wanted = target.target(port.names())
-    for writer in writers.find(host.tree, wanted, port.devices(host)):
+    for writer in writers.find(host, wanted, port.devices(host)):
         count = None if writer.value is None else number(writer.value)
         yield Owner(writer.name, writer.text, count, writer.active)
 

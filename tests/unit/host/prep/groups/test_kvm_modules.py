@@ -5,13 +5,13 @@ import shutil
 
 import fixtures
 import testtools
-from testtools.matchers import Contains, Equals, HasLength
+from testtools.matchers import Contains, Equals
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import rivals
-from kvm_tuning.host.prep.goals import Argument, Goal, Note, Refusal
-from kvm_tuning.host.prep.groups import iommu, kvm_modules
+from kvm_tuning.host.prep.goals import Goal, Note, Refusal
+from kvm_tuning.host.prep.groups import kvm_modules
 from kvm_tuning.host.prep.kinds import modprobe
 from tests.fixtures import fake_cards, killed, prepared, whole_host
 
@@ -140,31 +140,9 @@ class TestParameters(ModulesTest):
         )
 
 
-class TestIommu(testtools.TestCase):
-    def plan(self, wanted, **state):
-        found = {'groups': 0, 'vendor': 'GenuineIntel', 'command_line': ''}
-        return list(iommu.plan(wanted, iommu.State(**{**found, **state})))
-
-    def test_required_and_there(self):
-        wanted = iommu.Wanted(required=True)
-        self.assertThat(self.plan(wanted, groups=9), Equals([]))
-
-    def test_required_and_missing(self):
-        (refusal,) = self.plan(iommu.Wanted(required=True))
-        self.assertThat(str(refusal), Contains('kernel_arguments = true'))
-
-    def test_arguments_by_vendor(self):
-        wanted = iommu.Wanted(kernel_arguments=True)
-        for vendor, count in (('GenuineIntel', 2), ('AuthenticAMD', 1)):
-            found = self.plan(wanted, vendor=vendor)
-            self.assertThat(found, HasLength(count))
-            self.assertThat(str(found[-1]), Equals('iommu=pt'))
-            self.assertIsInstance(found[-1], Argument)
-
-    def test_missing_until_the_reboot(self):
-        wanted = iommu.Wanted(required=True, kernel_arguments=True)
-        note = self.plan(wanted)[-1]
+class TestArchitecture(ModulesTest):
+    def test_arm64_has_no_choice_of_paging(self):
+        self.kernel.put('proc/cpuinfo', 'CPU implementer\t: 0x41')
+        (note,) = self.items(nested_paging=True)
         self.assertIsInstance(note, Note)
-        line = 'intel_iommu=on iommu=pt'
-        refusal = self.plan(wanted, command_line=line)[-1]
-        self.assertIsInstance(refusal, Refusal)
+        self.assertThat(str(note), Contains('n/a: nested_paging'))
