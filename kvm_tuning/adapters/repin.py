@@ -9,6 +9,7 @@ from kvm_tuning import loader
 from kvm_tuning.adapters import lock, reconcile, standalone
 from kvm_tuning.conf import pci, placement
 from kvm_tuning.core import cpuset, domain, moving, plan, recall, receipt
+from kvm_tuning.core.audit.restart import Pending
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import (
@@ -21,7 +22,6 @@ from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.moving import Pin
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
-from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.base import Hook
 from kvm_tuning.host.guests.settings import Result, Step, Writer

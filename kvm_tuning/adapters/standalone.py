@@ -12,7 +12,9 @@ from kvm_tuning.adapters import lock
 from kvm_tuning.adapters.trial import planned
 from kvm_tuning.adapters.trial.judge import Judge
 from kvm_tuning.conf import placement
-from kvm_tuning.core import claims, domain, drift, readback, restart
+from kvm_tuning.core import claims, domain, drift
+from kvm_tuning.core.audit import readback, restart
+from kvm_tuning.core.audit.restart import Pending
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import (
@@ -25,7 +27,6 @@ from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Request
-from kvm_tuning.core.restart import Pending
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
 from kvm_tuning.host.inventory import reader as inventory_

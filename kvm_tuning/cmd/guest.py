@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from kvm_tuning.adapters.standalone import Change
-    from kvm_tuning.core.restart import Pending
+    from kvm_tuning.core.audit.restart import Pending
     from kvm_tuning.host.guests.settings import Step
 
 _PENDING = ('address', 'running', 'defined')

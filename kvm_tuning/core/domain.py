@@ -14,13 +14,14 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import edit, guest, receipt, remade, tree
+from kvm_tuning.core import edit, guest, receipt
 from kvm_tuning.core.effects import Element, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.references import follow
+from kvm_tuning.core.xml import remade, tree
 
 #: Far larger than any domain that libvirt accepts; bounds what is parsed.
 MAX_BYTES = 10 * 1024 * 1024

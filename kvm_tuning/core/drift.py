@@ -11,8 +11,9 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset, paths, scaled
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.edit import TEXT, Promise, Removal
+from kvm_tuning.core.xml import paths, scaled
 
 #: What stands for the value of an element that is itself the promise.
 PRESENT = 'present'

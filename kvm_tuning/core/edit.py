@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kvm_tuning.core import paths, tree
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.tree import Removed
+from kvm_tuning.core.xml import paths, tree
+from kvm_tuning.core.xml.tree import Removed
 
 #: Stands for an element's text among its attributes.
 TEXT = '#text'

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kvm_tuning.core import scaled
 from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.xml import scaled
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvm_tuning.core import cpuset, paths
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Absent, Element
@@ -11,6 +11,7 @@ from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
+from kvm_tuning.core.xml import paths
 
 #: Elements of ``<cputune>`` that pin threads, and what they pin.
 THREADS = {

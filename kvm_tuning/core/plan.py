@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
 from kvm_tuning.core import consequences as consequences_
-from kvm_tuning.core import device_models, given, paths
+from kvm_tuning.core import device_models, given
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
     Absent,
@@ -33,6 +33,7 @@ from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import solve as placement_
+from kvm_tuning.core.xml import paths
 
 _P = ParamSpec('_P')
 _T = TypeVar('_T')

@@ -22,8 +22,8 @@ from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.knobs import Source
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.placement import Unkept
-from kvm_tuning.core.remade import Remade
-from kvm_tuning.core.tree import Removed
+from kvm_tuning.core.xml.remade import Remade
+from kvm_tuning.core.xml.tree import Removed
 
 NAMESPACE = 'urn:kvm-tuning:receipt:1'
 

@@ -6,9 +6,10 @@ from lxml import etree
 import testtools
 
 from kvm_tuning import loader
-from kvm_tuning.core import domain, paths
+from kvm_tuning.core import domain
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.core.xml import paths
 from tests.fixtures.scenarios import GUESTS, plan_of, scenarios
 
 

@@ -12,7 +12,7 @@ from lxml import etree
 from kvm_tuning.adapters.trial import instance
 from kvm_tuning.adapters.trial.instance import Answer, Instance, Unavailable
 from kvm_tuning.core import domain as domain_
-from kvm_tuning.core import readback
+from kvm_tuning.core.audit import readback
 from kvm_tuning.core.domain import Domain
 
 _Version = tuple[int, int, int]

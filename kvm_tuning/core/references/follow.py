@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset, paths
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.edit import Editor, Promise, Removal
 from kvm_tuning.core.effects import Absent, Effect, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, Unsupported
@@ -25,6 +25,7 @@ from kvm_tuning.core.references.table import (
     Reference,
     Thing,
 )
+from kvm_tuning.core.xml import paths
 
 _Promises = Iterator[Promise | Removal]
 _CELL = 'cpu/numa/cell'

@@ -7,11 +7,12 @@ and the queues of its other devices: a new device can have what is left.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from kvm_tuning.core import paths, queue_budget
+from kvm_tuning.core import queue_budget
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.xml import paths
 from kvm_tuning.hooks import iothreads
 
 

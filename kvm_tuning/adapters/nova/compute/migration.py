@@ -18,11 +18,12 @@ from nova import exception
 
 from kvm_tuning import loader
 from kvm_tuning.adapters.nova.compute import faults, virtual_functions
-from kvm_tuning.core import domain, edit, paths
+from kvm_tuning.core import domain, edit
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.core.xml import paths
 
 LOG = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from nova import exception
 
 from kvm_tuning.adapters.nova.compute import threads, virtual_functions
 from kvm_tuning.adapters.nova.compute.tuning import Tuning
-from kvm_tuning.core import cpuset, domain, paths, receipt
+from kvm_tuning.core import cpuset, domain, receipt
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise, Removal
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.receipt import Receipt
+from kvm_tuning.core.xml import paths
 
 LOG = logging.getLogger(__name__)
 

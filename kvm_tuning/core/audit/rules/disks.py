@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 import re
 
-from kvm_tuning.core import cpuset, paths
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT, PRESENT
 from kvm_tuning.core.observed import Controller, Disk, Unknown
+from kvm_tuning.core.xml import paths
 
 # What QEMU's cache modes are made of (qemu(1), "-drive cache"): O_DIRECT,
 # a write cache that the guest sees, flushes that are ignored.

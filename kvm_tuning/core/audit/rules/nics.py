@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from kvm_tuning.core import paths
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.drift import ABSENT
 from kvm_tuning.core.observed import Nic, Unknown
+from kvm_tuning.core.xml import paths
 
 
 def _nic(case: Case) -> Nic | Unknown:

@@ -2,10 +2,11 @@
 
 from lxml import etree
 
-from kvm_tuning.core import guest, paths
+from kvm_tuning.core import guest
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict, equal
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.observed import Function, Nic, Observed, Unknown
+from kvm_tuning.core.xml import paths
 
 _VFIO = 'vfio-pci'
 

@@ -13,8 +13,8 @@ import difflib
 
 from lxml import etree
 
-from kvm_tuning.core import tree
-from kvm_tuning.core.tree import Removed
+from kvm_tuning.core.xml import tree
+from kvm_tuning.core.xml.tree import Removed
 
 #: The parents whose children are compared one by one; '' is ``<domain>``. A
 #: child of another one is kept as a whole.

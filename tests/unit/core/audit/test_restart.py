@@ -1,7 +1,7 @@
 from lxml import etree
 import testtools
 
-from kvm_tuning.core import restart
+from kvm_tuning.core.audit import restart
 from kvm_tuning.core.edit import Promise, Removal
 from kvm_tuning.core.receipt import Receipt
 
