@@ -32,7 +32,10 @@ CONSEQUENCES = {
     ),
     ('database', None): (
         set(),
-        {'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize'},
+        {
+            'dedicated-cpus', 'slower-start', 'no-page-sharing', 'resize',
+            'iothreads-idle',
+        },
     ),
     ('network-function', None): (
         set(),

@@ -18,6 +18,11 @@ def settings_of(made):
     return [each for each in made.effects if isinstance(each, Setting)]
 
 
+def tuned_of(scenario):
+    """Return the tuned XML of a scenario."""
+    return domain.tune(*plan_of(scenario))
+
+
 def found(root, address):
     """Return what stands at ``path/attribute`` or ``path/text``; None for
     nothing, '' for an element that is merely there.
@@ -72,7 +77,7 @@ class ScenarioTest(testtools.TestCase):
 
     def _refused(self):
         code, *words = self.scenario['error']
-        error = self.assertRaises(KvmTuningError, plan_of, self.scenario)
+        error = self.assertRaises(KvmTuningError, tuned_of, self.scenario)
         codes = [e.code for e in getattr(error, 'errors', [error])]
         self.assertIn(code, codes, str(error))
         for word in words:

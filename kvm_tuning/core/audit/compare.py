@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 from kvm_tuning.core import drift
 from kvm_tuning.core.audit.finding import Finding, Severity
-from kvm_tuning.core.audit.rules import general, settings
+from kvm_tuning.core.audit.rules import general, settings, table
 from kvm_tuning.core.audit.rules.rule import Case, Verdict
-from kvm_tuning.core.audit.rules.table import FALLBACK, RULES
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.drift import Point
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -118,7 +117,7 @@ def _defined(point: Point) -> Finding:
 def _running(case: Case) -> Finding:
     """Return the finding for a running guest: the kernel has the last word."""
     point = case.point
-    rule = RULES.get(point.pattern, FALLBACK)
+    rule = table.of(point)
     verdict = rule.check(case)
     if not point.same and verdict.kept is not False:
         return _drifted(point, verdict)

@@ -40,6 +40,8 @@ class Changes:
     before: Mapping[Thing, frozenset[int]] = field(default_factory=dict)
     #: Paths of disks that go to another bus.
     disks: tuple[str, ...] = ()
+    #: The SCSI controllers of before: model by index.
+    controllers: Mapping[int, str | None] = field(default_factory=dict)
     #: Paths of NICs whose model becomes one without virtio.
     nics: tuple[str, ...] = ()
     #: Paths of the page sizes that are set.
@@ -67,7 +69,13 @@ def changes(root: etree._Element, effects: Iterable[Effect]) -> Changes:
                 nics.append(paths.split(path)[0])
         elif path.startswith(_PAGE):
             pages.append(path)
-    return Changes(before, tuple(disks), tuple(nics), tuple(pages))
+    return Changes(
+        before,
+        tuple(disks),
+        dict(_scsi_controllers(root)) if disks else {},
+        tuple(nics),
+        tuple(pages),
+    )
 
 
 def follow(editor: Editor, changed: Changes) -> _Promises:
@@ -92,7 +100,7 @@ def follow(editor: Editor, changed: Changes) -> _Promises:
         yield editor.remove(Absent('vcpus'))
     moving = [paths.find(editor.root, path)[0] for path in changed.disks]
     for path in changed.disks:
-        yield from _moved(editor, path, moving)
+        yield from _moved(editor, path, moving, changed.controllers)
     for path in changed.nics:
         yield from _without_virtio(editor, path)
 
@@ -211,7 +219,10 @@ def _one_page_size(
 
 
 def _moved(
-    editor: Editor, path: str, moving: list[etree._Element]
+    editor: Editor,
+    path: str,
+    moving: list[etree._Element],
+    controllers: Mapping[int, str | None],
 ) -> _Promises:
     """Give a disk what its new bus takes."""
     root = editor.root
@@ -229,9 +240,8 @@ def _moved(
         return
     first = 0
     if bus == 'scsi':
-        there = list(_scsi_controllers(root))
-        first = drives.scsi_index(there)
-        if first not in dict(there):
+        first = drives.scsi_index(controllers.items())
+        if first not in controllers:
             yield editor.apply(
                 Element(
                     f"devices/controller[@type='scsi'][@index='{first}']",

@@ -3,6 +3,8 @@
 from kvm_tuning.core import drift
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Unknown
+from kvm_tuning.core.references import drives
+from kvm_tuning.core.references.table import REFERENCES
 
 
 def _document(case: Case) -> Verdict:
@@ -31,6 +33,12 @@ def _memory(case: Case) -> Verdict:
 
 _DOCUMENT = Rule(_document, 'drift', 'the definition was changed')
 
+#: What must be absent, where no rule asks the kernel.
+ABSENCE = _DOCUMENT
+
+#: What names a thing that is gone, or fewer of them.
+NAMES: Rules = {(each.path, each.attribute): _DOCUMENT for each in REFERENCES}
+
 RULES: Rules = {
     ('memory', '#text'): Rule(
         _memory, 'memory-size', 'the guest has a different amount of memory'
@@ -45,4 +53,10 @@ RULES: Rules = {
     ('devices/disk/address', ''): _DOCUMENT,
     ('devices/interface/address', ''): _DOCUMENT,
     ('iothreadids/iothread', ''): _DOCUMENT,
+    ('numatune/memory', 'placement'): _DOCUMENT,
+    ('maxMemory', '#text'): _DOCUMENT,
+    **{
+        ('devices/disk/address', name): _DOCUMENT
+        for name in ('type', *drives.Place._fields)
+    },
 }

@@ -1,5 +1,6 @@
 """The table of rules: which rule audits which address."""
 
+from kvm_tuning.core import drift
 from kvm_tuning.core.audit.rules import (
     affinity,
     definition,
@@ -10,8 +11,10 @@ from kvm_tuning.core.audit.rules import (
     passthrough,
 )
 from kvm_tuning.core.audit.rules.rule import Rule, Rules
+from kvm_tuning.core.drift import Point
 
 RULES: Rules = {
+    **definition.NAMES,
     **affinity.RULES,
     **memory.RULES,
     **disks.RULES,
@@ -21,5 +24,12 @@ RULES: Rules = {
     **passthrough.RULES,
 }
 
-#: For an address that no rule knows.
-FALLBACK = Rule(definition.unaudited, 'unaudited', '')
+_UNAUDITED = Rule(definition.unaudited, 'unaudited', '')
+
+
+def of(point: Point) -> Rule:
+    """Return the rule that audits an address."""
+    absent = point.wanted == drift.ABSENT
+    return RULES.get(
+        point.pattern, definition.ABSENCE if absent else _UNAUDITED
+    )
