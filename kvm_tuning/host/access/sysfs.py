@@ -103,6 +103,26 @@ class Tree:
                 return None
             raise self._unreadable(path, str(error.strerror)) from error
 
+    def part(self, path: str, offset: int, size: int) -> bytes | None:
+        """Return ``size`` bytes of a file from ``offset`` on, fewer at its
+        end; None when there is no such file.
+        """
+        real = self.real(path)
+        if real is None:
+            return None
+        try:
+            handle = os.open(self._prefix + real, _FLAGS)
+            try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    return b''
+                return os.pread(handle, size, offset)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise self._unreadable(path, str(error.strerror)) from error
+
     def number(self, path: str) -> int | None:
         """Return the decimal or ``0x`` number in a file; None when missing."""
         text = self.text(path)

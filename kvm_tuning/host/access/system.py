@@ -23,7 +23,8 @@ UNFINISHED = '.kvm-tuning-new'
 
 _COMMAND_SECONDS = 300.0
 _KILLED_SECONDS = 1.0
-_ENVIRONMENT = {
+#: What programs of the host are run with.
+ENVIRONMENT = {
     'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     'LC_ALL': 'C',
 }
@@ -76,7 +77,9 @@ class System:
                 0o600,
                 dir_fd=directory,
             )
-            with open(handle, 'w', encoding='utf-8') as stream:
+            with open(
+                handle, 'w', encoding='utf-8', errors='surrogateescape'
+            ) as stream:
                 stream.write(text)
                 stream.flush()
                 os.fchmod(handle, mode if kept is None else kept)
@@ -136,7 +139,7 @@ class System:
             raise OSError(
                 errno.EPERM, f'{program} cannot be run for a root other than /'
             )
-        path = _ENVIRONMENT['PATH']
+        path = ENVIRONMENT['PATH']
         if shutil.which(program, path=path) is None:
             raise ProgramMissing(program, path)
 
@@ -177,7 +180,7 @@ class System:
         # modprobe that sleeps in the kernel (a driver hangs) does not end.
         running = subprocess.Popen(
             list(command),
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -117,10 +117,12 @@ def plan(
         notes += route.notes
         changes.append(Change(goal, route, _overruled(record, host, goal)))
     wanted = {goal.address for goal in goals}
+    # Of what cannot be seen it is not known that it is no longer wanted.
+    hidden = {item.concern for item in unseen}
     others = [
         entry
         for entry in (*record, *boot_record.copies(host, record))
-        if entry.address not in wanted
+        if entry.address not in wanted and entry.concern not in hidden
     ]
     return Plan(
         goals=tuple(goals),

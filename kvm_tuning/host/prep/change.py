@@ -15,7 +15,14 @@ from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep import journal as journals
 from kvm_tuning.host.prep import routes
-from kvm_tuning.host.prep.goals import Address, Goal, Route, Terms, Value
+from kvm_tuning.host.prep.goals import (
+    Address,
+    Goal,
+    Route,
+    Terms,
+    Value,
+    settled,
+)
 from kvm_tuning.host.prep.journal import Entry, Journal, State
 from kvm_tuning.host.prep.kinds import vf_count
 from kvm_tuning.host.prep.kinds.kind import Kind
@@ -102,7 +109,7 @@ def make(context: ChangeContext, goal: Goal) -> bool:
         name=goal.setting.name,
         concern=goal.concern,
         title=goal.label,
-        before=_before(entry, host.boot_id, found),
+        before=settled(_before(entry, host.boot_id, found)),
         wanted=target,
         got=None,
         via=_via(entry, found, route, kind.between(found, target)),

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.boot import wanted
 from kvm_tuning.host.prep.goals import Address, Argument, Item, Terms
 from kvm_tuning.host.prep.groups.table import GROUPS
-from kvm_tuning.host.prep.kinds import kernel_arguments
 
 if TYPE_CHECKING:
     from kvm_tuning.host.prep.journal import Journal
@@ -29,9 +29,7 @@ def items(
         key for group in GROUPS for key in group.arguments if key in keys
     ]
     rest = [item for item in found if not isinstance(item, Argument)]
-    return rest + list(
-        kernel_arguments.goals(host, arguments, managed, record)
-    )
+    return rest + list(wanted.goals(host, arguments, managed, record))
 
 
 def absent(conf: Any, names: Iterable[str]) -> list[str]:

@@ -18,10 +18,10 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.core.compiled import VF_ALIAS
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.boot import effect
 from kvm_tuning.host.prep.goals import Argument
 from kvm_tuning.host.prep.groups import cpu_isolation
 from kvm_tuning.host.prep.groups.sriov import group as sriov
-from kvm_tuning.host.prep.kinds import kernel_arguments
 
 if TYPE_CHECKING:
     from kvm_tuning.core.site import Policy
@@ -79,7 +79,7 @@ def site(conf: Any, host: Host, policy: 'Policy') -> Site:
         policy.dedicated_cpus or frozenset(),
         policy.reserved_pages,
         wanted_pfs(host.inventory, (a for a, n in counts.items() if n)),
-        kernel_arguments.in_force(host.command_line, arguments),
+        not any(effect.shortfalls(host, arguments)),
     )
 
 

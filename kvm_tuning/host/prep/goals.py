@@ -18,6 +18,18 @@ Address = tuple[str, str]
 #: A value at an address; None: nothing is there (no file, no line).
 Value = str | None
 
+#: Ends the value of a file that the next boot does not follow yet: a menu is
+#: to be made of it, or a copy that a boot loader reads.
+STALE_MENU = ' (not in the menu yet)'
+STALE_COPY = ' (not copied yet)'
+
+
+def settled(value: Value) -> Value:
+    """Return a value without such a mark."""
+    if value is None:
+        return None
+    return value.removesuffix(STALE_MENU).removesuffix(STALE_COPY)
+
 
 class When(enum.Enum):
     """When a setting takes effect."""

@@ -85,8 +85,9 @@ def rows(
                 )
             )
     found += [_unseen(item) for item in items if isinstance(item, Unseen)]
+    hidden = {row.concern for row in found if row.state == UNSEEN}
     for entry in (*journal, *boot_record.copies(host, journal)):
-        if entry.address not in addresses:
+        if entry.address not in addresses and entry.concern not in hidden:
             found += _entry(host, kinds, entry)
     return found
 

@@ -102,8 +102,7 @@ def missing(host: Host, entry: Entry, found: Value) -> str | None:
 
 
 def _is_place(name: str) -> bool:
-    directory = f'{boot_entries.ENTRIES}/'
-    return name == boot_entries.CMDLINE or name.startswith(directory)
+    return name == boot_entries.CMDLINE or boot_entries.is_entry(name)
 
 
 def _readable(tree: Tree) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,8 @@ The last value of a parameter counts (the kernel's
 Documentation/admin-guide/kernel-parameters.rst; each is parsed in turn).
 Dashes and underscores in a name are the same. A value may be quoted.
 Everything after ``--`` is for init. The text may have several lines, as the
-``options`` of a boot entry.
+``options`` of a boot entry; one that begins with ``#`` is a comment, as in
+``/etc/kernel/cmdline`` (kernel-install(8)).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,15 @@ def words(text: str) -> list[str]:
 
 
 def _lines(text: str) -> list[list[str]]:
-    return [_WORD.findall(line) for line in text.split('\n')]
+    return [
+        [] if is_comment(line) else _WORD.findall(line)
+        for line in text.split('\n')
+    ]
+
+
+def is_comment(line: str) -> bool:
+    """Tell whether a line is not for the kernel."""
+    return line.lstrip().startswith('#')
 
 
 def key(word: str) -> str:
@@ -79,17 +88,30 @@ def edited(text: str, gone: Callable[[Unit], bool], more: str = '') -> str:
     """
     left = list(units(text))
     lines: list[list[str]] = []
-    ended = False
-    for line in _lines(text):
+    last = -1
+    for line in text.split('\n'):
+        if is_comment(line):
+            lines.append([line])
+        else:
+            last = len(lines)
+            lines.append(_WORD.findall(line))
+    if last < 0:
+        last = len(lines)
         lines.append([])
-        for word in line:
+    ended = False
+    for at, words in enumerate(lines):
+        if is_comment(''.join(words)):
+            continue
+        kept = []
+        for word in words:
             if not ended and word == '--':
                 ended = True
-                lines[-1].append(more)
+                kept.append(more)
             if ended or not gone(left.pop(0)):
-                lines[-1].append(word)
-    if not ended:
-        lines[-1].append(more)
+                kept.append(word)
+        if not ended and at == last:
+            kept.append(more)
+        lines[at] = kept
     return '\n'.join(' '.join(filter(None, line)) for line in lines)
 
 

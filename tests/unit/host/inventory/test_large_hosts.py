@@ -53,7 +53,8 @@ class TestLargeHost(testtools.TestCase):
 
     def test_boot_menu(self):
         line = ' linux /vmlinuz root=/dev/vda ro quiet iommu=pt\n'
-        self.put(kernel_arguments.GRUB_MENU, line * 9000)
+        entry = f'menuentry Debian {{\n{line}}}\n'
+        self.put(kernel_arguments.GRUB_MENU, entry * 9000)
         name = 'GRUB_CMDLINE_LINUX_DEFAULT'
         self.kernel.put(kernel_arguments.GRUB, f'{name}="${name} iommu=pt"')
         self.assertThat(

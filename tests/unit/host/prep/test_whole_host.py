@@ -123,7 +123,7 @@ class TestApply(WholeHostTest):
             Equals(True),
         )
         # The last one counts.
-        self.kernel.put('proc/cmdline', f'{line} isolcpus=3')
+        self.kernel.put('proc/cmdline', f'{line} iommu=off')
         goals = {i.title: i for i in self.items() if isinstance(i, Goal)}
         self.assertThat(
             goals[f'kernel arguments in /{kernel_arguments.GRUB}'].in_force,

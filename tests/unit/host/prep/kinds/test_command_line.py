@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 import testtools
 from testtools.matchers import Equals, Is
 
-from kvm_tuning.host.prep.goals import Argument
-from kvm_tuning.host.prep.kinds import command_line, kernel_arguments
+from kvm_tuning.host.prep.kinds import command_line
 
 _WORD = st.text('abc_=.,0123456789', min_size=1, max_size=12).filter(
     lambda text: not text.startswith('=')
@@ -51,24 +50,21 @@ class TestValue(testtools.TestCase):
         self.assertThat(command_line.words(left), Equals(kept))
 
 
-class TestInForce(testtools.TestCase):
-    def test_outdone_by_a_later_one(self):
-        wanted = [Argument('nohz_full', '2-3', 'cpu_isolation', '')]
-        self.assertThat(
-            kernel_arguments.in_force('ro nohz_full=2-3', wanted), Is(True)
-        )
-        self.assertThat(
-            kernel_arguments.in_force('nohz_full=1 nohz_full=2-3', wanted),
-            Is(False),
-        )
-        self.assertThat(
-            kernel_arguments.in_force('nohz_full=2-3 nohz_full=1', wanted),
-            Is(False),
-        )
+class TestComments(testtools.TestCase):
+    TEXT = '# for a=1\nb=2 c\n  # d=3 was needed'
 
-    def test_pairs_belong_together(self):
-        wanted = [Argument('hugepagesz', '1G hugepages=2', 'huge_pages', '')]
-        line = 'hugepagesz=2M hugepages=2 hugepagesz=1G'
-        self.assertThat(kernel_arguments.in_force(line, wanted), Is(False))
-        line = 'hugepagesz=1G hugepages=2 hugepagesz=2M hugepages=9'
-        self.assertThat(kernel_arguments.in_force(line, wanted), Is(True))
+    def test_their_words_are_nobodys(self):
+        self.assertThat(command_line.words(self.TEXT), Equals(['b=2', 'c']))
+        self.assertThat(command_line.value(self.TEXT, 'd'), Is(None))
+
+    def test_an_edit_leaves_them_to_the_byte(self):
+        edited = command_line.edited(
+            self.TEXT, lambda unit: unit[0] in ('b=2', 'd=3'), 'e=4'
+        )
+        self.assertThat(edited, Equals('# for a=1\nc e=4\n  # d=3 was needed'))
+
+    def test_where_all_is_comment_a_line_is_added(self):
+        self.assertThat(
+            command_line.edited('# a', lambda unit: True, 'e=4'),
+            Equals('# a\ne=4'),
+        )

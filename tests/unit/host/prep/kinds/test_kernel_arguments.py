@@ -8,6 +8,7 @@ from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.boot import grub_place, wanted
 from kvm_tuning.host.prep.goals import Argument, Goal, Note, Refusal
 from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures import killed, prepared, whole_host
@@ -30,9 +31,7 @@ class MenuTest(testtools.TestCase):
     def items(self):
         key, _equals, value = _VALUE.partition('=')
         arguments = [Argument(key, value, 'cpu_isolation', 'ticks')]
-        return list(
-            kernel_arguments.goals(Host(Tree(self.root)), arguments, [key])
-        )
+        return list(wanted.goals(Host(Tree(self.root)), arguments, [key]))
 
     def apply(self):
         return prepared.apply(self.kernel, self.items())
@@ -135,5 +134,5 @@ class TestGrub(MenuTest):
         text = _OTHER.format(script='40_custom', root='/dev/vda')
         self.kernel.put(kernel_arguments.GRUB_MENU, text)
         self.assertThat(
-            kernel_arguments._in_menu(Tree(self.root), _VALUE), Equals(False)
+            grub_place.in_menu(Host(Tree(self.root)), _VALUE), Equals(False)
         )

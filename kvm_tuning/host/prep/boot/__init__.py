@@ -1,0 +1,1 @@
+"""What the next boot gets: the files that boot loaders read."""
