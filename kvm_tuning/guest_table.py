@@ -37,6 +37,9 @@ class Scenario:
     #: The plan of the same without the knob; None: there is none.
     without: Plan | None = None
     site: Site | None = None
+    #: Of a refusal: whether it is of a valid value of the knob, and of nothing
+    #: that is refused without it, too.
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Row:
     audited: tuple[str, ...]
     #: What of ``becomes`` no rule knows.
     unknown: tuple[str, ...]
+    #: How many of the refusals are not of a valid value of the knob.
+    others: int = 0
+    #: What of ``unknown`` the host can see: recorded of a real QEMU, or not.
+    recorded: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
 
 
 class _Part(NamedTuple):
@@ -65,17 +73,24 @@ class _Part(NamedTuple):
     short: str
     #: The code of the findings about it; None: no rule knows it.
     code: str | None
+    #: Whether a recorded domain has it; None: it is inside the guest.
+    recorded: bool | None
 
 
 def rows(
-    hooks: Sequence[Hook], scenarios: Iterable[Scenario]
+    hooks: Sequence[Hook],
+    scenarios: Iterable[Scenario],
+    recordings: Sequence[etree._Element] = (),
 ) -> tuple[Row, ...]:
-    """Return a row for each knob of ``hooks``."""
+    """Return a row for each knob of ``hooks``.
+
+    :param recordings: ``<domain>`` of guests that a real QEMU ran.
+    """
     of_knob: dict[str, list[Scenario]] = {}
     for scenario in scenarios:
         of_knob.setdefault(scenario.knob, []).append(scenario)
     return tuple(
-        _row(hook, knob, of_knob.get(knob.name, []))
+        _row(hook, knob, of_knob.get(knob.name, []), recordings)
         for hook in hooks
         for knob in hook.knobs
     )
@@ -86,22 +101,62 @@ def missing(found: Iterable[Row]) -> Iterator[str]:
     reason why there cannot be one.
     """
     for row in found:
-        name, reason = row.knob.name, row.knob.unaudited
-        if not row.kept:
-            yield f'{name}: no scenario keeps it'
-        if not row.refused:
-            yield f'{name}: no scenario refuses it'
-        if reason is None and not row.audited:
-            yield f'{name}: no rule audits it, and nothing says why not'
-        if reason is None:
-            for address in row.unknown:
-                yield f'{name}: no rule audits {address}'
-        if reason is not None and row.audited and not row.unknown:
-            yield f'{name}: it is audited, so why say that it cannot be?'
+        yield from _missing_scenarios(row)
+        yield from _missing_audit(row)
 
 
-def _row(hook: Hook, knob: Knob, scenarios: Sequence[Scenario]) -> Row:
-    parts = {part for each in scenarios for part in _parts_of(hook, each)}
+def _missing_scenarios(row: Row) -> Iterator[str]:
+    name, reason = row.knob.name, row.knob.never_refused
+    own = row.refused - row.others
+    if not row.kept:
+        yield f'{name}: no scenario keeps it'
+    if not row.refused:
+        yield f'{name}: no scenario refuses it'
+    elif reason is None and not own:
+        yield (
+            f'{name}: no scenario refuses a valid value of it, only a '
+            f'malformed one or one that is not the cause: add one, or say in '
+            f'never_refused= why there is none'
+        )
+    if reason is not None and own:
+        yield f'{name}: a valid value is refused, so why say that none is?'
+
+
+def _missing_audit(row: Row) -> Iterator[str]:
+    name, reason = row.knob.name, row.knob.unaudited
+    if reason is None and not row.audited:
+        yield f'{name}: no rule audits it, and nothing says why not'
+    if reason is None:
+        for address in row.unknown:
+            yield f'{name}: no rule audits {address}'
+    if reason is not None and row.audited and not row.unknown:
+        yield f'{name}: it is audited, so why say that it cannot be?'
+    if reason is not None:
+        for address in row.recorded:
+            yield (
+                f'{name}: a recorded QEMU runs with {address}, so why '
+                f'say that it cannot be audited?'
+            )
+        for address in row.unrecorded:
+            yield (
+                f'{name}: no recording of a QEMU has {address}, so '
+                f'nothing shows that it cannot be audited: write a rule '
+                f'for it'
+            )
+
+
+def _row(
+    hook: Hook,
+    knob: Knob,
+    scenarios: Sequence[Scenario],
+    recordings: Sequence[etree._Element],
+) -> Row:
+    parts = {
+        part
+        for each in scenarios
+        for part in _parts_of(hook, each, recordings)
+    }
+    unknown = [part for part in parts if not part.code]
     return Row(
         knob,
         hook.name,
@@ -109,11 +164,18 @@ def _row(hook: Hook, knob: Knob, scenarios: Sequence[Scenario]) -> Row:
         sum(scenario.plan is not None for scenario in scenarios),
         sum(scenario.plan is None for scenario in scenarios),
         tuple(sorted({part.code for part in parts if part.code})),
-        tuple(sorted({part.short for part in parts if not part.code})),
+        tuple(sorted({part.short for part in unknown})),
+        sum(each.plan is None and not each.own for each in scenarios),
+        tuple(sorted({part.short for part in unknown if part.recorded})),
+        tuple(
+            sorted({p.short for p in unknown if p.recorded is False}),
+        ),
     )
 
 
-def _parts_of(hook: Hook, scenario: Scenario) -> frozenset[_Part]:
+def _parts_of(
+    hook: Hook, scenario: Scenario, recordings: Sequence[etree._Element]
+) -> frozenset[_Part]:
     """Return what comes of a knob in one scenario.
 
     That is what its own hook wants otherwise without the knob. A knob that
@@ -127,19 +189,26 @@ def _parts_of(hook: Hook, scenario: Scenario) -> frozenset[_Part]:
     if not hook.as_it_is:
         guest = device_models.applied(plan.request, guest)
     own = _parts(
-        hook.effects(plan.request, guest, plan.placement, scenario.site)
+        hook.effects(plan.request, guest, plan.placement, scenario.site),
+        recordings,
     )
     before: frozenset[_Part] = frozenset()
     if scenario.without is not None:
-        before = _parts(scenario.without.effects)
-    return own - before or own or _parts(plan.effects) - before
+        before = _parts(scenario.without.effects, recordings)
+    return own - before or own or _parts(plan.effects, recordings) - before
 
 
-def _parts(effects: Iterable[object]) -> frozenset[_Part]:
-    return frozenset(part for each in effects for part in _split(each))
+def _parts(
+    effects: Iterable[object], recordings: Sequence[etree._Element]
+) -> frozenset[_Part]:
+    return frozenset(
+        part for each in effects for part in _split(each, recordings)
+    )
 
 
-def _split(effect: object) -> Iterator[_Part]:
+def _split(
+    effect: object, recordings: Sequence[etree._Element]
+) -> Iterator[_Part]:
     if isinstance(effect, Setting):
         first, _, last = effect.name.rpartition('/')
         name = last if effect.scope is Scope.INSTANCE else first or last
@@ -148,6 +217,7 @@ def _split(effect: object) -> Iterator[_Part]:
             effect.value,
             f'{effect.kind} {name}',
             _code(effect),
+            None if effect.scope is Scope.GUEST else False,
         )
     if not isinstance(effect, Element | Absent):
         return
@@ -165,7 +235,16 @@ def _split(effect: object) -> Iterator[_Part]:
             point.wanted,
             _short(path, name),
             None if rule is None else rule.code,
+            any(_has(each, path, name) for each in recordings),
         )
+
+
+def _has(root: etree._Element, path: str, name: str) -> bool:
+    """Return whether a domain has anything at an address without keys."""
+    return any(
+        name in ('', TEXT) or element.get(name) is not None
+        for element in root.iterfind(path)
+    )
 
 
 def _code(setting: Setting) -> str | None:

@@ -92,7 +92,11 @@ class GuestTableDirective(SphinxDirective):
             raise GuestTableIncomplete(
                 f'the scenarios of a checkout are needed: {exc}'
             ) from exc
-        rows = guest_table.rows(own(loader.load()), scenarios.described())
+        rows = guest_table.rows(
+            own(loader.load()),
+            scenarios.described(),
+            scenarios.recordings(),
+        )
         return self.parse_text_to_nodes('\n'.join(table(rows)))
 
 

@@ -319,6 +319,8 @@ class Knob:
     preferable: bool = True
     #: Why an audit cannot check whether it is kept; None: it can.
     unaudited: str | None = None
+    #: Why no valid value of it is ever refused; None: one can be.
+    never_refused: str | None = None
     #: Whether its promise depends on the guest's own devices: Nova's claim
     #: knows none, so it is kept, or refused, when the guest is created.
     of_device: bool = False

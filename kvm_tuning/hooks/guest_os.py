@@ -39,6 +39,7 @@ class GuestOs(Hook):
             image=DISTRO,
             preferable=False,
             unaudited='a note about the image; nothing depends on it',
+            never_refused='nothing depends on it',
         ),
     )
 

@@ -36,6 +36,7 @@ class GuestTuning(Hook):
             'disk requests to the host, uses transparent huge pages where '
             'programs request them, and balances its interrupts.',
             unaudited='set inside the guest, which the host cannot see into',
+            never_refused='where the guest cannot use it, the plan says so',
         ),
     )
 

@@ -25,6 +25,7 @@ class PageSharing(Hook):
             Flag(),
             'false: KSM never merges pages of this guest. That avoids the '
             'copy at its next write and the timing side channel.',
+            never_refused='QEMU can always keep its memory from KSM',
         ),
     )
 

@@ -24,7 +24,12 @@ class VifRings(Hook):
 
     name = 'vif_rings'
     knobs = (
-        Knob(RX, _SIZES, 'Slots of the receive ring of virtio NICs.'),
+        Knob(
+            RX,
+            _SIZES,
+            'Slots of the receive ring of virtio NICs.',
+            never_refused='every virtio NIC takes every size',
+        ),
         Knob(
             TX,
             _SIZES,

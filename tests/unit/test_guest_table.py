@@ -5,9 +5,12 @@ import dataclasses
 import testtools
 
 from kvm_tuning import guest_table, loader, sphinxext
+from kvm_tuning.core.effects import Element, Phase, Scope, Setting
 from kvm_tuning.core.knobs import Flag, Knob
 from kvm_tuning.guest_table import Row, Scenario
-from tests.fixtures.scenarios import described
+from kvm_tuning.hooks.base import Hook
+from tests.fixtures import scenarios
+from tests.fixtures.scenarios import described, recordings
 
 PERFECT = Row(
     Knob('kvm:x', Flag(), 'X.'), 'x', ('cpu/x',), 1, 1, ('x-code',), ()
@@ -40,6 +43,24 @@ class MissingTest(testtools.TestCase):
         self.assertEqual([], lacking(audited=(), knob=because))
         self.assertEqual([], lacking(unknown=('cpu/y',), knob=because))
 
+    def test_what_a_recorded_qemu_has_can_be_audited(self):
+        because = knob(unaudited='nobody can')
+        (line,) = lacking(audited=(), recorded=('cpu/y',), knob=because)
+        self.assertIn('a recorded QEMU runs with cpu/y', line)
+        (line,) = lacking(audited=(), unrecorded=('cpu/y',), knob=because)
+        self.assertIn('no recording of a QEMU has cpu/y', line)
+
+    def test_a_refusal_that_is_not_its_own(self):
+        (line,) = lacking(refused=2, others=2)
+        self.assertIn('no scenario refuses a valid value', line)
+        self.assertEqual([], lacking(refused=2, others=1))
+
+    def test_a_reason_stands_for_a_refusal_of_its_own(self):
+        because = knob(never_refused='all will do')
+        self.assertEqual([], lacking(others=1, knob=because))
+        (line,) = lacking(knob=because)
+        self.assertIn('a valid value is refused', line)
+
     def test_a_reason_beside_an_audit(self):
         (line,) = lacking(knob=knob(unaudited='nobody can'))
         self.assertIn('it is audited', line)
@@ -58,7 +79,7 @@ class RowsTest(testtools.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         hooks = sphinxext.own(loader.load())
-        rows = guest_table.rows(hooks, described())
+        rows = guest_table.rows(hooks, described(), recordings())
         cls.rows = {row.knob.name: row for row in rows}
 
     def test_every_knob_of_the_tree_has_a_row(self):
@@ -86,6 +107,58 @@ class RowsTest(testtools.TestCase):
         (hook,) = (h for h in loader.load() if h.name == 'page_sharing')
         (row,) = guest_table.rows([hook], [Scenario('kvm:page_sharing', None)])
         self.assertEqual((0, 1, ()), (row.kept, row.refused, row.becomes))
+
+    def row_of(self, *effects, **fields):
+        """Return the row of a knob whose hook wants ``effects``."""
+        made = knob(unaudited='nobody can', **fields)
+
+        class Made(Hook):
+            name, knobs = 'made', (made,)
+
+            def effects(self, request, guest, placement, site):
+                return effects
+
+        scenario = {'flavor': {}}
+        plan = scenarios.plan_of(scenario)[1]
+        described_ = Scenario('kvm:x', plan, None, scenarios.site_of(scenario))
+        (row,) = guest_table.rows([Made()], [described_], recordings())
+        return row
+
+    def test_an_address_that_a_recording_has(self):
+        row = self.row_of(Element('os/boot', {'dev': 'hd'}))
+        self.assertEqual(('os/boot/@dev',), row.recorded)
+        self.assertEqual((), row.unrecorded)
+
+    def test_an_address_that_no_recording_has(self):
+        row = self.row_of(Element('os/smbios', {'mode': 'host'}))
+        self.assertEqual(('os/smbios/@mode',), row.unrecorded)
+        row = self.row_of(
+            Setting(
+                'fan-speed', 'cpu0', '9', Scope.INSTANCE, Phase.BEFORE_START
+            )
+        )
+        self.assertEqual(('fan-speed cpu0',), row.unrecorded)
+
+    def test_nobody_records_what_is_inside_the_guest(self):
+        row = self.row_of(
+            Setting('guest', 'colour', 'red', Scope.GUEST, Phase.AFTER_START)
+        )
+        self.assertEqual((), row.recorded + row.unrecorded)
+
+    def test_whose_reason_a_refusal_is(self):
+        def own(knob, flavor):
+            (found,) = scenarios.described_of(
+                [{'knob': knob, 'flavor': flavor, 'error': []}]
+            )
+            return found.own
+
+        self.assertTrue(own('kvm:vf_trust', {'kvm:vf_trust': 'true'}))
+        # Malformed.
+        self.assertFalse(own('kvm:vf_trust', {'kvm:vf_trust': 'perhaps'}))
+        # Refused for what another knob asks.
+        self.assertFalse(
+            own('kvm:iothreads', {'kvm:iothreads': 1, 'kvm:vf_trust': 'true'})
+        )
 
     def test_the_page(self):
         lines = list(sphinxext.table([PERFECT]))
