@@ -18,7 +18,8 @@ except ImportError as exc:
 from nova import objects
 from nova.virt import hardware
 
-from kvm_tuning.adapters.nova.fit import context, fit, patch
+from kvm_tuning.adapters.nova import packing
+from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.fit.context import Asking
 from kvm_tuning.adapters.nova.fit.host_cells import Shown
 from kvm_tuning.adapters.nova.fit.problem import Problem
@@ -111,8 +112,8 @@ class FitTest(testtools.TestCase):
         objects.register_all()
         CONF([], project='nova', default_config_files=[])
         self.addCleanup(CONF.reset)
-        self.addCleanup(patch.uninstall)
-        patch.install(domains=DOMAINS)
+        self.addCleanup(packing.uninstall)
+        packing.install(domains=DOMAINS)
 
     def test_uneven_cells(self):
         """As by force; Nova's own answers some of these wrongly."""
@@ -274,8 +275,8 @@ class FitTest(testtools.TestCase):
             self.assertEqual(wanted, found.cells[0].id)
 
     def test_hosts_that_say_nothing_are_novas(self):
-        patch.uninstall()
-        patch.install()
+        packing.uninstall()
+        packing.install()
         self.assertFalse(context.known())
         found = hardware.numa_fit_instance_to_host(host(2), guest([4]), {})
         self.assertEqual(4, len(found.cells[0].cpu_pinning))

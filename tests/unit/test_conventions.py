@@ -23,16 +23,6 @@ PURE = {
 }  # fmt: skip
 FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}
 
-#: Who may import whom, by the part of the package.
-MAY_IMPORT = {
-    'core': {'core'},
-    'hooks': {'core', 'hooks'},
-    'loader': {'core', 'hooks'},
-    'conf': {'core', 'conf'},
-    'host': {'core', 'host', 'conf'},
-    'adapters': {'core', 'host', 'conf', 'loader', 'adapters', 'hooks'},
-    'wsgi': {'core', 'conf', 'loader', 'adapters', 'wsgi'},
-}
 BAD_NAMES = {'utils', 'util', 'common', 'manager', 'helper', 'helpers', 'misc'}
 
 
@@ -66,14 +56,6 @@ class PurityTest(testtools.TestCase):
                     node.func, ast.Name
                 ):
                     self.assertNotIn(node.func.id, FORBIDDEN_CALLS, path)
-
-    def test_imports_run_one_way(self):
-        for part, allowed in MAY_IMPORT.items():
-            where = part if (PACKAGE / part).is_dir() else f'{part}.py'
-            for path, tree in modules(where):
-                for name in imports(tree):
-                    if name.startswith('kvm_tuning.'):
-                        self.assertIn(name.split('.')[1], allowed, path)
 
     def test_libvirt_is_imported_by_the_adapters_alone(self):
         for path, tree in modules('.'):

@@ -3,10 +3,10 @@
 To replay placements through Nova's own functions, without a driver or a
 host::
 
-    from kvm_tuning.adapters.nova.fit import patch
-    patch.install(inventory)     # or patch.install(domains=...)
+    from kvm_tuning.adapters.nova import packing
+    packing.install(inventory)   # or packing.install(domains=...)
     ...                            # nova.virt.hardware now uses the solver
-    patch.uninstall()
+    packing.uninstall()
 """
 
 import functools
