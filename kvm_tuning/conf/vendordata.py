@@ -17,6 +17,34 @@ ENVIRONMENT = 'KVM_TUNING_VENDORDATA_CONF'
 
 OPTIONS = (
     cfg.StrOpt(
+        'listen',
+        default='127.0.0.1:8089',
+        help="""
+Address and port that ``kvm-tuning-vendordata`` listens on; another WSGI
+server has an option of its own.
+""",
+    ),
+    cfg.IntOpt(
+        'connections',
+        default=1000,
+        min=8,
+        max=65536,
+        help="""
+Most connections of ``kvm-tuning-vendordata`` at one time. One that sends
+nothing costs a file descriptor until ``body_timeout`` is over.
+""",
+    ),
+    cfg.IntOpt(
+        'threads',
+        default=16,
+        min=1,
+        max=256,
+        help="""
+Threads of ``kvm-tuning-vendordata`` that answer requests; more than
+``workers``, so that a request is still answered when all lookups hang.
+""",
+    ),
+    cfg.StrOpt(
         'source',
         default='nova',
         choices=('nova', 'libvirt'),
@@ -67,8 +95,9 @@ Nova's ``[api] vendordata_dynamic_read_timeout``, which is 5.
         min=0.1,
         max=60.0,
         help="""
-Seconds until the body of a request must have been received, where the HTTP
-server lets it be bounded (gunicorn does; behind others set their own limit).
+Seconds without a byte after which ``kvm-tuning-vendordata`` closes a
+connection, and gunicorn gives up on the body of a request; behind other
+servers set their own limit.
 """,
     ),
     cfg.IntOpt(

@@ -60,18 +60,15 @@ class Service(fixtures.Fixture):
         with open(self.log, 'w') as log:
             self.process = subprocess.Popen(
                 [
-                    'gunicorn', '-c', str(SAMPLES / 'gunicorn.conf.py'),
-                    'kvm_tuning.wsgi.vendordata:application',
+                    sys.executable, '-m', 'kvm_tuning.wsgi.serve',
+                    '--config-file', str(configuration),
                 ],
-                env=os.environ
-                | {'KVM_TUNING_VENDORDATA_CONF': str(configuration)},
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.addCleanup(self.process.wait, 20)
         self.addCleanup(self.end)
         end = time.monotonic() + 60
-        # One for each worker, which imports when the port is open already
-        while self.log.read_text().count('vendordata is served') < 2:
+        while 'listening on' not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(self.log.read_text())
             time.sleep(0.1)

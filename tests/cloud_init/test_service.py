@@ -1,4 +1,4 @@
-"""The vendordata service behind gunicorn, keystone and Nova's API."""
+"""The vendordata service behind its own server, keystone and Nova's API."""
 
 import importlib.util
 import json
@@ -27,6 +27,7 @@ BODY = json.dumps(
 _SAMPLE = Path(__file__).parents[2] / 'etc/kvm_tuning/vendordata'
 _CONF = """
 [vendordata]
+listen = 127.0.0.1:{port}
 deadline = 4
 call_timeout = 2
 body_timeout = 2
@@ -47,7 +48,7 @@ http_request_max_retries = 0
 class ServiceTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        for name in ('gunicorn', 'keystonemiddleware', 'openstack'):
+        for name in ('waitress', 'keystonemiddleware', 'openstack'):
             if importlib.util.find_spec(name) is None:
                 self.skipTest(f'{name} is not installed')
         asked = {'kvm:guest_tuning': 'true', 'kvm:vif_queues': '3'}
@@ -60,16 +61,11 @@ class ServiceTest(testtools.TestCase):
             free.bind(('127.0.0.1', 0))
             self.port = free.getsockname()[1]
         conf = self.home / 'vendordata.conf'
-        conf.write_text(_CONF.format(url=self.cloud.url))
-        # The shipped configuration, on a port that is free.
-        text = (_SAMPLE / 'gunicorn.conf.py').read_text()
-        gunicorn = self.home / 'gunicorn.conf.py'
-        gunicorn.write_text(text.replace('8089', str(self.port)))
+        conf.write_text(_CONF.format(url=self.cloud.url, port=self.port))
         log = (self.home / 'log').open('w')
         self.addCleanup(log.close)
         process = subprocess.Popen(
-            [sys.executable, '-m', 'gunicorn', '-c', str(gunicorn),
-             'kvm_tuning.wsgi.vendordata:application'],
+            [sys.executable, '-m', 'kvm_tuning.wsgi.serve'],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -94,8 +90,7 @@ class ServiceTest(testtools.TestCase):
             )
         )
         end = time.monotonic() + 120
-        # The workers import when the port is open already.
-        while self.log().count('vendordata is served') < 2:
+        while 'listening on' not in self.log():
             self.assertThat(time.monotonic(), LessThan(end))
             self.assertIsNone(process.poll())
             time.sleep(0.1)
@@ -111,7 +106,7 @@ class ServiceTest(testtools.TestCase):
             header = f'X-Auth-Token: {token}\r\n' if token else ''
             length = len(body.encode()) if length is None else length
             client.sendall(
-                f'POST / HTTP/1.1\r\nHost: x\r\n{header}'
+                f'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}'
                 f'Content-Type: application/json\r\n'
                 f'Content-Length: {length}\r\n\r\n'.encode()
             )
@@ -171,16 +166,16 @@ class ServiceTest(testtools.TestCase):
             except OSError:
                 results.append(0)
 
-        # More than one worker has threads for.
-        slow = [threading.Thread(target=ask) for _ in range(12)]
+        # More than there are threads for.
+        slow = [threading.Thread(target=ask) for _ in range(24)]
         for each in slow:
             each.start()
         time.sleep(0.5)
         self.assertEqual(200, self.post()[0])
-        self.assertThat(self.seconds, LessThan(8))
+        self.assertThat(self.seconds, LessThan(3))
         for each in slow:
             each.join(30)
-        self.assertEqual(12, len(results))
+        self.assertEqual(24, len(results))
         self.assertEqual(set(), set(results) - {408, 0})
 
     def test_nova_hangs(self):

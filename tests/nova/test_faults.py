@@ -43,6 +43,16 @@ class FaultsTest(testtools.TestCase):
             'kvm:cpu_locality=l3: host cell 0 has 3 free pCPUs'
         )))  # fmt: skip
 
+    def test_a_missing_feature_is_named_without_figures(self):
+        error = Unsupported(
+            'kvm:vif_queues=8: no cell has 4 pCPUs of 2-3,7; /dev/vhost-net '
+            'is missing'
+        )
+        text = faults.shown(error)
+        self.assertIn('kvm:vif_queues=8: no cell has (...) pCPUs of', text)
+        self.assertIn('/dev/vhost-net is missing', text)
+        self.assertNotIn('2-3', text)
+
     def test_what_is_wrong_with_a_flavor_is_said_in_full(self):
         error = ConflictingKnobs('kvm:a=1 needs kvm:b=2 (from the flavor)')
         self.assertIn(str(error), faults.of(error).format_message())

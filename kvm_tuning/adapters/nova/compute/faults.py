@@ -5,7 +5,12 @@ from typing import Any
 
 from nova import exception
 
-from kvm_tuning.core.exceptions import HostError, KvmTuningError, Refused
+from kvm_tuning.core.exceptions import (
+    Exhausted,
+    HostError,
+    KvmTuningError,
+    Refused,
+)
 
 #: What makes Nova try another host.
 ELSEWHERE = exception.ComputeResourcesUnavailable
@@ -14,6 +19,8 @@ ELSEWHERE = exception.ComputeResourcesUnavailable
 _KEY = re.compile(
     r'(?:hw|kvm|pci_passthrough):[a-z0-9_.]+(?:=[\w.,-]+)?(?=[:\s])'
 )
+# Numbers and lists of them, outside of the values of keys.
+_FIGURES = re.compile(r'(?<![\w=:./-])\d[\d,.-]*(?<=\d)(?!\w)')
 # What says without Nova which pCPUs are whose, and what does with it.
 _OPTIONS = {
     '[placement] dedicated_cpus': '[compute] cpu_dedicated_set',
@@ -61,12 +68,15 @@ def shown(error: KvmTuningError) -> str:
     What is wrong with a flavor is said in full. What a host has, and what
     its other guests leave of it, is the operator's to know.
     """
-    if not isinstance(error, Refused | HostError):
-        return told(error)
-    key = _KEY.match(str(error))
-    what = f'{key[0]}: this' if key else 'this'
-    return (
-        f'{error.code}: {what} host cannot give the server what its flavor '
-        f"requests; nova-compute's log and the server's events have the "
-        f'reason, for operators'
-    )
+    if isinstance(error, Exhausted | HostError):
+        key = _KEY.match(str(error))
+        what = f'{key[0]}: this' if key else 'this'
+        return (
+            f'{error.code}: {what} host cannot give the server what its '
+            f"flavor requests; nova-compute's log and the server's events "
+            f'have the reason, for operators'
+        )
+    if isinstance(error, Refused):
+        # A feature that is missing is named, and no figure with it.
+        return _FIGURES.sub('(...)', told(error))
+    return told(error)
