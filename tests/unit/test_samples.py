@@ -61,7 +61,10 @@ CONSEQUENCES = {
     ),
     ('quickstart', None): (
         set(),
-        {'dedicated-cpus', 'no-page-sharing', 'enable-queues', 'resize'},
+        {
+            'dedicated-cpus', 'no-page-sharing', 'enable-queues', 'resize',
+            'iothreads-idle',
+        },
     ),
 }  # fmt: skip
 

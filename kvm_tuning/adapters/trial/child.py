@@ -65,16 +65,27 @@ def main(root: str) -> int:
     _write(answers, version=version)
     flags = _KEEP_NVRAM | (_KEEP_TPM if version >= _HAS_KEEP_TPM else 0)
     for line in sys.stdin:
-        domain = None
         try:
             domain = connection.defineXML(json.loads(line)['xml'])
-            _write(answers, xml=domain.XMLDesc(_SECURE_INACTIVE), error=None)
+            xml = domain.XMLDesc(_SECURE_INACTIVE)
         except libvirt.libvirtError as error:
             _write(answers, xml=None, error=_message(error))
-        if domain is not None:
-            # A leftover would meet the next one: then this process ends.
-            domain.undefineFlags(flags)
+            continue
+        # Before the answer: what a document has broken may show only now.
+        gone = _undefine(domain, flags, libvirt.libvirtError)
+        _write(answers, xml=xml, error=None)
+        if not gone:
+            return 1
     return 0
+
+
+def _undefine(domain: Any, flags: int, error: type[Exception]) -> bool:
+    """Return whether a domain is gone: a leftover would meet the next one."""
+    try:
+        domain.undefineFlags(flags)
+    except error:
+        return False
+    return True
 
 
 def _write(file: Any, **answer: Any) -> None:

@@ -10,6 +10,7 @@ from kvm_tuning.core import plan as plan_
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.exceptions import KvmTuningError, Unsupported
+from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.placement import Unkept
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Asked, Request
@@ -102,7 +103,17 @@ def _cause(
             xml = domain_.tune(found, made)
         except KvmTuningError:
             continue
+        if not less.asked and _resizes(request, found.guest):
+            # Without it nothing is tuned, and the size may be the cause.
+            continue
         verdict = judge.judge(found, xml)
         if not verdict.refused and not verdict.not_judged:
             return _Cause(asked, less)
     return None
+
+
+def _resizes(request: Request, guest: Guest) -> bool:
+    return (guest.vcpus, guest.memory_kib) != (
+        request.vcpus,
+        request.memory_mib * 1024,
+    )

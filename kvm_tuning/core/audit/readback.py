@@ -126,7 +126,7 @@ def _differences(
 
 def _says_nothing(element: etree._Element, plain: str) -> bool:
     """Return whether libvirt takes all in it for the default."""
-    return not len(element) and all(
+    return all(child.tag == receipt.TAG for child in element) and all(
         drift.alike((plain, str(name)), str(value), None, (None, None))
         for name, value in element.attrib.items()
     )
