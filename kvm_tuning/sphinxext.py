@@ -5,7 +5,8 @@ from outside the tree included; ``.. kvm-tuning-errors::`` every error code,
 ``.. kvm-tuning-error-remedies::`` with what to do about it, and
 ``.. kvm-tuning-finding-remedies::`` the same for the findings of an audit;
 ``.. kvm-tuning-guest-table::`` what becomes of each knob of this tree, which
-needs the scenarios of a checkout and fails when a knob lacks one.
+needs the scenarios of a checkout and fails when a knob lacks one;
+``.. kvm-tuning-host-table::`` the same for each group of host settings.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
-from kvm_tuning import guest_table, loader
+from kvm_tuning import guest_table, host_table, loader
 from kvm_tuning.core import exceptions
 from kvm_tuning.core.audit.rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -29,6 +30,8 @@ from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.plan import Hook
 from kvm_tuning.guest_table import Row
 from kvm_tuning.host import document
+from kvm_tuning.host.prep.groups.group import Rivals
+from kvm_tuning.host.prep.groups.table import GROUPS
 
 
 class KnobsDirective(SphinxDirective):
@@ -77,21 +80,84 @@ class GuestTableIncomplete(SphinxError):
     category = 'guest table'
 
 
+class HostTableIncomplete(SphinxError):
+    """A group of host settings lacks something."""
+
+    category = 'host table'
+
+
+class HostTableDirective(SphinxDirective):
+    """Every group of host settings, and what the whole-host test shows."""
+
+    def run(self) -> list[nodes.Node]:
+        evidence = _fixture(self, 'host_settings', 'host_evidence')
+        rows = host_table.rows(GROUPS, evidence.gathered())
+        return self.parse_text_to_nodes('\n'.join(groups(rows)))
+
+
+def groups(rows: Iterable[host_table.Row]) -> Iterator[str]:
+    """Yield the reStructuredText of the host settings' table.
+
+    :raises HostTableIncomplete: with all that a group lacks.
+    """
+    rows = tuple(rows)
+    lacking = list(host_table.missing(rows))
+    if lacking:
+        raise HostTableIncomplete('\n'.join(lacking))
+    yield from ('.. list-table::', '   :header-rows: 1', '')
+    yield from _cells(
+        'group', 'options', 'sets', 'others that are found', 'persisted by',
+        'undo restores',
+    )  # fmt: skip
+    for row in rows:
+        group = row.group
+        yield from _cells(
+            f':ref:`{group.name} <{host_table.anchor(group.name)}>`',
+            _listed(option.dest for option in group.options),
+            _listed(sorted(row.evidence.kinds)),
+            ', '.join(_rivals(group.rivals)) or 'nobody',
+            group.persisted,
+            group.undone,
+        )
+
+
+def _rivals(rivals: Rivals | None) -> Iterator[str]:
+    if rivals is None:
+        return
+    if rivals.tuned:
+        yield 'TuneD'
+    yield from (f'``{name}=``' for name in rivals.arguments)
+    yield from rivals.daemons.values()
+    if rivals.attributes:
+        yield 'sysctl.d, tmpfiles.d, sysfs.conf, udev'
+    if rivals.find is not None:
+        yield "the group's own search"
+
+
+def _fixture(directive: SphinxDirective, data: str, module: str) -> Any:
+    """Return a module of the checkout's test fixtures.
+
+    :param data: the folder of tests that the module reads.
+    :raises SphinxError: there is no checkout.
+    """
+    checkout = Path(directive.env.srcdir).parents[1]
+    for path in sorted((checkout / 'tests' / data).rglob('*.*')):
+        directive.env.note_dependency(str(path))
+    if str(checkout) not in sys.path:
+        sys.path.insert(0, str(checkout))
+    try:
+        return importlib.import_module(f'tests.fixtures.{module}')
+    except ImportError as exc:
+        raise SphinxError(
+            f'tests/{data} of a checkout is needed: {exc}'
+        ) from exc
+
+
 class GuestTableDirective(SphinxDirective):
     """Every knob of this tree: what it becomes and what proves it."""
 
     def run(self) -> list[nodes.Node]:
-        checkout = Path(self.env.srcdir).parents[1]
-        for path in sorted((checkout / 'tests' / 'scenarios').rglob('*.*')):
-            self.env.note_dependency(str(path))
-        if str(checkout) not in sys.path:
-            sys.path.insert(0, str(checkout))
-        try:
-            scenarios = importlib.import_module('tests.fixtures.scenarios')
-        except ImportError as exc:
-            raise GuestTableIncomplete(
-                f'the scenarios of a checkout are needed: {exc}'
-            ) from exc
+        scenarios = _fixture(self, 'scenarios', 'scenarios')
         rows = guest_table.rows(
             own(loader.load()),
             scenarios.described(),
@@ -257,4 +323,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive('kvm-tuning-finding-remedies', FindingRemediesDirective)
     app.add_directive('kvm-tuning-document', DocumentDirective)
     app.add_directive('kvm-tuning-guest-table', GuestTableDirective)
+    app.add_directive('kvm-tuning-host-table', HostTableDirective)
     return {'version': '1.0', 'parallel_read_safe': True}

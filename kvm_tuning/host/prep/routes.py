@@ -4,7 +4,6 @@ Apply and undo take the same routes.
 """
 
 from dataclasses import replace
-import re
 
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -28,9 +27,7 @@ def find(
         return DIRECT
     for group in GROUPS:
         for way in group.ways:
-            if way.kind == address[0] and re.fullmatch(
-                way.pattern, address[1]
-            ):
+            if way.fits(address):
                 route = way.find(host, terms, address, found, target)
                 return _lift(route, terms)
     return Route(timeout=terms.write_timeout)

@@ -356,7 +356,7 @@ class TestRefusal(HostPrepTest):
         )
         done = self.host('apply', '--wait', '0.1')
         self.assertThat(done.status, Equals(1))
-        self.assertThat(done.stdout, Contains('does not have this port'))
+        self.assertThat(done.stdout, Contains('there is no such port'))
 
 
 class TestFragment(HostPrepTest):

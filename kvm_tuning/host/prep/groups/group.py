@@ -7,6 +7,7 @@ else sets the same. Whatever lists groups derives from these values.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+import re
 from typing import Any, Generic, TypeVar
 
 from oslo_config import cfg
@@ -36,6 +37,11 @@ class Way:
     #: A regular expression that matches the whole name.
     pattern: str
     find: Finder
+
+    def fits(self, address: Address) -> bool:
+        """Return whether an address needs this way."""
+        kind, name = address
+        return kind == self.kind and bool(re.fullmatch(self.pattern, name))
 
 
 @dataclass(frozen=True, slots=True)
