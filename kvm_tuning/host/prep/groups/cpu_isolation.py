@@ -13,7 +13,7 @@ from typing import Any
 from oslo_config import cfg, types
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.exceptions import ConfigInvalid
+from kvm_tuning.core.exceptions import ConfigInvalid, InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
     Argument,
@@ -21,6 +21,7 @@ from kvm_tuning.host.prep.goals import (
     Item,
     Note,
     Refusal,
+    Unseen,
     Value,
     When,
     setting,
@@ -99,12 +100,15 @@ class State:
     online: frozenset[int]
     affinity: Value
     running_affinity: Value
-    affinity_elsewhere: tuple[str, ...]
+    #: Other files that set systemd's affinity, with their texts.
+    affinity_elsewhere: tuple[tuple[str, str], ...] = ()
     #: The affinity of each interrupt, by number, and of new ones.
     interrupts: Mapping[int, frozenset[int]] = field(default_factory=dict)
     default_interrupts: Value = None
     #: ``isolated`` in sysfs: CPUs that the running kernel does not balance.
     isolated: Value = None
+    #: Why systemd's files cannot be read; empty when they can.
+    affinity_unseen: str = ''
 
 
 def wanted(conf: Any) -> Wanted | None:
@@ -144,14 +148,21 @@ def read(host: Host) -> State:
             cpus = tree.cpus(f'{_IRQ}/{name}/smp_affinity_list', '')
             if cpus:
                 interrupts[int(name)] = cpus
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    unseen = ''
+    try:
+        elsewhere = cpu_affinity.others(tree)
+    except InventoryUnreadable as error:
+        unseen = str(error)
     return State(
         host.inventory.online,
         cpu_affinity.CpuAffinity().read(host, 'CPUAffinity'),
         cpu_affinity.running(tree),
-        tuple(cpu_affinity.foreign(tree)),
+        elsewhere,
         interrupts,
         Sysfs().read(host, f'{_IRQ}/default_smp_affinity'),
         tree.text('sys/devices/system/cpu/isolated'),
+        unseen,
     )
 
 
@@ -205,8 +216,23 @@ def _systemd(own: frozenset[int], state: State) -> Iterator[Item]:
         when=When.REBOOT,
         title='systemd CPUAffinity',
     )
-    for path in state.affinity_elsewhere:
-        yield Note(CONCERN, f'/{path} also sets CPUAffinity')
+    if state.affinity_unseen:
+        yield Unseen(
+            CONCERN, 'systemd CPUAffinity', state.affinity_unseen, value
+        )
+    spoiling = cpu_affinity.spoiling(state.affinity_elsewhere, own)
+    for path, cpus in spoiling.items():
+        yield Refusal(
+            CONCERN,
+            f'/{path}',
+            f'systemd reads it after our drop-in, and its CPUAffinity leads '
+            f'to {cpuset.format(cpus) or "no list"} instead of {value}: '
+            f'remove it there, or give the file a name that sorts before '
+            f'{cpu_affinity.PATH.rpartition("/")[2]}',
+        )
+    for path, _text in state.affinity_elsewhere:
+        if path not in spoiling:
+            yield Note(CONCERN, f'/{path} also sets CPUAffinity; ours counts')
 
 
 def _interrupts(own: frozenset[int], state: State) -> Iterator[Item]:

@@ -4,15 +4,19 @@ See systemd-system.conf(5). It applies to what PID 1 starts after reading it,
 so to everything after a reboot. libvirt places its guests itself.
 """
 
+from collections.abc import Iterable
 import re
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.boot import systemd_conf
 from kvm_tuning.host.prep.goals import Value
 
 PATH = 'etc/systemd/system.conf.d/kvm-tuning.conf'
+#: The setting's name, here and in systemd's files.
+KEY = 'CPUAffinity'
 _HEAD = '# Written by kvm-tuning host apply. Do not edit.'
 _LINE = re.compile(r'^[ \t]*CPUAffinity[ \t]*=[ \t]*(\S.*)$', re.MULTILINE)
 
@@ -60,14 +64,50 @@ def running(tree: Tree) -> Value:
     return None
 
 
-def foreign(tree: Tree) -> list[str]:
-    """Return other files that set it."""
-    base = 'etc/systemd/system.conf.d'
-    paths = ['etc/systemd/system.conf'] + [
-        f'{base}/{name}' for name in tree.names(base) if name.endswith('.conf')
-    ]
-    return [
-        path
-        for path in paths
-        if path != PATH and _LINE.search(tree.foreign(path) or '')
-    ]
+def others(tree: Tree) -> tuple[tuple[str, str], ...]:
+    """Return the other files that set it, with their texts, in the order in
+    which systemd reads them.
+
+    :raises InventoryUnreadable: one cannot be read.
+    """
+    return tuple(
+        (path, text)
+        for path, text in systemd_conf.texts(tree)
+        if path != PATH and any(True for _ in systemd_conf.values(text, KEY))
+    )
+
+
+def spoiling(
+    files: Iterable[tuple[str, str]], cpus: frozenset[int]
+) -> dict[str, frozenset[int]]:
+    """Return those of :func:`others` that systemd reads after ours and that
+    change the result, each with the CPUs that result from it.
+
+    :param cpus: what ours is to set.
+    """
+    found = {}
+    for path, text in files:
+        directory, _slash, name = path.rpartition('/')
+        if not directory.endswith('.d') or name < PATH.rpartition('/')[2]:
+            continue
+        result = _joined(cpus, text)
+        if result != cpus:
+            found[path] = result
+        cpus = result
+    return found
+
+
+def _joined(cpus: frozenset[int], text: str) -> frozenset[int]:
+    """Return ``cpus`` after the assignments of a file: an empty one resets
+    the list, and any other adds to it.
+    """
+    for value in systemd_conf.values(text, KEY):
+        if not value:
+            cpus = frozenset()
+            continue
+        try:
+            cpus |= cpuset.parse(','.join(re.split(r'[\s,]+', value)))
+        except ValueError:
+            # systemd ignores it, with a warning. "numa" takes more to know.
+            continue
+    return cpus
