@@ -55,24 +55,23 @@ def site(
 
 def _whole(chosen: Policy, inventory: Inventory) -> Policy:
     """Return the policy of a host that nobody has configured: every pCPU may
-    be dedicated, and shared, as nothing is given out for real.
+    be dedicated or shared, as nothing is given out for real.
     """
     shared = chosen.shared_cpus
-    return replace(
-        chosen,
-        dedicated_cpus=inventory.online - (shared or frozenset()),
-        shared_cpus=inventory.online if shared is None else shared,
-    )
+    if shared is not None:
+        return replace(chosen, dedicated_cpus=inventory.online - shared)
+    return replace(chosen, dedicated_cpus=inventory.online, overlap=True)
 
 
 def _assumed(chosen: Policy) -> Consequence:
     cpus = cpuset.format(chosen.dedicated_cpus or ())
+    how = 'dedicated or shared' if chosen.overlap else 'dedicated'
     return Consequence(
         'every-pcpu-assumed',
         'operator',
-        f'there is no configuration below --root, so pCPUs {cpus} were all '
-        'assumed to be dedicable; nothing is given out. A live host needs '
-        '[placement] dedicated_cpus for that',
+        f'there is no configuration below --root, so each of pCPUs {cpus} '
+        f'was assumed to be free to be {how}; nothing is given out. A live '
+        'host needs [placement] dedicated_cpus for that',
     )
 
 

@@ -99,6 +99,18 @@ class LocalityDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class EvenDemand:
+    """Equally many dedicated vCPUs in each L3 domain that a cell spans.
+
+    Not strict: only where that takes no domain more than the fewest that are
+    free.
+    """
+
+    strict: bool
+    asked_by: str = 'kvm:cache_topology'
+
+
+@dataclass(frozen=True, slots=True)
 class EmulatorDemand:
     """One more pCPU for the emulator alone, next to those of the first guest
     cell (``hw:emulator_threads_policy=isolate``).
@@ -141,6 +153,9 @@ class DeviceDemand:
     match: Mapping[str, frozenset[str]]
     #: What it must not be, in the same form.
     unlike: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: Addresses that the guest has already: nothing is chosen, but the vCPUs
+    #: are to be near them.
+    present: frozenset[str] = frozenset()
 
 
 Demand = (
@@ -148,6 +163,7 @@ Demand = (
     | PageDemand
     | ThreadDemand
     | LocalityDemand
+    | EvenDemand
     | EmulatorDemand
     | PoolDemand
     | MemoryDemand

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
 from kvm_tuning.core import consequences as consequences_
-from kvm_tuning.core import device_models, given
+from kvm_tuning.core import device_models, given, present
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
     Absent,
@@ -156,6 +156,7 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
             cells is not None and cells.emulator_threads_policy == 'isolate',
         )
     elif demands:
+        demands += present.demands(request, guest, demands, site.inventory)
         placement = placement_.solve(demands, site)
     else:
         placement = Placement()

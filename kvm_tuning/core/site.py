@@ -70,6 +70,8 @@ class Policy:
 
     dedicated_cpus: frozenset[int] | None = None
     shared_cpus: frozenset[int] | None = None
+    #: Shared pCPUs may be dedicated, too: nothing is given out for real.
+    overlap: bool = False
     #: Huge pages that are kept from guests, by (cell, page size in KiB).
     reserved_pages: Mapping[tuple[int, int], int] = field(default_factory=dict)
     #: Memory per cell that is kept from guests, in KiB.

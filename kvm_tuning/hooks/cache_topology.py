@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from kvm_tuning.core.demands import Demand, EvenDemand
 from kvm_tuning.core.effects import Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Guest
@@ -46,6 +47,11 @@ class CacheTopology(Hook):
                 f'{asked} needs vCPUs that stay on their pCPUs: set '
                 f'hw:cpu_policy=dedicated'
             )
+
+    def demands(self, request: Request, guest: Guest) -> Iterable[Demand]:
+        asked = request.get(TOPOLOGY)
+        if asked is not None:
+            yield EvenDemand(asked.promise, str(asked))
 
     def effects(
         self,

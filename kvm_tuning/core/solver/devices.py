@@ -41,7 +41,9 @@ def offers(demands: Iterable[DeviceDemand], site: Site) -> list[Offer]:
             tuple(
                 device
                 for device in inventory.devices
-                if device.address not in held
+                if device.address in demand.present
+                or not demand.present
+                and device.address not in held
                 and device.pf not in held
                 and held.isdisjoint(device.vfs)
                 and matches(device, demand.match)
@@ -90,9 +92,27 @@ def choose(
 ) -> Chosen | None:
     """Return the nearest functions for guest cells on host ``cells``.
 
+    What the guest has already counts for the distance alone.
+
     :param cells: None: the guest has no cells, so any function is near.
     :returns: None when the demands cannot all be met there.
     """
+    found = _choose(offered, cells, inventory)
+    if found is None:
+        return None
+    devices = {
+        offer.demand.key: found.devices[offer.demand.key]
+        for offer in offered
+        if not offer.demand.present
+    }
+    return Chosen(devices, found.away)
+
+
+def _choose(
+    offered: Sequence[Offer],
+    cells: frozenset[int] | None,
+    inventory: Inventory,
+) -> Chosen | None:
     if not offered:
         return NONE
     near = _neighbours(cells, inventory)

@@ -8,7 +8,7 @@ from kvm_tuning.core.demands import CellDemand, Locality, Pool, ThreadPolicy
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import costs, packing, pages, sharing, stock
 from kvm_tuning.core.solver.grid import Grid, Row
-from kvm_tuning.core.solver.packing import Ask, Packing
+from kvm_tuning.core.solver.packing import Ask, Even, Packing
 from kvm_tuning.core.solver.pages import Pages
 from kvm_tuning.core.solver.sharing import Float
 from kvm_tuning.core.solver.wants import Wants
@@ -64,6 +64,9 @@ class Fitter:
         self.stock = stock.of(site, grid) if left is None else left
         self.kinds = _kinds(grid)
         self._strict = wants.strict
+        self._even = Even.NO
+        if wants.even is not None:
+            self._even = Even.PROMISED if wants.even.strict else Even.WISHED
         self._l3 = wants.l3
         self._spread = not site.policy.pack_cells
         self._l3_promise = self._l3_wish = False
@@ -92,6 +95,7 @@ class Fitter:
             wants.emulator and cell is wants.cells[0],
             self._l3_promise,
             self._l3_wish,
+            self._even,
         )
 
     def fewest(self, ask: Ask) -> list[int | None]:

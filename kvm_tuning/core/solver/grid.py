@@ -79,7 +79,9 @@ class Grid:
         #: Whether any pCPU may be dedicated at all.
         self.dedicates = policy.dedicated_cpus is not None
         self.dedicated = dedicated
-        self.shared = (shared & online) - dedicated
+        self.shared = shared & online
+        if not policy.overlap:
+            self.shared -= dedicated
         self.smt = inventory.smt
         self.l3 = bool(inventory.l3)
         rank = _kinds(inventory.cpus)
@@ -215,7 +217,7 @@ class Grid:
 
 def of(inventory: Inventory, policy: Policy) -> Grid:
     """Return the grid of a host under a policy; it is made once."""
-    key = ('grid', policy.dedicated_cpus, policy.shared_cpus)
+    key = ('grid', policy.dedicated_cpus, policy.shared_cpus, policy.overlap)
     grid = inventory.derived.get(key)
     if grid is None:
         grid = inventory.derived[key] = Grid(inventory, policy)

@@ -5,6 +5,7 @@ now. Among those it is the cheapest by :data:`Cost`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+import enum
 from typing import NamedTuple
 
 from kvm_tuning.core.demands import ThreadPolicy
@@ -13,6 +14,15 @@ from kvm_tuning.core.solver.grid import Domain, Row
 from kvm_tuning.core.solver.stock import Profile, Stock
 
 Fill = Callable[[Sequence[int], int], tuple[int, int]]
+
+
+class Even(enum.Enum):
+    """Whether each L3 domain has to have equally many of the vCPUs."""
+
+    NO = 'no'
+    #: If that takes no domain more.
+    WISHED = 'wished'
+    PROMISED = 'promised'
 
 
 class Ask(NamedTuple):
@@ -25,6 +35,7 @@ class Ask(NamedTuple):
     #: Whether a domain with shared pCPUs is promised, or preferred.
     promised: bool = False
     wished: bool = False
+    even: Even = Even.NO
 
 
 #: What compares the packings of one guest cell on one host cell, in the order
@@ -34,13 +45,17 @@ Cost = tuple[int, int, int, int, int, int, int]
 
 
 class Packing(NamedTuple):
-    """Which domains: all of ``full``, and ``rest`` vCPUs in ``part``."""
+    """Which domains: all of ``full``, and ``rest`` vCPUs in ``part``.
+
+    ``share``: vCPUs in each domain of ``part``; 0: as it comes.
+    """
 
     #: Of the dedicated vCPUs alone.
     cost: Cost
     full: tuple[Profile, ...]
     part: tuple[Profile, ...]
     rest: int
+    share: int = 0
 
     @property
     def domains(self) -> tuple[Profile, ...]:
@@ -73,17 +88,27 @@ def fewest(slots: Sequence[int], vcpus: int) -> int | None:
 
 
 def fewest_empty(stock: Stock, row: Row, ask: Ask, kinds: int) -> int | None:
-    """As :func:`fewest`, and the emulator's pCPU is in one of them, too."""
-    profiles = [
-        stock.profile(ask.policy, kinds, domain) for domain in row.domains
+    """As :func:`fewest`, on a row.
+
+    The dedicated vCPUs count alone: the emulator's pCPU may be outside of
+    their domains, and never spreads them over one more.
+    """
+    slots = [
+        stock.profile(ask.policy, kinds, domain).slots
+        for domain in row.domains
     ]
-    count = fewest([profile.slots for profile in profiles], ask.vcpus)
-    if not count or not ask.emulator:
-        return count
-    rooms = sorted((profile.room for profile in profiles), reverse=True)
-    while count < len(rooms) and sum(rooms[:count]) <= ask.vcpus:
-        count += 1
-    return count
+    if ask.even is Even.PROMISED and ask.vcpus:
+        return fewest_even(slots, ask.vcpus)
+    return fewest(slots, ask.vcpus)
+
+
+def fewest_even(slots: Sequence[int], vcpus: int) -> int | None:
+    """As :func:`fewest`, with equally many vCPUs in each domain."""
+    for count in range(1, len(slots) + 1):
+        share, rest = divmod(vcpus, count)
+        if not rest and sum(room >= share for room in slots) >= count:
+            return count
+    return None
 
 
 def pack(
@@ -104,9 +129,19 @@ def pack(
     domains = [d for d in row.domains if slots[d.index] >= vcpus]
     if domains:
         return on_one(stock, domains, ask, kinds)
-    count = fewest([slots[domain.index] for domain in row.domains], vcpus)
+    rooms = [slots[domain.index] for domain in row.domains]
+    count = fewest(rooms, vcpus)
     if count is None or (most is not None and count > most):
         return None
+    if ask.even is not Even.NO:
+        even = fewest_even(rooms, vcpus)
+        if even is not None and (
+            even == count
+            or (ask.even is Even.PROMISED and (most is None or even <= most))
+        ):
+            return _evenly(stock, row, ask, kinds, even)
+        if ask.even is Even.PROMISED:
+            return None
     profiles = [
         stock.profile(ask.policy, kinds, domain)
         for domain in row.domains
@@ -141,7 +176,7 @@ def on_one(
     if len(domains) > 1:
         free = stock.domain_free
         domains.sort(key=lambda domain: free[domain.index])
-    _, _, emulator, promised, wished = ask
+    _, _, emulator, promised, wished, _ = ask
     plain = not (emulator or promised or wished)
     ideal = -(-vcpus // stock.grid.threads)
     best = None
@@ -208,6 +243,37 @@ def _several(
                 yield _rated(full, part, rest, ask, fill)
         if found and plain:
             return
+
+
+def _evenly(
+    stock: Stock, row: Row, ask: Ask, kinds: int, count: int
+) -> Packing:
+    """Return the packing with equal shares: on the fullest domains that do."""
+    share = ask.vcpus // count
+    fill = _fill(ask)
+    profiles = [
+        profile
+        for domain in row.domains
+        if (profile := stock.profile(ask.policy, kinds, domain)).slots >= share
+    ]
+    rated = sorted(
+        (*fill(profile.counts, share), profile.free, profile.domain.index)
+        for profile in profiles
+    )[:count]
+    chosen = {index for *_cost, index in rated}
+    part = tuple(p for p in profiles if p.domain.index in chosen)
+    reached = any(profile.shared for profile in part)
+    room = sum(profile.room for profile in part)
+    cost = (
+        int(ask.promised and not reached),
+        int(ask.emulator and room <= ask.vcpus),
+        int(ask.wished and not reached),
+        sum(not (p.whole and p.slots == share) for p in part),
+        sum(used for used, *_rest in rated),
+        sum(stranded for _used, stranded, *_rest in rated),
+        sum(profile.free for profile in part),
+    )
+    return Packing(cost, (), part, ask.vcpus, share)
 
 
 def _rated(
@@ -283,7 +349,17 @@ def pin(
             pcpus,
             idle,
         )
-    if packing.part:
+    if packing.share:
+        for profile in packing.part:
+            _take(
+                stock,
+                profile.domain.mask & kinds,
+                _takes(isolate, profile.counts, packing.share),
+                isolate,
+                pcpus,
+                idle,
+            )
+    elif packing.part:
         mask = 0
         for profile in packing.part:
             mask |= profile.domain.mask

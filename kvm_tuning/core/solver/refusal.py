@@ -10,7 +10,7 @@ from kvm_tuning.core.solver import pages, stock
 from kvm_tuning.core.solver.devices import Offer
 from kvm_tuning.core.solver.fit import Fitter
 from kvm_tuning.core.solver.grid import Domain, Row
-from kvm_tuning.core.solver.packing import Ask
+from kvm_tuning.core.solver.packing import Ask, Even
 
 # How many host cells and L3 domains are named, the best ones: large hosts have
 # dozens, and the text is kept in the guest's receipt.
@@ -23,6 +23,8 @@ def no_host_cell(fitter: Fitter, cell: CellDemand) -> Refused:
     limits = fitter.fewest(ask)
     what = f'guest cell {cell.cell} needs {_needs(fitter, cell, ask)}'
     if all(limit is None for limit in limits):
+        if uneven := _uneven(fitter, what, ask):
+            return uneven
         return Unsupported(
             f'{what} in one host cell, and no host cell of this host is that '
             f'large: {_sizes(fitter)}. Split the guest into more cells '
@@ -33,6 +35,19 @@ def no_host_cell(fitter: Fitter, cell: CellDemand) -> Refused:
         return missing
     whys = _whys(fitter, cell, ask, fitter.grid.rows)
     return Exhausted(f'{what}. {whys}')
+
+
+def _uneven(fitter: Fitter, what: str, ask: Ask) -> Refused | None:
+    """Return that a cell is large enough, but not in equal parts."""
+    plain = fitter.fewest(ask._replace(even=Even.NO))
+    if all(limit is None for limit in plain):
+        return None
+    sizes = sorted({d.size for d in fitter.grid.domains if d.size})
+    return Unsupported(
+        f'{what}: {ask.vcpus} vCPUs cannot be divided so on this host, whose '
+        f'L3 domains have {", ".join(map(str, sizes))} allocatable pCPUs. '
+        f'Choose another number of vCPUs'
+    )
 
 
 def too_few_cells(
@@ -114,6 +129,8 @@ def _needs(fitter: Fitter, cell: CellDemand, ask: Ask) -> str:
                 f' in {min(limits)} L3 {domains} '
                 f'({wants.locality.asked_by}, strict)'
             )
+        if wants.even is not None and wants.even.strict:
+            text += f', equally many in each L3 domain ({wants.even.asked_by})'
         parts.append(text)
     if ask.emulator:
         parts.append('one more for the emulator')

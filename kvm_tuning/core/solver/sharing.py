@@ -60,7 +60,7 @@ class Reach(NamedTuple):
         own = self.pins | self.floats
         if pool is Pool.GUEST:
             return own
-        shared = self.grid.shared - self.ledger.pcpus
+        shared = self.grid.shared - self.ledger.pcpus - self.pins
         if pool is Pool.HOUSEKEEPING:
             return shared
         if pool is Pool.NUMA:

@@ -149,7 +149,7 @@ def _cell(
         cell.cell,
         fit.row.cell,
         dict(zip(sorted(cell.dedicated), pins.pcpus, strict=True)),
-        shared,
+        shared.difference(pins.pcpus, pins.idle),
         frozenset(pins.idle),
         fit.pages.size_kib,
         fit.pages.number,
@@ -229,6 +229,7 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
         sets = [grid.shared - held]
     else:
         sets = [row.shared - held for row in grid.rows]
+    sets = _with_memory(cell, sets, site, grid)
     found = sharing.least_loaded(site.ledger, sets, len(cell.vcpus))
     if found is None:
         raise Exhausted(
@@ -289,6 +290,26 @@ def _whole(wants: Wants, site: Site, grid: Grid) -> Placement:
     )
 
 
+def _with_memory(
+    cell: CellDemand, sets: list[frozenset[int]], site: Site, grid: Grid
+) -> list[frozenset[int]]:
+    """Return the sets of pCPUs whose host cells have the guest's memory free.
+
+    All of them where none has: then the kernel takes it from elsewhere, too.
+    """
+    fitting = []
+    for cpus in sets:
+        cells = {grid.domain_of[cpu].cell for cpu in cpus}
+        free = sum(_free_kib(site, host_cell) for host_cell in cells)
+        if free >= cell.memory_kib:
+            fitting.append(cpus)
+    return fitting if any(fitting) else sets
+
+
+def _free_kib(site: Site, host_cell: int) -> int:
+    return max(0, pages.small_free_kib(site, site.inventory.cell[host_cell]))
+
+
 def _bound_memory(
     cell: CellDemand, host_cells: frozenset[int], site: Site
 ) -> dict[int, int]:
@@ -298,9 +319,7 @@ def _bound_memory(
     :raises Exhausted: the memory does not fit into them together.
     """
     free = {
-        host_cell: max(
-            0, pages.small_free_kib(site, site.inventory.cell[host_cell])
-        )
+        host_cell: _free_kib(site, host_cell)
         for host_cell in sorted(host_cells)
     }
     total = sum(free.values())

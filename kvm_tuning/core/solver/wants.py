@@ -8,6 +8,7 @@ from kvm_tuning.core.demands import (
     Demand,
     DeviceDemand,
     EmulatorDemand,
+    EvenDemand,
     Locality,
     LocalityDemand,
     MemoryDemand,
@@ -33,6 +34,7 @@ class Wants:
     sizes_kib: dict[int, tuple[int, ...]] = field(default_factory=dict)
     threads: ThreadPolicy = ThreadPolicy.PREFER
     locality: LocalityDemand | None = None
+    even: EvenDemand | None = None
     emulator: bool = False
     pools: list[PoolDemand] = field(default_factory=list)
     memory: MemoryDemand | None = None
@@ -91,6 +93,8 @@ def sort(demands: Iterable[Demand]) -> Wants:
             wants.threads = demand.policy
         elif isinstance(demand, LocalityDemand):
             wants.locality = demand
+        elif isinstance(demand, EvenDemand):
+            wants.even = demand
         elif isinstance(demand, EmulatorDemand):
             wants.emulator = True
         elif isinstance(demand, PoolDemand):

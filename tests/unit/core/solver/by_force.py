@@ -147,14 +147,8 @@ class Force:
             for pins in self.pin_sets(
                 len(cell.dedicated), emulator, host_cell, self.allocatable
             ):
-                domains = self.domains(pins)
-                near = not emulator or any(
-                    self.domain(cpu) in domains
-                    for cpu in self.emulators(
-                        pins, host_cell, self.allocatable
-                    )
-                )
-                best = min(best, len(domains) + (not near))
+                # The emulator's pCPU does not count.
+                best = min(best, len(self.domains(pins)))
             found[host_cell] = best
         return found
 

@@ -1,12 +1,14 @@
 """The placement of one guest: which cells, pCPUs, pages and devices."""
 
 from dataclasses import replace
+from itertools import groupby
 
 import testtools
 
 from kvm_tuning.core.demands import (
     CellDemand,
     EmulatorDemand,
+    EvenDemand,
     Locality,
     LocalityDemand,
     ThreadDemand,
@@ -22,6 +24,7 @@ from tests.unit.core.solver.sites import dedicated, site
 REQUIRE = ThreadDemand(ThreadPolicy.REQUIRE)
 ISOLATE = ThreadDemand(ThreadPolicy.ISOLATE)
 STRICT = LocalityDemand(Locality.L3, True, 'kvm:cpu_locality=l3')
+EVEN = EvenDemand(True)
 PREFERRED = LocalityDemand(Locality.L3, False, 'kvm:cpu_locality=l3')
 
 
@@ -305,6 +308,51 @@ class ThreadsTest(testtools.TestCase):
         self.assertEqual({0}, placement.held)
 
 
+class EvenTest(testtools.TestCase):
+    """Dual-CCD and 12-core domains: what fills one only in part."""
+
+    def spread(self, vcpus, host=None, even=EVEN, **more):
+        host = host or FakeHost(cells=1, l3_per_cell=2, cores=8)
+        one = site(host, **more)
+        placement = solve([dedicated(0, vcpus), even], one)
+        domains = {cpu: one.inventory.cpu[cpu].l3 for cpu in one.inventory.cpu}
+        order = [domains[cpu] for _, cpu in sorted(placement.pins.items())]
+        runs = [len(list(run)) for _domain, run in groupby(order)]
+        return runs
+
+    def test_halves_of_two_domains(self):
+        self.assertEqual([10, 10], self.spread(20))
+        self.assertEqual([14, 14], self.spread(28))
+
+    def test_thirds_of_larger_domains(self):
+        host = FakeHost(cells=1, l3_per_cell=4, cores=12)
+        self.assertEqual([20, 20, 20], self.spread(60, host))
+        self.assertEqual([16, 16], self.spread(32, host))
+
+    def test_one_domain_is_even(self):
+        self.assertEqual([12], self.spread(12))
+
+    def test_domains_with_too_little_left_are_not_used(self):
+        host = FakeHost(cells=1, l3_per_cell=3, cores=8)
+        self.assertEqual(
+            [10, 10], self.spread(20, host, taken=(*range(4), *range(24, 28)))
+        )
+
+    def test_offline_siblings(self):
+        host = FakeHost(cells=1, l3_per_cell=2, cores=8, offline=(31,))
+        self.assertEqual([14, 14], self.spread(28, host))
+
+    def test_a_wish_takes_no_domain_more(self):
+        host = FakeHost(cells=1, l3_per_cell=3, cores=8)
+        wish = EvenDemand(False)
+        self.assertEqual([10, 10], self.spread(20, host, wish))
+        self.assertEqual([16, 1], self.spread(17, host, wish))
+
+    def test_what_cannot_be_divided_is_refused(self):
+        error = self.assertRaises(Unsupported, self.spread, 17)
+        self.assertIn('cannot be divided', str(error))
+
+
 class EmulatorTest(testtools.TestCase):
     def test_beside_the_vcpus(self):
         placement = solve(
@@ -319,6 +367,16 @@ class EmulatorTest(testtools.TestCase):
         placement = solve([dedicated(0, 4), EmulatorDemand()], one)
         self.assertEqual({4, 5, 12, 13}, set(placement.pins.values()))
         self.assertEqual({6}, placement.emulator)
+
+    def test_never_spreads_the_vcpus(self):
+        # Cell 0 has 6 and 6 free of 8 in its domains, cell 1 has 8 and 1.
+        taken = (0, 16, 4, 20, *range(12, 16), *range(28, 31))
+        one = site(FakeHost(), taken=taken)
+        placement = solve([dedicated(0, 8), EmulatorDemand(), PREFERRED], one)
+        self.assertEqual(
+            {8, 9, 10, 11, 24, 25, 26, 27}, set(placement.pins.values())
+        )
+        self.assertEqual({31}, placement.emulator)
 
     def test_outside_when_there_is_no_room(self):
         host = FakeHost(cells=1)

@@ -186,6 +186,29 @@ class DevicesTest(testtools.TestCase):
                 ('0000:11:10.0', '0000:11:10.2'), placement.devices['kvm:vfs']
             )
 
+    def test_what_the_guest_has_draws_its_vcpus(self):
+        own = frozenset({'0000:12:10.0', '0000:12:10.2'})
+        running = Claim('g', 'g', devices=own)
+        for affinity in (Affinity.REQUIRED, Affinity.PREFERRED):
+            near = DeviceDemand('own', 2, affinity, {}, present=own)
+            placement = self.place(dedicated(0, 2), near, claims=(running,))
+            self.assertEqual(2, placement.cells[0].host_cell)
+            self.assertEqual({}, placement.devices)
+        both = self.place(dedicated(0, 2), vfs(1, Affinity.PREFERRED), near)
+        self.assertEqual(2, both.cells[0].host_cell)
+        self.assertEqual({'kvm:vfs'}, set(both.devices))
+
+    def test_what_the_guest_has_is_out_of_reach(self):
+        own = frozenset({'0000:12:10.0'})
+        near = DeviceDemand('own', 1, Affinity.REQUIRED, {}, present=own)
+        self.assertRaises(
+            Exhausted,
+            self.place,
+            dedicated(0, 2),
+            near,
+            taken=(*range(16, 24), *range(48, 56)),
+        )
+
     def test_held_ones_are_not_free(self):
         taken = Claim('b', 'b', devices=frozenset({'0000:11:10.0'}))
         placement = self.place(dedicated(0, 2), vfs(2), claims=(taken,))

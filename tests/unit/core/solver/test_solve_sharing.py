@@ -47,6 +47,27 @@ class FloatTest(testtools.TestCase):
             {8, 24, 12, 28}, self.shared(guest, NUMA, claims=(load,))
         )
 
+    def test_a_cell_that_has_the_memory(self):
+        full = Claim('b', 'b', memory_kib={0: 15 << 20})
+        guest = floating(2, whole=True, memory_kib=2 << 20)
+        one = site(FakeHost(), shared=SHARED, claims=(full,))
+        for level in (L3, NUMA):
+            (cell,) = solve([guest, level], one).cells
+            self.assertEqual(1, cell.host_cell)
+        # Where none has it, the kernel looks elsewhere itself.
+        huge = floating(2, whole=True, memory_kib=64 << 20)
+        self.assertEqual(0, solve([huge, NUMA], one).cells[0].host_cell)
+
+    def test_a_host_that_is_assumed_to_give_out_nothing(self):
+        host = FakeHost()
+        every = host.inventory().online
+        one = site(host, shared_cpus=None, overlap=True)
+        (cell,) = solve([floating(2, whole=True)], one).cells
+        self.assertEqual(every, cell.shared)
+        helpers = PoolDemand('emulator', Pool.HOUSEKEEPING, 'x')
+        placement = solve([dedicated(0, 4), helpers], one)
+        self.assertEqual(every - placement.held, placement.pools['emulator'])
+
     def test_a_guest_with_cells(self):
         self.assertEqual({0, 16, 4, 20, 1, 17}, self.shared(floating(2)))
         self.assertEqual({0, 16, 1, 17}, self.shared(floating(2), L3))
