@@ -26,6 +26,9 @@ RULES: Rules = {
 
 _UNAUDITED = Rule(definition.unaudited, 'unaudited', '')
 
+#: The rules of addresses that have none of their own.
+UNRULED = (definition.ABSENCE, _UNAUDITED)
+
 
 def of(point: Point) -> Rule:
     """Return the rule that audits an address."""
