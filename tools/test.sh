@@ -4,7 +4,7 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional docs lab_smoke. Each is a tier of
-# its own too, and so are nova, lab, walkthrough, cloud, cloud_lab and
+# its own too, and so are hwloc, nova, lab, walkthrough, cloud, cloud_lab and
 # cloud_init, which need more of a machine or of time; cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
@@ -82,6 +82,30 @@ tier_walkthrough() {  # the documentation shows what a node prints
 
 # What shows in minutes that the lab works, the main job and host-prep in it
 tier_lab_smoke() { lab --smoke; }
+
+tier_hwloc() {  # machines of hwloc's own tests, as hwloc reads them
+  system_packages hwloc
+  hwloc_collection || return 1
+  KVM_TUNING_HWLOC_TESTS=$cache/hwloc/tests/hwloc/linux \
+    run_tests ./tests/hwloc stestr run
+}
+
+hwloc_collection() {  # Debian's source of hwloc, unpacked once
+  local home=$cache/hwloc options archive
+  [ ! -e "$home/done" ] || return 0
+  rm -rf "$home"
+  mkdir -p "$home/lists/partial"
+  # The host's own lists of packages stay as they are
+  echo "deb-src ${KVM_TUNING_DEBIAN:-http://deb.debian.org/debian} $(
+    . /etc/os-release; echo "$VERSION_CODENAME") main" >"$home/sources.list"
+  options=(-qq -o "Dir::Etc::sourcelist=$home/sources.list"
+    -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$home/lists")
+  apt-get "${options[@]}" update || return 1
+  (cd "$home" && apt-get "${options[@]}" source --download-only hwloc) || return 1
+  archive=$(ls "$home"/hwloc_*.orig.tar.*)
+  tar -xf "$archive" -C "$home" --strip-components=1 || return 1
+  touch "$home/done"
+}
 
 # Nova 34, 2026.2, with the placement of the same time
 nova_versions='nova==34.0.0 openstack-placement==16.0.0'

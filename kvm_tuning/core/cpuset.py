@@ -34,15 +34,17 @@ def parse(text: str) -> frozenset[int]:
             continue
         match = _PART.match(part)
         if match is None:
-            raise ValueError(f'{part!r} is not a CPU, a range or an exclusion')
+            raise ValueError(
+                f'{part[:40]!r} is not a CPU, a range or an exclusion'
+            )
         first = int(match[2])
         last = int(match[3]) if match[3] else first
         if last < first:
-            raise ValueError(f'{part!r} runs backwards')
+            raise ValueError(f'{part[:40]!r} runs backwards')
         if last > MAX_CPU:
-            raise ValueError(f'{part!r} is above CPU {MAX_CPU}')
+            raise ValueError(f'{part[:40]!r} is above CPU {MAX_CPU}')
         if match[1] and match[3]:
-            raise ValueError(f'{part!r} excludes a range')
+            raise ValueError(f'{part[:40]!r} excludes a range')
         (excluded if match[1] else cpus).update(range(first, last + 1))
     return frozenset(cpus - excluded)
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+#: The cell of a CPU that the kernel has in none: its node is offline.
+NO_CELL = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
@@ -22,7 +25,7 @@ class Cpu:
     #: All online CPUs that share its L3 cache; None when the kernel shows no
     #: L3 cache for it.
     l3: frozenset[int] | None
-    #: NUMA cell.
+    #: NUMA cell; :data:`NO_CELL` where the kernel has it in none.
     cell: int
     #: The kernel's core_id, package id and die id; None where not shown.
     core_id: int | None = None
@@ -129,6 +132,8 @@ class Inventory:
     devices: tuple[PciDevice, ...] = ()
     nics: tuple[Nic, ...] = ()
     disks: tuple[BlockDevice, ...] = ()
+    #: What could not be read, one sentence each; the rest is as it was read.
+    oddities: tuple[str, ...] = ()
 
     @cached_property
     def derived(self) -> dict[object, object]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.inventory import Cpu, Inventory
+from kvm_tuning.core.inventory import NO_CELL, Cpu, Inventory
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.site import Policy
 
@@ -73,7 +73,10 @@ class Grid:
     """See the module. Its attributes must not be changed."""
 
     def __init__(self, inventory: Inventory, policy: Policy) -> None:
-        online = inventory.online
+        # A CPU of no cell has no memory near it: it takes no vCPU.
+        online = frozenset(
+            cpu.id for cpu in inventory.cpus if cpu.cell != NO_CELL
+        )
         dedicated = (policy.dedicated_cpus or frozenset()) & online
         shared = online if policy.shared_cpus is None else policy.shared_cpus
         #: Whether any pCPU may be dedicated at all.
@@ -85,7 +88,7 @@ class Grid:
         self.smt = inventory.smt
         self.l3 = bool(inventory.l3)
         rank = _kinds(inventory.cpus)
-        groups = _groups(inventory.cpus)
+        groups = _groups(cpu for cpu in inventory.cpus if cpu.id in online)
         cores: list[tuple[list[int], int, int, bool]] = []
         domains: list[tuple[int, frozenset[int], bool, int, int, int]] = []
         for (cell, known), group in groups:

@@ -62,13 +62,16 @@ class Tree:
         return self._prefix == '/'
 
     def text(self, path: str, *, limit: int = MAX_BYTES) -> str | None:
-        """Return the text of a file, stripped; None when it is missing.
+        """Return the text of a file, stripped; None when there is none. That
+        of an attribute of sysfs ends at a NUL, as it does for the kernel.
 
-        :param limit: most bytes to read; a longer file is an error.
+        :param limit: most bytes that are read.
         """
         raw = self.raw(path, limit=limit)
         if raw is None:
             return None
+        if path.startswith('sys/'):
+            raw = raw.partition(b'\0')[0]
         try:
             return raw.decode().strip()
         except UnicodeDecodeError:

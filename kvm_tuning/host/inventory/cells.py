@@ -10,9 +10,11 @@ from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.host.access.sysfs import Tree
 
 _NODE = 'sys/devices/system/node'
+_GPUS = 'proc/driver/nvidia/gpus'
 _NODE_NAME = re.compile(r'\Anode(\d{1,6})\Z')
 _POOL_NAME = re.compile(r'\Ahugepages-(\d{1,12})kB\Z')
 _AT_PAGESZ = 6
+_MEMORY_KEYS = ('MemTotal:', 'MemFree:')
 
 
 def read_ids(tree: Tree) -> tuple[int, ...]:
@@ -20,51 +22,75 @@ def read_ids(tree: Tree) -> tuple[int, ...]:
     NUMA.
     """
     matches = (_NODE_NAME.match(name) for name in tree.names(_NODE))
-    return tuple(sorted(int(match[1]) for match in matches if match))
+    found = {int(match[1]) for match in matches if match}
+    return tuple(sorted(found - _of_gpus(tree)))
 
 
-def read_cpus(tree: Tree, ids: tuple[int, ...]) -> dict[int, int]:
-    """Return the cell of each CPU, offline ones too where the kernel says.
+def _of_gpus(tree: Tree) -> frozenset[int]:
+    """Return the cells that are the memory of an NVIDIA GPU (POWER9), which
+    is not the host's to give away.
+    """
+    found = set()
+    for gpu in tree.names(_GPUS):
+        text = tree.text(f'{_GPUS}/{gpu}/numa_status') or ''
+        for line in text.splitlines():
+            key, _colon, value = line.partition(':')
+            if key == 'Node' and value.strip().isdecimal():
+                found.add(int(value))
+    return frozenset(found)
 
-    :raises InventoryUnreadable: a CPU is in two cells.
+
+def read_cpus(
+    tree: Tree, ids: tuple[int, ...], oddities: list[str]
+) -> tuple[tuple[int, ...], dict[int, int]]:
+    """Return those of the cells that are what they say, and the cell of each
+    CPU, offline ones too where the kernel says. A cell that claims a CPU of
+    an earlier one (firmware with faults) is left out, as hwloc does.
+
+    :param oddities: takes the cells that are left out, one sentence each.
     """
     cell_of: dict[int, int] = {}
+    found = []
     for number in ids:
         base = f'{_NODE}/node{number}'
         cpus = tree.cpus(f'{base}/cpulist', f'{base}/cpumap') or frozenset()
-        for cpu in cpus:
-            if cell_of.setdefault(cpu, number) != number:
-                raise InventoryUnreadable(
-                    f'CPU {cpu} is in NUMA cells {cell_of[cpu]} and {number}'
-                )
-    return cell_of
+        taken = [cpu for cpu in sorted(cpus) if cpu in cell_of]
+        if taken:
+            oddities.append(
+                f'NUMA cell {number} claims CPU {taken[0]} of cell '
+                f'{cell_of[taken[0]]}, and is left out'
+            )
+            continue
+        found.append(number)
+        cell_of.update(dict.fromkeys(cpus, number))
+    return tuple(found), cell_of
 
 
 def read(
-    tree: Tree, ids: tuple[int, ...], cell_of: Mapping[int, int]
+    tree: Tree,
+    ids: tuple[int, ...],
+    cell_of: Mapping[int, int],
+    oddities: list[str],
 ) -> tuple[Cell, ...]:
-    """Return the cells ``ids``; ``cell_of`` holds the online CPUs."""
+    """Return the cells ``ids``; ``cell_of`` holds the online CPUs.
+
+    :param oddities: takes what could not be read, one sentence each.
+    """
     members: dict[int, set[int]] = {number: set() for number in ids}
     for cpu, number in cell_of.items():
-        members[number].add(cpu)
+        if number in members:
+            members[number].add(cpu)
     return tuple(
-        _read_one(tree, number, ids, frozenset(members[number]))
+        _read_one(tree, number, ids, frozenset(members[number]), oddities)
         for number in ids
     )
 
 
-def read_whole(tree: Tree, cpus: frozenset[int]) -> Cell:
-    """Return the only cell of a host without NUMA information.
-
-    :raises InventoryUnreadable: there is no /proc/meminfo.
-    """
-    memory = _memory(tree, 'proc/meminfo')
-    if memory is None:
-        raise InventoryUnreadable(
-            f'{tree.root}: neither {_NODE} nor proc/meminfo shows the memory'
-        )
-    pages = _pools(tree, 'sys/kernel/mm/hugepages')
-    return Cell(0, cpus, memory[0], memory[1], pages)
+def read_whole(tree: Tree, cpus: frozenset[int], oddities: list[str]) -> Cell:
+    """Return the only cell of a host without NUMA information."""
+    total, free = _memory(tree, 'proc/meminfo', oddities)
+    pages = _pools(tree, 'sys/kernel/mm/hugepages', oddities)
+    return Cell(0, cpus, total, free, pages)
 
 
 def read_page_size_kib(tree: Tree) -> int:
@@ -89,49 +115,60 @@ def read_page_size_kib(tree: Tree) -> int:
 
 
 def _read_one(
-    tree: Tree, number: int, ids: tuple[int, ...], cpus: frozenset[int]
+    tree: Tree,
+    number: int,
+    ids: tuple[int, ...],
+    cpus: frozenset[int],
+    oddities: list[str],
 ) -> Cell:
     base = f'{_NODE}/node{number}'
-    # A cell without the file has no memory that anybody could promise.
-    total, free = _memory(tree, f'{base}/meminfo') or (0, 0)
-    pages = _pools(tree, f'{base}/hugepages')
+    total, free = _memory(tree, f'{base}/meminfo', oddities)
+    pages = _pools(tree, f'{base}/hugepages', oddities)
     if not pages and len(ids) == 1:
         # Kernels before 2.6.33 have no pools per cell.
-        pages = _pools(tree, 'sys/kernel/mm/hugepages')
+        pages = _pools(tree, 'sys/kernel/mm/hugepages', oddities)
     distances = _distances(tree, f'{base}/distance', ids)
     return Cell(number, cpus, total, free, pages, distances)
 
 
-def _memory(tree: Tree, path: str) -> tuple[int, int] | None:
+def _memory(tree: Tree, path: str, oddities: list[str]) -> tuple[int, int]:
     """Return the total and the free bytes of a meminfo file: lines such as
-    ``Node 0 MemTotal: 8386704 kB``, without ``Node 0`` in /proc.
+    ``Node 0 MemTotal: 8386704 kB``, without ``Node 0`` in /proc. What it does
+    not say is 0: memory that nobody could promise.
     """
-    text = tree.text(path)
-    if text is None:
-        return None
     found: dict[str, int] = {}
+    try:
+        text = tree.text(path) or ''
+    except InventoryUnreadable as error:
+        text = ''
+        oddities.append(str(error))
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 3 or words[-3] not in ('MemTotal:', 'MemFree:'):
-            continue
-        if not words[-2].isdecimal():
-            break
-        found[words[-3]] = int(words[-2]) * 1024
-        if len(found) == 2:
-            return found['MemTotal:'], found['MemFree:']
-    raise InventoryUnreadable(
-        f'{tree.root}: {path} has no MemTotal and MemFree'
-    )
+        if (
+            len(words) >= 3
+            and words[-3] in _MEMORY_KEYS
+            and words[-2].isdecimal()
+        ):
+            found.setdefault(words[-3], int(words[-2]) * 1024)
+    missing = [key.rstrip(':') for key in _MEMORY_KEYS if key not in found]
+    if missing:
+        oddities.append(f'/{path} does not show {" and ".join(missing)}')
+    total, free = (found.get(key, 0) for key in _MEMORY_KEYS)
+    return total, free
 
 
-def _pools(tree: Tree, base: str) -> tuple[PagePool, ...]:
+def _pools(tree: Tree, base: str, oddities: list[str]) -> tuple[PagePool, ...]:
     pools = []
     for name in tree.names(base):
         match = _POOL_NAME.match(name)
         if match is None:
             continue
-        total = tree.number(f'{base}/{name}/nr_hugepages')
-        free = tree.number(f'{base}/{name}/free_hugepages')
+        try:
+            total = tree.number(f'{base}/{name}/nr_hugepages')
+            free = tree.number(f'{base}/{name}/free_hugepages')
+        except InventoryUnreadable as error:
+            oddities.append(str(error))
+            continue
         if total is not None and free is not None:
             pools.append(PagePool(int(match[1]), total, free))
     return tuple(sorted(pools, key=lambda pool: pool.size_kib))

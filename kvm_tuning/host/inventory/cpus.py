@@ -8,8 +8,9 @@ masks (``thread_siblings``) where newer ones also have lists.
 from collections.abc import Callable, Iterable, Mapping
 import re
 
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.core.inventory import Cpu
+from kvm_tuning.core.inventory import NO_CELL, Cpu
 from kvm_tuning.host.access.sysfs import Tree
 
 _CPU = 'sys/devices/system/cpu'
@@ -22,27 +23,43 @@ _SAME_KIND = 0.9
 _Sets = dict[int, frozenset[int]]
 
 
-def read(tree: Tree, cell_of: Mapping[int, int] | None) -> tuple[Cpu, ...]:
+def read(
+    tree: Tree, cell_of: Mapping[int, int] | None, oddities: list[str]
+) -> tuple[Cpu, ...]:
     """Return the online CPUs. ``cell_of`` is each CPU's cell; None on a host
     without cells.
 
-    :raises InventoryUnreadable: there are no CPUs, or the sets that the
-        kernel shows contradict each other.
+    :param oddities: takes what could not be read, one sentence each.
+    :raises InventoryUnreadable: there are no CPUs, or the thread siblings
+        that the kernel shows contradict each other.
     """
     online = read_online(tree)
-    cores = _sets(
-        online,
-        lambda cpu: tree.cpus(
-            f'{_CPU}/cpu{cpu}/topology/thread_siblings_list',
-            f'{_CPU}/cpu{cpu}/topology/thread_siblings',
+    cores = _split(
+        tree,
+        _sets(
+            online,
+            lambda cpu: tree.cpus(
+                f'{_CPU}/cpu{cpu}/topology/thread_siblings_list',
+                f'{_CPU}/cpu{cpu}/topology/thread_siblings',
+            ),
+            'thread siblings',
         ),
-        'thread siblings',
     )
     ids = _ids(tree, cores, online)
-    packages = _packages(tree, online, cores, ids)
+    packages = _packages(tree, online, cores, ids, oddities)
     domains = _sets(
-        online, _l3_reader(tree), 'L3 domain', alone=False, told=cores
+        online,
+        _l3_reader(tree, cores),
+        'L3 domain',
+        alone=False,
+        known=cores,
+        oddities=oddities,
     )
+    outside = [c for c in sorted(online) if cell_of and c not in cell_of]
+    if outside:
+        oddities.append(
+            f'the kernel has CPU {cpuset.format(outside)} in no NUMA cell'
+        )
     capacity = _capacities(tree, online, cores)
     return tuple(
         Cpu(
@@ -50,7 +67,7 @@ def read(tree: Tree, cell_of: Mapping[int, int] | None) -> tuple[Cpu, ...]:
             core=cores[cpu],
             package=packages[cpu],
             l3=domains.get(cpu),
-            cell=0 if cell_of is None else _cell(cpu, cell_of),
+            cell=0 if cell_of is None else cell_of.get(cpu, NO_CELL),
             core_id=ids[cpu][0],
             package_id=ids[cpu][1],
             die_id=ids[cpu][2],
@@ -87,27 +104,23 @@ def _online_one_by_one(tree: Tree) -> frozenset[int]:
     return shown or frozenset(cpu for cpu, _path in candidates)
 
 
-def _cell(cpu: int, cell_of: Mapping[int, int]) -> int:
-    try:
-        return cell_of[cpu]
-    except KeyError:
-        raise InventoryUnreadable(
-            f'CPU {cpu} is online and in no NUMA cell'
-        ) from None
-
-
 def _sets(
     online: frozenset[int],
     ask: Callable[[int], frozenset[int] | None],
     what: str,
     alone: bool = True,
-    told: Mapping[int, frozenset[int]] | None = None,
+    known: Mapping[int, frozenset[int]] | None = None,
+    oddities: list[str] | None = None,
 ) -> _Sets:
     """Return the set of each CPU; the first one of a set tells it.
 
     :param alone: whether a CPU without a set is one by itself.
-    :param told: the cores; a CPU that knows no set knows none for its
+    :param known: the cores; a CPU that shows no set shows none for its
         siblings either.
+    :param oddities: takes sets that contradict others, whose CPUs then have
+        none.
+    :raises InventoryUnreadable: a set contradicts others, and ``oddities``
+        is None.
     """
     sets: _Sets = {}
     mute: set[int] = set()
@@ -118,17 +131,41 @@ def _sets(
         if found is None:
             if alone:
                 sets[cpu] = frozenset((cpu,))
-            elif told is not None:
-                mute |= told[cpu]
+            elif known is not None:
+                mute |= known[cpu]
             continue
         members = found & online
         if cpu not in members or not sets.keys().isdisjoint(members):
-            raise InventoryUnreadable(
-                f'the {what} of CPU {cpu} contradicts that of others'
-            )
+            text = f'the {what} of CPU {cpu} contradicts that of others'
+            if oddities is None:
+                raise InventoryUnreadable(text)
+            oddities.append(text)
+            mute.add(cpu)
+            continue
         for member in members:
             sets[member] = members
     return sets
+
+
+def _split(tree: Tree, cores: _Sets) -> _Sets:
+    """Return the cores, those of AMD's dual-core units (families 15h and 16h,
+    before Linux 4.9) apart: their CPUs are shown as siblings, with ids of
+    their own.
+    """
+    first = next((core for core in cores.values() if len(core) > 1), None)
+    if first is None or len(_core_ids(tree, first)) < 2:
+        return cores
+    return {
+        cpu: frozenset((cpu,)) if len(_core_ids(tree, core)) > 1 else core
+        for cpu, core in cores.items()
+    }
+
+
+def _core_ids(tree: Tree, core: Iterable[int]) -> set[int | None]:
+    return {
+        _shown(tree.number(f'{_CPU}/cpu{cpu}/topology/core_id'))
+        for cpu in core
+    }
 
 
 _Ids = tuple[int | None, int | None, int | None]
@@ -161,6 +198,7 @@ def _packages(
     online: frozenset[int],
     cores: _Sets,
     ids: Mapping[int, _Ids],
+    oddities: list[str],
 ) -> _Sets:
     def ask(cpu: int) -> frozenset[int]:
         base = f'{_CPU}/cpu{cpu}/topology'
@@ -175,11 +213,16 @@ def _packages(
             return cores[cpu]
         return frozenset(c for c in online if ids[c][1] == package)
 
-    return _sets(online, ask, 'package')
+    sets = _sets(online, ask, 'package', oddities=oddities)
+    return {cpu: sets.get(cpu, cores[cpu]) for cpu in online}
 
 
-def _l3_reader(tree: Tree) -> Callable[[int], frozenset[int] | None]:
-    """Return a function that reads one CPU's L3 domain."""
+def _l3_reader(
+    tree: Tree, cores: _Sets
+) -> Callable[[int], frozenset[int] | None]:
+    """Return a function that reads one CPU's L3 domain. A cache of which the
+    kernel does not know who shares it (Itanium) is the core's own.
+    """
 
     def ask(cpu: int) -> frozenset[int] | None:
         base = f'{_CPU}/cpu{cpu}/cache'
@@ -190,7 +233,10 @@ def _l3_reader(tree: Tree) -> Callable[[int], frozenset[int] | None]:
             if found is None:
                 return None
             index = found
-        return tree.cpus(f'{index}/shared_cpu_list', f'{index}/shared_cpu_map')
+        shared = tree.cpus(
+            f'{index}/shared_cpu_list', f'{index}/shared_cpu_map'
+        )
+        return cores[cpu] if shared is not None and not shared else shared
 
     return ask
 

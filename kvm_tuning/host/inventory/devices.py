@@ -4,10 +4,12 @@ The kernel's Documentation/ABI/testing/sysfs-bus-pci, sysfs-class-net and
 Documentation/ABI/stable/sysfs-block name the files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 import re
+from typing import TypeVar
 
+from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import BlockDevice, Nic, PciDevice
 from kvm_tuning.host.access import attribute
 from kvm_tuning.host.access.sysfs import Tree
@@ -35,12 +37,15 @@ class Devices:
 NOTHING = Devices((), (), ())
 
 
-def read(tree: Tree) -> Devices:
-    """Return the devices; none of a kind that the kernel does not list."""
-    pci = _read_pci(tree)
+def read(tree: Tree, oddities: list[str]) -> Devices:
+    """Return the devices; none where there is no PCI bus or no class.
+
+    :param oddities: takes the devices that cannot be read, a sentence each.
+    """
+    pci = _read_pci(tree, oddities)
     cell_of = {address: device.cell for address, device in pci.items()}
-    nics = _read_nics(tree, cell_of)
-    disks = _read_disks(tree, cell_of)
+    nics = _read_nics(tree, cell_of, oddities)
+    disks = _read_disks(tree, cell_of, oddities)
     interfaces = _by_function((nic.pci, nic.name) for nic in nics)
     names = _by_function((disk.pci, disk.name) for disk in disks)
     return Devices(
@@ -67,12 +72,36 @@ def _by_function(
     return found
 
 
-def _read_pci(tree: Tree) -> dict[str, PciDevice]:
-    found: dict[str, PciDevice] = {}
-    for address in tree.names(_PCI):
+_Read = TypeVar('_Read')
+
+
+def _each(
+    names: Iterable[str],
+    look: Callable[[str], _Read | None],
+    oddities: list[str],
+) -> Iterator[_Read]:
+    """Yield what each name is; one that cannot be read stops no other."""
+    for name in names:
+        try:
+            found = look(name)
+        except InventoryUnreadable as error:
+            oddities.append(str(error))
+            continue
+        if found is not None:
+            yield found
+
+
+def _read_pci(tree: Tree, oddities: list[str]) -> dict[str, PciDevice]:
+    def look(address: str) -> PciDevice | None:
         real = tree.real(f'{_PCI}/{address}')
-        if real is not None and _ADDRESS.match(address):
-            found[address] = _read_function(tree, address, real)
+        if real is None or not _ADDRESS.match(address):
+            return None
+        return _read_function(tree, address, real)
+
+    found = {
+        device.address: device
+        for device in _each(tree.names(_PCI), look, oddities)
+    }
     for device in list(found.values()):
         for index, vf in enumerate(device.vfs):
             if vf in found:
@@ -130,33 +159,40 @@ def _function_above(real: str) -> str | None:
 
 
 def _read_nics(
-    tree: Tree, cell_of: Mapping[str, int | None]
+    tree: Tree, cell_of: Mapping[str, int | None], oddities: list[str]
 ) -> tuple[Nic, ...]:
-    nics = []
-    for name in tree.names(_NET):
-        real = tree.real(f'{_NET}/{name}')
-        # bonding_masters is a file in the same directory.
-        shown = frozenset(tree.names(real)) if real else frozenset()
-        if real is None or not shown:
-            continue
-        if tree.number(f'{real}/type') == _ARPHRD_LOOPBACK:
-            continue
-        pci = _function_above(real)
-        nics.append(
-            Nic(
-                name=name,
-                mac=tree.text(f'{real}/address') or '',
-                pci=pci,
-                driver=tree.link_name(f'{real}/device/driver'),
-                cell=_cell(tree, f'{real}/device')
-                if pci is None
-                else cell_of.get(pci),
-                kind=_kind(tree, real, shown),
-                speed_mbps=_speed(tree, real),
-                up=_is_up(tree, real),
-            )
+    return tuple(
+        _each(
+            tree.names(_NET),
+            lambda name: _read_nic(tree, name, cell_of),
+            oddities,
         )
-    return tuple(nics)
+    )
+
+
+def _read_nic(
+    tree: Tree, name: str, cell_of: Mapping[str, int | None]
+) -> Nic | None:
+    real = tree.real(f'{_NET}/{name}')
+    # bonding_masters is a file among them.
+    shown = frozenset(tree.names(real)) if real else frozenset()
+    if real is None or not shown:
+        return None
+    if tree.number(f'{real}/type') == _ARPHRD_LOOPBACK:
+        return None
+    pci = _function_above(real)
+    return Nic(
+        name=name,
+        mac=tree.text(f'{real}/address') or '',
+        pci=pci,
+        driver=tree.link_name(f'{real}/device/driver'),
+        cell=_cell(tree, f'{real}/device')
+        if pci is None
+        else cell_of.get(pci),
+        kind=_kind(tree, real, shown),
+        speed_mbps=_speed(tree, real),
+        up=_is_up(tree, real),
+    )
 
 
 def _kind(tree: Tree, real: str, shown: frozenset[str]) -> str:
@@ -192,21 +228,21 @@ def _is_up(tree: Tree, real: str) -> bool:
 
 
 def _read_disks(
-    tree: Tree, cell_of: Mapping[str, int | None]
+    tree: Tree, cell_of: Mapping[str, int | None], oddities: list[str]
 ) -> tuple[BlockDevice, ...]:
     base = 'sys/class/block'
     names = tree.names(base)
     if not names:
         base = 'sys/block'
         names = tree.names(base)
-    disks = []
-    for name in names:
+
+    def look(name: str) -> BlockDevice | None:
         real = tree.real(f'{base}/{name}')
-        if real is not None and not name.startswith('ram'):
-            disk = _read_disk(tree, name, real, cell_of)
-            if disk is not None:
-                disks.append(disk)
-    return tuple(disks)
+        if real is None or name.startswith('ram'):
+            return None
+        return _read_disk(tree, name, real, cell_of)
+
+    return tuple(_each(names, look, oddities))
 
 
 def _read_disk(

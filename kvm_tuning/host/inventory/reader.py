@@ -13,16 +13,20 @@ def read(root: str = '/', devices: bool = True) -> Inventory:
     :raises InventoryUnreadable: the files are missing or not as documented.
     """
     tree = Tree(root)
+    oddities: list[str] = []
     ids = cells.read_ids(tree)
-    cell_of = cells.read_cpus(tree, ids) if ids else None
-    found = cpus.read(tree, cell_of)
+    cell_of = None
+    if ids:
+        ids, cell_of = cells.read_cpus(tree, ids, oddities)
+    found = cpus.read(tree, cell_of, oddities)
     online = {cpu.id: cpu.cell for cpu in found}
     if ids:
-        read_cells = cells.read(tree, ids, online)
+        read_cells = cells.read(tree, ids, online, oddities)
     else:
-        read_cells = (cells.read_whole(tree, frozenset(online)),)
+        whole = cells.read_whole(tree, frozenset(online), oddities)
+        read_cells = (whole,)
     found_devices = (
-        host_devices.read(tree) if devices else host_devices.NOTHING
+        host_devices.read(tree, oddities) if devices else host_devices.NOTHING
     )
     return Inventory(
         cpus=found,
@@ -32,4 +36,5 @@ def read(root: str = '/', devices: bool = True) -> Inventory:
         devices=found_devices.pci,
         nics=found_devices.nics,
         disks=found_devices.disks,
+        oddities=tuple(dict.fromkeys(oddities)),
     )

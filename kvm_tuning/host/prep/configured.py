@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.boot import wanted
-from kvm_tuning.host.prep.goals import Address, Argument, Item, Terms
+from kvm_tuning.host.prep.goals import Address, Argument, Item, Note, Terms
 from kvm_tuning.host.prep.groups.table import GROUPS
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def items(
         key for group in GROUPS for key in group.arguments if key in keys
     ]
     rest = [item for item in found if not isinstance(item, Argument)]
+    if found:
+        rest += [Note('inventory', each) for each in host.inventory.oddities]
     return rest + list(wanted.goals(host, arguments, managed, record))
 
 

@@ -45,7 +45,7 @@ class ThisHost:
 
     def functions(self) -> tuple[PciDevice, ...]:
         """Return its PCI functions."""
-        return devices.read(Tree('/')).pci
+        return devices.read(Tree('/'), []).pci
 
     def capabilities(
         self, libvirt: _Version | None, qemu: _Version | None

@@ -11,7 +11,7 @@ from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.cmd import topology_report
 from kvm_tuning.core.exceptions import InventoryUnreadable
-from kvm_tuning.core.inventory import Inventory, PagePool
+from kvm_tuning.core.inventory import NO_CELL, Inventory
 from kvm_tuning.host.inventory import reader
 from tests.fixtures import fake_tree, memory_dir
 from tests.fixtures.fake_host import FakeDisk, FakeHost, FakeNic, FakePf
@@ -148,7 +148,7 @@ class IsConsistent:
         assert sum(map(len, found.l3)) <= len(found.cpus)
         for cpu in found.cpus:
             assert cpu.id in cpu.core
-            assert cpu.id in found.cell[cpu.cell].cpus
+            assert cpu.cell == NO_CELL or cpu.id in found.cell[cpu.cell].cpus
             assert cpu.l3 is None or cpu.id in cpu.l3
         assert sum(len(cell.cpus) for cell in found.cells) == len(found.cpus)
 
@@ -291,72 +291,6 @@ class TestCapacity(TreeTest):
         self.put('sys/devices/cpu_core/cpus', '0-1')
         self.put('sys/devices/cpu_atom/cpus', '2-3')
         self.assertThat(self.capacities(), Equals([2, 2, 1, 1]))
-
-
-class TestCells(TreeTest):
-    def test_cpu_in_no_cell(self):
-        FakeHost(cells=2, cores=1, threads=1).write(self.root)
-        self.put(f'{self.node}/node1/cpulist', '2')
-        self.assertThat(self.refused(), Contains('CPU 3'))
-
-    def test_cpu_in_two_cells(self):
-        FakeHost(cells=2, cores=1, threads=1).write(self.root)
-        self.put(f'{self.node}/node1/cpulist', '1-3')
-        self.assertThat(self.refused(), Contains('CPU 1'))
-
-    def test_cells_with_masks(self):
-        FakeHost(cells=2, cores=1, threads=1).write(self.root)
-        for cell, mask in enumerate(('3', '00000000,0000000c')):
-            self.unlink(f'{self.node}/node{cell}/cpulist')
-            self.put(f'{self.node}/node{cell}/cpumap', mask)
-        found = reader.read(self.root)
-        self.assertThat(found.cell[1].cpus, Equals(frozenset((2, 3))))
-
-    def test_no_memory_told(self):
-        FakeHost(cells=0).write(self.root)
-        self.unlink('proc/meminfo')
-        self.assertThat(self.refused(), Contains('proc/meminfo'))
-
-    def test_memory_of_a_cell_not_told(self):
-        FakeHost(cells=2).write(self.root)
-        self.unlink(f'{self.node}/node1/meminfo')
-        found = reader.read(self.root)
-        self.assertThat(found.cell[1].memory_bytes, Equals(0))
-
-    def test_meminfo_of_another_shape(self):
-        for text in ('', 'MemTotal: much kB', 'MemTotal: 4 kB'):
-            FakeHost(cells=1).write(self.root)
-            self.put(f'{self.node}/node0/meminfo', text)
-            self.assertThat(self.refused(), Contains('MemTotal'))
-            self.root = self.useFixture(fixtures.TempDir()).path
-
-    def test_pools_of_the_host_are_those_of_its_only_cell(self):
-        FakeHost(cells=1).write(self.root)
-        base = 'sys/kernel/mm/hugepages/hugepages-2048kB'
-        self.put(f'{base}/nr_hugepages', '7')
-        self.put(f'{base}/free_hugepages', '5')
-        found = reader.read(self.root)
-        self.assertThat(found.cells[0].pages, Equals((PagePool(2048, 7, 5),)))
-
-    def test_pools_of_the_host_are_not_shared_out(self):
-        FakeHost(cells=2).write(self.root)
-        base = 'sys/kernel/mm/hugepages/hugepages-2048kB'
-        self.put(f'{base}/nr_hugepages', '7')
-        self.put(f'{base}/free_hugepages', '5')
-        found = reader.read(self.root)
-        self.assertThat(found.cells[0].pages, Equals(()))
-
-    def test_distances_of_another_number(self):
-        FakeHost(cells=2).write(self.root)
-        self.put(f'{self.node}/node0/distance', '10 20 30')
-        self.assertThat(reader.read(self.root).cell[0].distances, Equals({}))
-
-    def test_page_size_that_was_written_down(self):
-        FakeHost(cells=1).write(self.root)
-        self.unlink('proc/self/auxv')
-        self.assertThat(reader.read(self.root).page_size_kib, Equals(4))
-        self.put('proc/hwloc-nofile-info', 'OSName: Linux\nPageSize: 65536')
-        self.assertThat(reader.read(self.root).page_size_kib, Equals(64))
 
 
 class TestThisHost(testtools.TestCase):
