@@ -3,9 +3,10 @@
 #
 #   tools/test.sh [TIER...]
 #
-# Without a name: pep8 mypy unit functional docs lab_smoke. Each is a tier of
-# its own too, and so are hwloc, nova, lab, walkthrough, cloud, cloud_lab and
-# cloud_init, which need more of a machine or of time; cloud-lab means cloud_lab.
+# Without a name: pep8 mypy unit functional corpus_sample docs lab_smoke. Each
+# is a tier of its own too, and so are corpus, hwloc, nova, lab, walkthrough,
+# cloud, cloud_lab and cloud_init, which need more of a machine or of time;
+# cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
 # The exit status is 0 when nothing failed, 1 when something did, 2 for an
@@ -18,7 +19,7 @@ cd "$top"
 # shellcheck source=tools/lib/setup.sh
 . tools/lib/setup.sh
 
-DEFAULT_TIERS='pep8 mypy unit functional docs lab_smoke'
+DEFAULT_TIERS='pep8 mypy unit functional corpus_sample docs lab_smoke'
 passed=0 failed=0 skipped=0 failures=()
 
 run_tests() {  # TEST-PATH COMMAND...: stestr through COMMAND, counted
@@ -67,6 +68,21 @@ tier_functional() {
   tools/tiny-guest.sh "$cache/tiny-guest" || return 1
   run_tests ./tests/functional tools/private-libvirtd stestr run --serial
 }
+
+corpus() {  # ARGUMENT...: libvirt's own domains, each plan counted
+  local log status=0 ok bad
+  log=$(mktemp "$cache/corpus.XXXXXX")
+  python -m tests.corpus "$@" | tee "$log" || status=$?
+  read -r ok bad <<<"$(sed -n \
+    's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")"
+  rm -f "$log"
+  passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-1}))
+  return "$status"
+}
+
+tier_corpus() { corpus; }  # half an hour of two processors
+
+tier_corpus_sample() { corpus --sample --seconds 120; }
 
 lab() {  # ARGUMENT...: tests on an emulated host, see tools/lab
   system_packages lab

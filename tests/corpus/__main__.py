@@ -178,6 +178,8 @@ def report(results):
     for code, count in refusals.most_common():
         print(f'{count:12} {code}')
     failed = sum(kinds[kind] for kind in trial.FAILURES) + len(unread)
+    passed = kinds[trial.KEPT] + kinds[trial.REFUSED]
+    print(f'{passed} passed, {failed} failed')
     return 1 if failed or not kinds[trial.KEPT] else 0
 
 

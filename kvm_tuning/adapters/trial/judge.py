@@ -91,9 +91,14 @@ class Judge:
         answer = self._known.get(xml)
         if answer is None:
             running = self._instance
-            if running is None or not running.alive:
+            fresh = running is None or not running.alive
+            if running is None or fresh:
                 running = self._started()
-            answer = self._known[xml] = running.define(xml)
+            answer = running.define(xml)
+            if answer.died and not fresh:
+                # A document before it may have broken the process.
+                answer = self._started().define(xml)
+            self._known[xml] = answer
         return answer
 
     def _started(self) -> Instance:

@@ -28,7 +28,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 #: libvirt leaves these out when they hold nothing.
 _CONTAINERS = frozenset({
-    'cputune', 'driver', 'iothreadids', 'memoryBacking', 'metadata',
+    'backend', 'cputune', 'driver', 'iothreadids', 'memoryBacking', 'metadata',
     'numatune',
 })  # fmt: skip
 

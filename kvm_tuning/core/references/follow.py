@@ -280,8 +280,8 @@ def _without(editor: Editor, path: str, below: str, name: str) -> _Promises:
 
 def _without_virtio(editor: Editor, path: str) -> _Promises:
     """Take out of a NIC what only virtio models have."""
-    for below in MODEL_BOUND:
-        yield from _without(editor, path, below, '')
+    for below, name in MODEL_BOUND:
+        yield from _without(editor, path, below, name)
     address = f'{path}/address'
     for element in paths.find(editor.root, address)[:1]:
         if element.get('type') != 'pci':

@@ -115,10 +115,11 @@ BUS_BOUND: tuple[tuple[str, str, frozenset[str]], ...] = (
     ('target', 'rotation_rate', _SERIAL),
     ('target', 'removable', frozenset({'usb', 'scsi'})),
     ('geometry', 'trans', frozenset({'ide'})),
-    ('wwn', '', _SERIAL),
+    ('wwn', '', frozenset({'ide', 'scsi'})),
     ('vendor', '', frozenset({'scsi'})),
     ('product', '', frozenset({'scsi'})),
 )  # fmt: skip
 
-#: What of a NIC only virtio models have: libvirt drops or refuses it.
-MODEL_BOUND = ('driver',)
+#: What of a NIC only virtio models have, as path and attribute ('' for the
+#: element): libvirt drops or refuses it.
+MODEL_BOUND = (('driver', ''), ('backend', 'vhost'))

@@ -72,7 +72,17 @@ class JudgeTest(testtools.TestCase):
         self.assertEqual('libvirt died', self.verdict().refused)
         other = TUNED.replace('>1<', '>2<')
         self.assertEqual('', self.verdict(other).refused)
-        self.assertEqual(2, self.starts)
+        # The first, a fresh one for the document that it died of, the next.
+        self.assertEqual(3, self.starts)
+
+    def test_a_death_of_an_earlier_document_is_not_of_this_one(self):
+        self.verdict()
+        other = TUNED.replace('>1<', '>2<')
+        self.answers[other] = Answer(None, 'libvirt died', died=True)
+        before = self.starts
+        self.assertEqual('libvirt died', self.verdict(other).refused)
+        self.assertEqual(before + 1, self.starts)
+        self.assertEqual(2, self.asked.count(other))
 
     def test_each_document_is_asked_once(self):
         self.verdict()
