@@ -113,7 +113,7 @@ BUS_BOUND: tuple[tuple[str, str, frozenset[str]], ...] = (
         )
     ),
     ('target', 'rotation_rate', _SERIAL),
-    ('target', 'removable', frozenset({'usb', 'scsi'})),
+    ('target', 'removable', frozenset({'usb'})),
     ('geometry', 'trans', frozenset({'ide'})),
     ('wwn', '', frozenset({'ide', 'scsi'})),
     ('vendor', '', frozenset({'scsi'})),
