@@ -191,7 +191,7 @@ class HostUndo(Report):
 
         if parsed_args.dry_run:
             session = host_session.open_session(
-                self.app.options, host_session.ROOT
+                self.app.options, host_session.ROOT, tolerant=True
             )
             chosen = _chosen(session, parsed_args)
             steps = undo.plan(session.context(), chosen)
@@ -200,7 +200,10 @@ class HostUndo(Report):
             return _steps_output(steps)
         with host_session.locked():
             session = host_session.open_session(
-                self.app.options, host_session.ROOT, changing=True
+                self.app.options,
+                host_session.ROOT,
+                changing=True,
+                tolerant=True,
             )
             apply.resume(session.context())
             outcome = undo.undo(

@@ -85,19 +85,21 @@ def open_session(
     root: str,
     private: bool = True,
     changing: bool = False,
+    tolerant: bool = False,
 ) -> Session:
     """Return what is there now.
 
     :param options: the application's options.
     :param private: whether the journal is needed, which only root may read.
     :param changing: whether the host is to be changed by it.
+    :param tolerant: take what can be read of a strange journal.
     """
     from kvm_tuning.host.access.sysfs import Tree
     from kvm_tuning.host.inventory.host import Host
     from kvm_tuning.host.prep import journal
 
     tree = Tree(root)
-    record = journal.load(tree) if private else journal.Journal()
+    record = journal.load(tree, tolerant) if private else journal.Journal()
     conf = arguments.configuration(options, root, changing)
     return Session(root, conf, Host(tree), record)
 

@@ -21,6 +21,7 @@ from kvm_tuning.host.guests.vf_journal import Address, Entry, VfJournal
 
 VF_ATTRIBUTE = 'vf-attribute'
 THREADS = 'thread-affinity'
+_SHOWN = 60
 
 
 class Result(enum.Enum):
@@ -157,7 +158,19 @@ class Engine:
         :raises JournalFailed: the journal cannot be read or written.
         """
         journal = VfJournal(self.system, self.journal)
-        return [
+        strange = [
+            Step(
+                '',
+                VF_ATTRIBUTE,
+                repr(raw)[:_SHOWN],
+                '',
+                Result.FAILED,
+                f'/{self.journal} has an entry that cannot be read: nothing '
+                f'is restored for it',
+            )
+            for raw in journal.strange
+        ]
+        return strange + [
             self._restore(journal, entry) for entry in journal if over(entry)
         ]
 

@@ -6,8 +6,10 @@ so entries of an earlier boot are ignored.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 import json
+import re
+from typing import Any
 
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host.access import owned
@@ -17,6 +19,12 @@ from kvm_tuning.host.access.system import System
 #: Below the root.
 PATH = 'var/lib/kvm-tuning/vf-attributes.json'
 VERSION = 1
+
+_PF = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z')
+_NAME = re.compile(r'[a-z_]{1,32}\Z')
+_MOST = 255
+# sriov_numvfs has 16 bits (PCI Express Base Specification, "VF Enable").
+_MOST_INDEX = 65535
 
 #: (PF's address, index, name).
 Address = tuple[str, int, str]
@@ -47,6 +55,9 @@ class Entry:
         return f'{self.pf}/{self.index}/{self.name}'
 
 
+_FIELDS = {field.name for field in fields(Entry)}
+
+
 class VfJournal:
     """The entries of this boot. Whoever uses it holds the lock."""
 
@@ -60,9 +71,10 @@ class VfJournal:
         self._path = path
         tree = system.tree()
         self.boot = tree.text('proc/sys/kernel/random/boot_id') or ''
+        entries, self.strange = _read(tree, path)
         self._entries = {
             entry.address: entry
-            for entry in _read(tree, path)
+            for entry in entries
             if entry.boot == self.boot
         }
 
@@ -90,12 +102,12 @@ class VfJournal:
 
     def _save(self) -> None:
         try:
-            if not self._entries:
+            if not self._entries and not self.strange:
                 self._system.remove(self._path)
                 return
             document = {
                 'version': VERSION,
-                'entries': [asdict(entry) for entry in self],
+                'entries': [*(asdict(e) for e in self), *self.strange],
             }
             text = json.dumps(document, indent=1) + '\n'
             self._system.replace(self._path, text, mode=0o600)
@@ -106,7 +118,8 @@ class VfJournal:
             ) from error
 
 
-def _read(tree: Tree, path: str) -> Iterator[Entry]:
+def _read(tree: Tree, path: str) -> tuple[list[Entry], list[Any]]:
+    """Return the entries, and what is none: it is kept as it is."""
     try:
         text = owned.read(path, LARGE_BYTES, tree.root)
     except OSError as error:
@@ -114,19 +127,39 @@ def _read(tree: Tree, path: str) -> Iterator[Entry]:
             f'{tree.root}: {path} cannot be read: {error.strerror}'
         ) from error
     if text is None:
-        return
+        return [], []
     try:
         document = json.loads(text)
         if document['version'] != VERSION:
             raise ValueError(f'its version is {document["version"]!r}')
-        for raw in document['entries']:
-            entry = Entry(**{**raw, 'index': int(raw['index'])})
-            if not all(isinstance(v, str | int) for v in raw.values()):
-                raise ValueError('an entry has a value of the wrong type')
-            yield entry
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raws = list(document['entries'])
+    except (
+        KeyError, TypeError, ValueError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         raise JournalFailed(
             f'{tree.root}: {path} is not a journal of version {VERSION} '
             f'({error}); move it away to start over: what VFs had before is '
             f'then lost, and a reboot resets them'
         ) from error
+    found = [(raw, _entry(raw)) for raw in raws]
+    return (
+        [entry for _raw, entry in found if entry is not None],
+        [raw for raw, entry in found if entry is None],
+    )
+
+
+def _entry(raw: Any) -> Entry | None:
+    """Return an entry; None for what is not one that we write."""
+    if not isinstance(raw, dict) or raw.keys() != _FIELDS:
+        return None
+    index = raw['index']
+    texts = [value for key, value in raw.items() if key != 'index']
+    if (
+        type(index) is not int
+        or not 0 <= index <= _MOST_INDEX
+        or not all(isinstance(t, str) and len(t) <= _MOST for t in texts)
+        or not _PF.match(raw['pf'])
+        or not _NAME.match(raw['name'])
+    ):
+        return None
+    return Entry(**raw)

@@ -144,12 +144,16 @@ def _interrupted(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
     """Return whether a write was interrupted, not merely short of its
     target.
     """
+    if entry.kind not in kinds:
+        return False
     return entry.open and not entry.fell_short(
         kinds[entry.kind].read(host, entry.name)
     )
 
 
 def _forgotten(host: Host, kinds: Mapping[str, Kind], entry: Entry) -> bool:
+    if entry.kind not in kinds:
+        return False
     found = kinds[entry.kind].read(host, entry.name)
     return entry.forgotten(host.boot_id, found)
 
@@ -173,6 +177,8 @@ def resume(context: ChangeContext) -> Outcome:
 
 def _revive(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
     try:
+        if entry.kind not in context.kinds:
+            return
         if context.kinds[entry.kind].revives and _gone(
             entry, context.read(entry.address)
         ):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 import enum
 import errno
-import json
 import os
 from typing import Any
 
@@ -17,12 +16,16 @@ from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host.access import owned
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
+from kvm_tuning.host.prep import journal_text
 from kvm_tuning.host.prep.goals import Address, Value
+from kvm_tuning.host.prep.journal_text import Strange
 
 #: Below the root.
 PATH = 'var/lib/kvm-tuning/journal.json'
 LOCK = 'var/lib/kvm-tuning/lock'
-VERSION = 1
+VERSION = journal_text.VERSION
+# How many parts that cannot be read a message names.
+_NAMED = 5
 
 
 class State(enum.Enum):
@@ -97,10 +100,20 @@ class Entry:
 class Journal:
     """The entries, oldest first. Changes reach the disk by :meth:`save`."""
 
-    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
+    def __init__(
+        self,
+        entries: tuple[Entry, ...] = (),
+        strange: tuple[Strange, ...] = (),
+        version: int = VERSION,
+    ) -> None:
+        """:param strange: what cannot be read, and is kept as it is.
+        :param version: of the file that it is kept in.
+        """
         self._entries = {entry.address: entry for entry in entries}
         self._loaded = dict(self._entries)
         self._saved = dict(self._entries)
+        self._version = version
+        self.strange = strange
         #: Whether it was saved by this run, which may then have changed the
         #: host.
         self.written = False
@@ -144,8 +157,10 @@ class Journal:
         """
         if self._entries == self._saved:
             return
-        if self._entries:
-            text = _encode(tuple(self))
+        if self._entries or self.strange:
+            text = journal_text.encode(
+                self._version, [_plain(each) for each in self], self.strange
+            )
             # A longer file could not be read again.
             if len(text) > LARGE_BYTES:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -156,25 +171,29 @@ class Journal:
         self._saved = dict(self._entries)
 
 
-def load(tree: Tree) -> Journal:
+def load(tree: Tree, tolerant: bool = False) -> Journal:
     """Return the journal below a root; an empty one when there is no file.
 
-    :raises JournalFailed: it cannot be read, or has another format.
+    :param tolerant: take what can be read of it, for an undo of that.
+    :raises JournalFailed: it cannot be read; without ``tolerant``, all of it.
     """
     raw = _raw(tree)
     if raw is None:
         return Journal()
-    try:
-        document = json.loads(raw)
-        if document['version'] != VERSION:
-            raise ValueError(f'its version is {document["version"]!r}')
-        return Journal(tuple(_decode(each) for each in document['entries']))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    document = journal_text.parse(raw)
+    if document.strange and not tolerant:
+        what = '; '.join(map(str, document.strange[:_NAMED]))
         raise JournalFailed(
             f'{tree.root}: {PATH} is not a journal of version {VERSION} '
-            f'({error}); move it away to start over: the changes it records '
+            f'({what}); host undo restores what it can read of it and names '
+            f'the rest; move it away to start over: the changes it records '
             f'can then no longer be undone'
-        ) from error
+        )
+    return Journal(
+        tuple(_decode(each) for each in document.entries),
+        document.strange,
+        max(VERSION, document.version),
+    )
 
 
 def _raw(tree: Tree) -> bytes | None:
@@ -185,12 +204,6 @@ def _raw(tree: Tree) -> bytes | None:
         raise JournalFailed(
             f'{tree.root}: {PATH} cannot be read: {error.strerror}'
         ) from error
-
-
-def _encode(entries: tuple[Entry, ...]) -> str:
-    """Return the document, one entry a line."""
-    lines = ',\n'.join(json.dumps(_plain(entry)) for entry in entries)
-    return f'{{"version": {VERSION}, "entries": [\n{lines}\n]}}\n'
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -208,18 +221,10 @@ _VALUES = ('before', 'wanted', 'got')
 
 
 def _decode(raw: dict[str, Any]) -> Entry:
-    for key in _TEXTS:
-        if not isinstance(raw[key], str):
-            raise ValueError(f'{key} is not a string')
-    for key in _VALUES:
-        if raw[key] is not None and not isinstance(raw[key], str):
-            raise ValueError(f'{key} is not a string')
-    via = tuple(raw['via'])
-    if not all(isinstance(value, str) for value in via):
-        raise ValueError('via has a value that is not a string')
+    """Return the entry of fields that have been checked."""
     return Entry(
         **{key: raw[key] for key in (*_TEXTS, *_VALUES)},
-        via=via,
+        via=tuple(raw['via']),
         state=State(raw['state']),
-        volatile=bool(raw['volatile']),
+        volatile=raw['volatile'],
     )

@@ -218,6 +218,18 @@ def _entry(
     """Yield the row of a setting in the journal that is not wanted; none
     where a reboot has undone it, as of a disk that had the name before.
     """
+    if entry.kind not in kinds:
+        yield Row(
+            entry.concern,
+            entry.title,
+            None,
+            None,
+            None,
+            None,
+            REFUSED,
+            f'this version does not know the kind {entry.kind!a}',
+        )
+        return
     kind = kinds[entry.kind]
     found = kind.read(host, entry.name)
     if entry.forgotten(host.boot_id, found):

@@ -46,6 +46,8 @@ def _seen(context: ChangeContext, entry: Entry) -> Step:
 
 def _step(context: ChangeContext, entry: Entry) -> Step:
     host = context.look()
+    if entry.kind not in context.kinds:
+        return Step(entry, None, 'refuse', unknown(entry))
     kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == entry.before:
@@ -80,6 +82,14 @@ def _step(context: ChangeContext, entry: Entry) -> Step:
     return Step(entry, found, 'restore', '')
 
 
+def unknown(entry: Entry) -> str:
+    """Return why nothing is done about an entry of an unknown kind."""
+    return (
+        f'{entry.title}: this version does not know settings of the kind '
+        f'{entry.kind!a}; the version that made it can undo it'
+    )
+
+
 def undo(
     context: ChangeContext,
     chosen: Callable[[Entry], bool] = lambda entry: True,
@@ -91,6 +101,10 @@ def undo(
     """
     context.tidy()
     outcome = Outcome()
+    for each in context.journal.strange:
+        text = f'the journal has what this version cannot undo: {each}'
+        outcome.refused.append(text)
+        outcome.failed.append(text)
     for entry in tuple(boot_record.copies(context.look(), context.journal)):
         context.journal.put(entry)
     entries = [entry for entry in context.journal if chosen(entry)]

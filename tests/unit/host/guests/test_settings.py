@@ -112,6 +112,26 @@ class VfTest(EngineTest):
         self.assertEqual([], self.journal)
         self.assertEqual([], self.writer.writes)
 
+    def test_an_entry_that_cannot_be_read_stops_no_other(self):
+        self.set(attribute('trust', '1'))
+        good = self.journal[0]
+        wrong = [
+            7, {}, {**good, 'index': -1}, {**good, 'index': '3'},
+            {**good, 'index': True}, {**good, 'pf': '../../x'},
+            {**good, 'name': 'a/b'}, {**good, 'before': 7},
+            {**good, 'before': 'x' * 999}, {**good, 'more': ''},
+        ]  # fmt: skip
+        path = f'{self.root}/{vf_journal.PATH}'
+        with open(path, 'w') as file:
+            document = {'version': 1, 'entries': [*wrong, good]}
+            json.dump(document, file)
+        found = self.end()
+        self.assertEqual([Result.FAILED] * len(wrong), found[:-1])
+        self.assertEqual(Result.RESTORED, found[-1])
+        self.assertEqual('0', self.writer.vfs[VF]['trust'])
+        # It is kept for a version that may know it.
+        self.assertEqual(wrong, self.journal)
+
     def test_it_is_on_record_before_the_write(self):
         seen = []
         write = self.writer.set_vf
