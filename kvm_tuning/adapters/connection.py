@@ -1,4 +1,5 @@
-"""A connection to libvirt: the only place that imports it.
+"""A connection to libvirt: with :mod:`kvm_tuning.adapters.trial` the only
+place that imports it.
 
 Every error of libvirt becomes a :class:`LibvirtFailed` with the call, the
 domain and libvirt's own message.
