@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ('severity', 'code', 'for', 'text')
 
+_UNDERSTOOD = ('key', 'value', 'by')
+
 Row = tuple[str, str, str, str]
 
 
@@ -42,7 +44,8 @@ class FlavorCheck(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        rows = _Check(self.app.options, parsed_args).rows()
+        check = _Check(self.app.options, parsed_args)
+        rows = check.rows()
         errors = sum(row[0] == 'error' for row in rows)
         if errors:
             self.status = FOUND
@@ -53,6 +56,10 @@ class FlavorCheck(Report):
             'image': parsed_args.image,
             'valid': not errors,
             'findings': [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+            'understood': [
+                dict(zip(_UNDERSTOOD, row, strict=True))
+                for row in check.understood
+            ],
         }
         lines = [
             paragraph(f'{severity} ({code}), for the {who}: {text}')
@@ -60,9 +67,19 @@ class FlavorCheck(Report):
         ]
         return Output(
             document,
-            (Section('', lines=(*lines, verdict)),),
+            (
+                _understood(check.understood),
+                Section('', lines=(*lines, verdict)),
+            ),
             main=Section('', COLUMNS, rows),
         )
+
+
+def _understood(rows: Sequence[tuple[str, str, str]]) -> Section:
+    """Return what is wanted of the guest, or that nothing is."""
+    if rows:
+        return Section('Understood', _UNDERSTOOD, rows)
+    return Section('', lines=('nothing is asked for: no guest is tuned',))
 
 
 class _Check:
@@ -78,17 +95,30 @@ class _Check:
         self.conf = arguments.configuration(options, self.root)
         self.hooks = loader.load()
         self.errors: list[Row] = []
+        #: What the flavor, the image, a profile and the host's defaults want.
+        self.understood: list[tuple[str, str, str]] = []
 
     def rows(self) -> list[Row]:
+        from kvm_tuning import loader
         from kvm_tuning.core import plan
         from kvm_tuning.core.exceptions import KvmTuningError
+        from kvm_tuning.core.nova import spec_names
 
         request = self._request()
         consequences: Sequence[Consequence] = ()
         unkept: Sequence[Unkept] = ()
         if request is not None:
+            self.understood = [
+                (asked.key, asked.text, asked.origin)
+                for asked in request.asked.values()
+            ]
             try:
-                consequences = plan.check(self.hooks, request)
+                consequences = [
+                    *plan.check(self.hooks, request),
+                    *spec_names.not_done(
+                        request.extra_specs, loader.knobs(self.hooks)
+                    ),
+                ]
                 if self.args.root is not None and not self.errors:
                     consequences, unkept = self._on_host(request)
             except KvmTuningError as error:
@@ -129,6 +159,8 @@ class _Check:
             compiled.stated(flavor.extra_specs), loader.knobs(self.hooks)
         ):
             self._add(contradiction)
+        for wrong in requests.misspelt(flavor, loader.knobs(self.hooks)):
+            self._add(wrong)
         return self._read(flavor, image, profiles)
 
     def _read(

@@ -1,7 +1,7 @@
 """Reads what a command line asks: flavor, image, profiles, defaults."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,8 @@ from kvm_tuning import loader
 from kvm_tuning.cmd import files
 from kvm_tuning.core import documents, request
 from kvm_tuning.core.documents import Flavor, Image, NewFlavor
+from kvm_tuning.core.exceptions import UnknownKnob, raise_all
+from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.request import Request
 from kvm_tuning.hooks.base import Hook
 
@@ -75,6 +77,12 @@ def defaults(
     }
 
 
+def misspelt(asked: Flavor, knobs: Iterable[str]) -> Iterator[UnknownKnob]:
+    """Yield an error for each extra spec that is nearly one that exists."""
+    origin = f'flavor {asked.name!r}'
+    return spec_names.misspelt(asked.extra_specs, knobs, origin)
+
+
 def read(
     parsed_args: argparse.Namespace,
     hooks: Sequence[Hook],
@@ -88,10 +96,13 @@ def read(
     """
     from kvm_tuning.conf import pci
 
+    asked = flavor(parsed_args.flavor)
+    knobs = loader.knobs(hooks)
+    raise_all(list(misspelt(asked, knobs)))
     return request.read(
-        flavor(parsed_args.flavor),
+        asked,
         image(parsed_args.image),
-        loader.knobs(hooks),
+        knobs,
         profiles(hooks, conf, root),
         defaults(hooks, conf),
         pci.aliases(conf),

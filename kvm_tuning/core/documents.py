@@ -168,6 +168,9 @@ class _Document:
             self.refuse(str(exc))
         if isinstance(tree, list):
             tree = _from_rows(tree)
+        # As Nova's and Glance's own APIs wrap it.
+        if isinstance(tree, dict) and list(tree) == [kind]:
+            tree = tree[kind]
         if not isinstance(tree, dict):
             self.refuse(f'want one {kind}, as openstack {kind} show prints it')
         self.fields: Mapping[str, Tree] = tree
@@ -261,13 +264,15 @@ class _Document:
         """Return the field ``properties`` without the entries that
         are null.
         """
-        value = self.fields.get('properties')
+        # Nova's API calls them extra_specs, the client properties.
+        name = self.one_of('properties', 'extra_specs')
+        value = self.fields.get(name)
         if value is None:
             return {}
         if isinstance(value, str):
             value = self._pairs(value)
         if not isinstance(value, dict):
-            self.refuse(f'properties={_said(value)}: want a mapping')
+            self.refuse(f'{name}={_said(value)}: want a mapping')
         return self._texts(value, longest)
 
     def properties_at_top(self) -> dict[str, str]:

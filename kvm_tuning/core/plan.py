@@ -29,6 +29,7 @@ from kvm_tuning.core.exceptions import (
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Knob
 from kvm_tuning.core.ledger import Claim
+from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
@@ -107,6 +108,9 @@ def prepare(
     if placed:
         active = ours(active, request)
     consequences = _checked(active, request)
+    if not placed:
+        knobs = [knob.name for hook in hooks for knob in hook.knobs]
+        consequences += spec_names.not_done(request.extra_specs, knobs)
     return Prepared(request, tuple(active), tuple(consequences), placed)
 
 

@@ -1,8 +1,12 @@
 """Flavors with our keys, through Nova's API."""
 
+import re
+
+from nova.api.validation.extra_specs import validators
 from nova.tests.functional.api import client
 
 from kvm_tuning import loader
+from kvm_tuning.core.nova import spec_names
 from tests.nova import base
 
 
@@ -21,6 +25,18 @@ class ExtraSpecsTest(base.ServersTest):
 
     def test_an_unknown_key_of_our_namespace_is_a_400(self):
         self.assertIn('kvm:typo', self.refused(kvm__typo='1'))
+
+    def test_our_namespace_in_another_spelling_is_a_400(self):
+        for key in ('KVM__iothreads', 'kvm_tuning__profile', 'Kvm__x'):
+            self.assertIn(key.replace('__', ':'), self.refused(**{key: '1'}))
+
+    def test_we_know_the_names_of_nova(self):
+        theirs = {
+            re.sub(r'\.\{\w+\}$', '', name)
+            for name in validators.VALIDATORS
+            if name.startswith('hw:')
+        }
+        self.assertEqual(set(), theirs - spec_names.NOVA_NAMES)
 
     def test_both_since_nova_validates(self):
         self.api.microversion = '2.86'

@@ -17,10 +17,35 @@ def register() -> list[Any]:
     """Return the validators of all knobs that are not Nova's own."""
     knobs = loader.knobs(loader.load())
     return [
-        validator(knob)
-        for name, knob in sorted(knobs.items())
-        if not knob.nova
+        *(
+            validator(knob)
+            for name, knob in sorted(knobs.items())
+            if not knob.nova
+        ),
+        _misspelt(),
     ]
+
+
+def _misspelt() -> Any:
+    """Return what makes nova-api refuse our namespace in other spellings.
+
+    nova-api lets any name through whose namespace no validator has. This one
+    has ``KVM``, ``kvm_tuning`` and the like, and no name in them.
+    """
+    letters = ''.join(f'[{c}{c.upper()}]' for c in 'kvm')
+    longer = ''.join(f'[{c}{c.upper()}]' for c in 'tuning')
+    return base.ExtraSpecValidator(
+        name='{namespace}:{name}',
+        description='Not an extra spec: the namespace is kvm.',
+        value={'type': str, 'pattern': '(?!)'},
+        parameters=[
+            {
+                'name': 'namespace',
+                'pattern': f'(?!kvm(?![_tT-])){letters}([_-]?{longer})?',
+            },
+            {'name': 'name', 'pattern': '(?!)'},
+        ],
+    )
 
 
 def validator(knob: Knob) -> Any:

@@ -12,6 +12,28 @@ class FlavorCheckTest(CommandTest):
         self.assertEqual(0, done.status)
         self.assertTrue(done.document['valid'])
 
+    def test_what_was_understood_is_shown(self):
+        done = self.check(self.flavor(**{'hw:cpu_policy': 'dedicated'}))
+        self.assertEqual(
+            [('hw:cpu_policy', 'dedicated')],
+            [(e['key'], e['value']) for e in done.document['understood']],
+        )
+        plain = self.run_command('flavor', 'check', self.flavor())
+        self.assertIn('nothing is asked for', plain.stdout)
+
+    def test_a_name_that_is_nearly_one(self):
+        done = self.check(self.flavor(**{'hw:cpu_threads_policy': 'prefer'}))
+        self.assertEqual(1, done.status)
+        (finding,) = done.document['findings']
+        self.assertEqual('UnknownKnob', finding['code'])
+        self.assertIn('hw:cpu_thread_policy', finding['text'])
+
+    def test_what_only_nova_does(self):
+        done = self.check(self.flavor(**{'hw:pmu': 'false'}))
+        self.assertEqual(0, done.status)
+        codes = [each['code'] for each in done.document['findings']]
+        self.assertIn('nova-key-not-done', codes)
+
     def test_all_that_is_wrong_at_once(self):
         flavor = self.flavor(
             **{

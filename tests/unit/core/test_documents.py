@@ -107,6 +107,22 @@ class TestFlavor(testtools.TestCase):
             found = documents.flavor(text, 'gold.json')
             self.assertThat(found, Equals(GOLD))
 
+    def test_as_the_api_has_it(self):
+        text = (
+            '{"flavor": {"name": "x", "vcpus": 1, "ram": 1, '
+            '"extra_specs": {"hw:cpu_policy": "shared"}}}'
+        )
+        found = documents.flavor(text, 'f')
+        self.assertEqual({'hw:cpu_policy': 'shared'}, found.extra_specs)
+
+    def test_properties_by_two_names(self):
+        text = (
+            'name: x\nvcpus: 1\nram: 1\nproperties: {a: b}\n'
+            'extra_specs: {a: c}\n'
+        )
+        error = self.assertRaises(InvalidDocument, documents.flavor, text, 'f')
+        self.assertIn('want one of them', str(error))
+
     def test_least_that_is_wanted(self):
         found = documents.flavor('name: 7\nvcpus: "2"\nram: 512', 'f')
         self.assertThat(found, Equals(Flavor('7', '', 2, 512, 0, {})))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+import logging
 from typing import Any
 
 from kvm_tuning import loader
@@ -16,9 +17,12 @@ from kvm_tuning.core.exceptions import (
     raise_all,
 )
 from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.plan import Prepared
 from kvm_tuning.core.request import NAMESPACE, Request
 from kvm_tuning.hooks.base import Hook
+
+LOG = logging.getLogger(__name__)
 
 Texts = Mapping[str, str]
 
@@ -78,6 +82,12 @@ class Reader:
         known = self.known.get(key)
         if known is not None:
             return known
+        # A server that exists is not refused for it, and nova-api knows the
+        # names of Nova's; it is said once for each flavor.
+        for wrong in spec_names.misspelt(
+            asked.extra_specs, self.knobs, f'flavor {asked.name!r}'
+        ):
+            LOG.warning('%s', wrong)
         found = request_.read(
             asked, image, self.knobs, self.profiles, self.defaults
         )
