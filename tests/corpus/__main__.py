@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import json
 import multiprocessing
+from multiprocessing import util
 import os
 import random
 import sys
@@ -41,7 +42,9 @@ _HOST = FakeHost(
 @functools.cache
 def _judge():
     """Return this process's judge."""
-    return Judge(strict=True)
+    judge = Judge(strict=True)
+    util.Finalize(judge, judge.close, exitpriority=1)
+    return judge
 
 
 @functools.cache
@@ -135,6 +138,9 @@ def main():
                 continue
             log.write(json.dumps(result) + '\n')
             log.flush()
+        # Workers end by themselves, and their libvirts with them.
+        pool.close()
+        pool.join()
     return report(_done(path).values())
 
 

@@ -2,7 +2,10 @@
 
 import glob
 import os
+import subprocess
+import sys
 import tempfile
+import time
 
 import fixtures
 import testtools
@@ -87,6 +90,27 @@ class InstanceTest(testtools.TestCase):
         after = set(glob.glob(f'{tempfile.gettempdir()}/kvm-tuning-trial.*'))
         self.assertEqual(set(), after - before)
         self.assertNotEqual([], os.listdir(self.kept) or [running.version])
+
+    def test_nothing_is_left_behind_by_one_whose_parent_is_killed(self):
+        before = set(glob.glob(f'{tempfile.gettempdir()}/kvm-tuning-trial.*'))
+        program = (
+            'import os, signal\n'
+            'from kvm_tuning.adapters.trial import instance\n'
+            f'with instance.running(kept={self.kept!r}):\n'
+            '    os.kill(os.getpid(), signal.SIGKILL)\n'
+        )
+        self.running()
+        subprocess.run([sys.executable, '-c', program], check=False)
+        made = set(glob.glob(f'{tempfile.gettempdir()}/kvm-tuning-trial.*'))
+        for _each in range(100):
+            # One is that of this test.
+            if len(made - before) < 2:
+                return
+            time.sleep(0.1)
+            made = set(
+                glob.glob(f'{tempfile.gettempdir()}/kvm-tuning-trial.*')
+            )
+        self.fail(f'left behind: {made - before}')
 
     def test_a_judge_survives_a_death(self):
         judge = Judge(start=lambda: instance.running(kept=self.kept))

@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import sys
 from typing import Any
 
@@ -98,5 +99,9 @@ def _message(error: Exception) -> str:
 
 
 if __name__ == '__main__':
-    with contextlib.suppress(BrokenPipeError):
-        sys.exit(main(sys.argv[1]))
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            sys.exit(main(sys.argv[1]))
+    finally:
+        # Its parent does that, too, unless it was killed.
+        shutil.rmtree(sys.argv[1], ignore_errors=True)

@@ -162,8 +162,8 @@ def running(
             try:
                 yield instance
             finally:
-                instance.close()
                 capabilities.keep(root, kept)
+                instance.close()
     finally:
         _end_strays(root)
         shutil.rmtree(root, ignore_errors=True)
