@@ -1,4 +1,3 @@
-import warnings
+from tests.fixtures import own_warnings
 
-# What our own code causes, a deprecation for example, fails the test.
-warnings.filterwarnings('error', module=r'(kvm_tuning|tests|tools)(\.|$)')
+own_warnings.refuse()

@@ -63,9 +63,9 @@ def main() -> int:
         print(f'{key[0]:7} {key[1]:7} {seconds:7.2f} {mib:7.1f} {count}')
         if key[0] == 100:
             bad |= seconds > SECONDS or mib > MIB
-    for (guests, others), seconds in spent.items():
-        base = spent.get((100, others))
-        if guests == 500 and base:
+    for (count, more), seconds in spent.items():
+        base = spent.get((100, more))
+        if count == 500 and base:
             print(f'500 take {seconds / base:.1f} times as long as 100')
             bad |= seconds > LINEAR * base
     return int(bad)

@@ -12,6 +12,7 @@ what our driver says of its own part. The bar: a median of at most 50 ms.
 
 import argparse
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import re
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import openstack
 
@@ -93,7 +95,9 @@ def harness(*words: str) -> None:
     )
 
 
-def server(cloud: openstack.connection.Connection, flavor) -> tuple:
+def server(
+    cloud: openstack.connection.Connection, flavor: Any
+) -> tuple[float, float]:
     """Create and delete a server; return the seconds to ACTIVE and the CPU
     seconds of nova-compute for both.
     """
@@ -128,7 +132,7 @@ def cpu_time() -> float:
     return (int(stat[11]) + int(stat[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def tell(what: str, found: dict) -> None:
+def tell(what: str, found: Mapping[str, Sequence[float]]) -> None:
     """Print a line for each driver, and the ratio of their medians."""
     for driver, values in found.items():
         print(
@@ -143,8 +147,10 @@ def tell(what: str, found: dict) -> None:
 
 def ours(log: str) -> float:
     """Print our parts of a spawn; return the median of their sum, in ms."""
-    parts = defaultdict(lambda: defaultdict(float))
-    cpu = defaultdict(float)
+    parts: defaultdict[str, defaultdict[str, float]] = defaultdict(
+        lambda: defaultdict(float)
+    )
+    cpu: defaultdict[str, float] = defaultdict(float)
     for uuid, what, clock, used in _TOLD.findall(log):
         parts[what][uuid] += float(clock)
         parts['all'][uuid] += float(clock)

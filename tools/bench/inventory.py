@@ -45,7 +45,7 @@ def lstopo(root: str) -> None:
 
 def compare(root: str) -> float:
     """Print the medians; return the ratio of all of ours to lstopo's."""
-    runs = {
+    runs: dict[str, Callable[[], object]] = {
         'lstopo, its process': lambda: lstopo(root),
         'inventory': lambda: reader.read(root),
         'inventory, CPUs and cells': lambda: reader.read(root, devices=False),

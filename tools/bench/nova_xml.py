@@ -11,6 +11,7 @@ Nova made; ``site``; ``plan``; ``edit`` makes the effects hold; ``receipt``
 writes down what was promised; ``text`` is what more there is to write.
 """
 
+from collections.abc import Callable, Mapping
 import copy
 from functools import partial
 import logging
@@ -18,6 +19,7 @@ import pathlib
 import statistics
 import sys
 import time
+from typing import Any
 import unittest
 import warnings
 
@@ -64,12 +66,18 @@ GUESTS = (
 )
 
 
+#: Microseconds of each of our steps, by name.
+Steps = dict[str, float]
+#: What gives a function and its arguments, new ones each time.
+Prepare = Callable[[], tuple[Callable[..., object], tuple[Any, ...]]]
+
+
 class Bench(base.ServersTest):
     """Boots the guests and times them; a test only for Nova's fixtures."""
 
-    results = ()
+    results: list[tuple[str, int, int, float, float, Steps]] = []
 
-    def setUp(self):
+    def setUp(self) -> None:
         super().setUp()
         self.readers.host = HOST
         self.flags(cpu_dedicated_set='2-63', group='compute')
@@ -103,20 +111,20 @@ class Bench(base.ServersTest):
             )
         )
 
-    def runTest(self):
+    def runTest(self) -> None:
         Bench.results = [
             (name, vcpus, *timed(*self.spawned(vcpus, specs)))
             for name, vcpus, specs in GUESTS
         ]
 
-    def spawned(self, vcpus, specs):
+    def spawned(self, vcpus: int, specs: Mapping[str, str]) -> Any:
         """Boot a server; return our Tuning and the arguments of its
         ``into``.
         """
-        calls = []
+        calls: list[tuple[Any, ...]] = []
         into = Tuning.into
 
-        def note(tuning, config, *args):
+        def note(tuning: Tuning, config: Any, *args: Any) -> Any:
             calls.append((tuning, config, *args))
             # Nova's own stays without our part, and is timed so.
             return into(tuning, copy.copy(config), *args)
@@ -134,13 +142,15 @@ class Bench(base.ServersTest):
         return calls[0]
 
 
-def timed(tuning, config, instance, image):
+def timed(
+    tuning: Any, config: Any, instance: Any, image: Any
+) -> tuple[int, float, float, Steps]:
     """Return the XML's size, and microseconds of Nova's to_xml, of our part,
     and of our steps by name.
     """
     size = len(config.to_xml())
 
-    def both(config):
+    def both(config: Any) -> None:
         tuning.into(config, instance, image).to_xml()
 
     found = medians({
@@ -148,11 +158,12 @@ def timed(tuning, config, instance, image):
         'both': lambda: (both, (copy.copy(config),)),
     })  # fmt: skip
     stock, ours = found['stock'], found['both'] - found['stock']
-    steps = {}
+    steps: Steps = {}
     if not tuning.concerns(instance):
         into = tuning.into
-        ours = medians({'into': lambda: (into, (config, instance, image))})
-        ours = ours['into']
+        ours = medians({'into': lambda: (into, (config, instance, image))})[
+            'into'
+        ]
     else:
         steps = medians(steps_of(tuning, config, instance, image))
         bare, more = steps.pop('bare'), steps.pop('text')
@@ -160,7 +171,9 @@ def timed(tuning, config, instance, image):
     return size, stock, ours, steps
 
 
-def steps_of(tuning, config, instance, image):
+def steps_of(
+    tuning: Any, config: Any, instance: Any, image: Any
+) -> dict[str, Prepare]:
     """Return our steps, each with what the one before it gives."""
     reader = tuning.reader
     asked = reader.read(instance.flavor, image)
@@ -169,16 +182,16 @@ def steps_of(tuning, config, instance, image):
     made = plan.of(asked, found, site)
     text = partial(etree.tostring, encoding='unicode', pretty_print=True)
 
-    def applied():
+    def applied() -> tuple[Any, Any]:
         root = config.format_dom()
         return root, domain.apply(root, made)
 
-    def receipted():
+    def receipted() -> Any:
         root = config.format_dom()
         domain.tune_tree(root, made)
         return root
 
-    def add(root, promises):
+    def add(root: Any, promises: Any) -> None:
         domain.add_receipt(root, made, promises)
 
     return {
@@ -193,12 +206,13 @@ def steps_of(tuning, config, instance, image):
     }
 
 
-def medians(steps):
+def medians(steps: Mapping[str, Prepare]) -> Steps:
     """Return the median CPU time of each step, in microseconds.
 
-    :param steps: what gives a function and its arguments, anew each time.
+    :param steps: what gives a function and its arguments, new ones each
+        time.
     """
-    times = {name: [] for name in steps}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):
         for name, prepare in steps.items():
             call, args = prepare()
@@ -208,7 +222,7 @@ def medians(steps):
     return {n: statistics.median(found) * 1e6 for n, found in times.items()}
 
 
-def main():
+def main() -> int:
     logging.disable(logging.CRITICAL)
     result = unittest.TestResult()
     Bench().run(result)

@@ -24,6 +24,7 @@ median CPU time of one fit in us, and the sum of all fits in ms.
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 import logging
 import math
@@ -32,6 +33,7 @@ import pathlib
 import statistics
 import sys
 import time
+from typing import Any
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -60,11 +62,11 @@ NPS = {'NPS1': 1, 'NPS4': 4}
 SEEDS = {1: (1, 2), 4: (1, 2, 3)}
 
 
-def threads(core):
+def threads(core: int) -> set[int]:
     return {core + number * ALL for number in range(THREADS)}
 
 
-def l3_of(cpu):
+def l3_of(cpu: int) -> int:
     return cpu % ALL // L3_CORES
 
 
@@ -74,9 +76,9 @@ DOMAINS = tuple(
 )
 
 
-def topology(nps, stock_order):
+def topology(nps: int, stock_order: bool) -> Any:
     """Return an empty host as the libvirt driver shows it."""
-    cells = []
+    cells: list[Any] = []
     number = SOCKETS * nps
     size = ALL // number
     for cell in range(number):
@@ -116,14 +118,14 @@ def topology(nps, stock_order):
     return objects.NUMATopology(cells=cells)
 
 
-def nodes_of(vcpus, cell_pcpus):
+def nodes_of(vcpus: int, cell_pcpus: int) -> int:
     nodes = 1
     while vcpus / nodes > cell_pcpus:
         nodes *= 2
     return nodes
 
 
-def guest(vcpus, memory_mib, cell_pcpus, policy):
+def guest(vcpus: int, memory_mib: int, cell_pcpus: int, policy: str) -> Any:
     """Return the topology that a VM asks for."""
     nodes = nodes_of(vcpus, cell_pcpus)
     each = vcpus // nodes
@@ -154,21 +156,22 @@ class Row:
     vcpus: int = 0
     refused_vcpus: int = 0
     before_first: int | None = None
-    spans: list = field(default_factory=list)
+    #: vCPUs, L3 domains that it spans, and that its size needs.
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
     off_cells: int = 0
-    sharing: set = field(default_factory=set)
+    sharing: set[int] = field(default_factory=set)
     several: int = 0
     spread: int = 0
-    times: list = field(default_factory=list)
-    wrong: list = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
 
-    def share(self, least):
+    def share(self, least: int) -> float:
         chosen = [(s, n) for v, s, n in self.spans if v >= least]
         if not chosen:
             return float('nan')
         return 100 * sum(s <= n for s, n in chosen) / len(chosen)
 
-    def numbers(self):
+    def numbers(self) -> tuple[float, ...]:
         placed = max(1, len(self.spans))
         near = sum(v for v, s, n in self.spans if s <= n)
         excess = sum(s for _, s, _ in self.spans) / max(
@@ -194,17 +197,19 @@ class Row:
 class Replay:
     """Four hosts, and who is on them."""
 
-    def __init__(self, nps, allocator, policy):
+    def __init__(self, nps: int, allocator: str, policy: str) -> None:
         self.weighed = allocator == 'weighed'
         self.policy = policy
         self.hosts = [topology(nps, True) for _ in range(HOSTS)]
         self.cell_pcpus = len(self.hosts[0].cells[0].pcpuset)
-        self.taken = [set() for _ in range(HOSTS)]
-        self.on_core = [defaultdict(set) for _ in range(HOSTS)]
-        self.where = {}
+        self.taken: list[set[int]] = [set() for _ in range(HOSTS)]
+        self.on_core: list[defaultdict[int, set[int]]] = [
+            defaultdict(set) for _ in range(HOSTS)
+        ]
+        self.where: dict[int, tuple[int, Any]] = {}
         self.row = Row()
 
-    def create(self, number, vcpus, memory_mib):
+    def create(self, number: int, vcpus: int, memory_mib: int) -> None:
         row = self.row
         row.creates += 1
         row.vcpus += vcpus
@@ -227,7 +232,9 @@ class Replay:
         row.spans.append((vcpus, spans, need))
         self._note(number, host, made, pins)
 
-    def _note(self, number, host, made, pins):
+    def _note(
+        self, number: int, host: int, made: Any, pins: Sequence[int]
+    ) -> None:
         """Count what the table tells of cells and cores."""
         row, cores = self.row, {pin % ALL for pin in pins}
         ids = {cell.id for cell in made.cells}
@@ -241,7 +248,7 @@ class Replay:
                 row.sharing |= there | {number}
             there.add(number)
 
-    def delete(self, number):
+    def delete(self, number: int) -> None:
         if number not in self.where:
             return
         host, made = self.where.pop(number)
@@ -253,8 +260,8 @@ class Replay:
             for pin in cell.cpu_pinning.values():
                 self.on_core[host][pin % ALL].discard(number)
 
-    def _place(self, vcpus, memory_mib):
-        scores = []
+    def _place(self, vcpus: int, memory_mib: int) -> tuple[int, Any]:
+        scores: list[tuple[Any, int]] = []
         for host, shown in enumerate(self.hosts):
             wanted = guest(vcpus, memory_mib, self.cell_pcpus, self.policy)
             begin = time.thread_time()
@@ -269,14 +276,16 @@ class Replay:
             if made is not None:
                 return host, made
         if not scores:
-            return None, None
+            return 0, None
         host = min(scores)[1]
         wanted = guest(vcpus, memory_mib, self.cell_pcpus, self.policy)
         return host, hardware.numa_fit_instance_to_host(
             self.hosts[host], wanted, None
         )
 
-    def _check(self, host, made, pins, vcpus):
+    def _check(
+        self, host: int, made: Any, pins: Sequence[int], vcpus: int
+    ) -> None:
         wrong = self.row.wrong
         if len(set(pins)) != vcpus or self.taken[host] & set(pins):
             wrong.append(f'pCPUs given twice: {sorted(pins)}')
@@ -285,7 +294,7 @@ class Replay:
             if not set(cell.cpu_pinning.values()) <= own:
                 wrong.append(f'pins outside of cell {cell.id}')
             if self.policy == 'require':
-                cores = {}
+                cores: dict[int, list[int]] = {}
                 for pin in cell.cpu_pinning.values():
                     cores.setdefault(pin % ALL, []).append(pin)
                 alone = sum(len(c) == 1 for c in cores.values())
@@ -296,7 +305,14 @@ class Replay:
 ALLOCATORS = ('stock', 'ours', 'weighed')
 
 
-def replay(batches, nps, factor, seed, allocator, policy):
+def replay(
+    batches: workload.Batches,
+    nps: str,
+    factor: int,
+    seed: int,
+    allocator: str,
+    policy: str,
+) -> Row:
     patch.uninstall()
     if allocator != 'stock':
         patch.install(domains=DOMAINS, locality=L3)
@@ -318,7 +334,13 @@ HEADER = (
 FORM = '{:4} {:4} {:9} {:>6}' + ' {:>7}' * (len(HEADER) - 4)
 
 
-def show(host, load, allocator, seed, numbers):
+def show(
+    host: str,
+    load: str,
+    allocator: str,
+    seed: object,
+    numbers: Sequence[float],
+) -> None:
     texts = [
         '-' if math.isnan(n) else f'{n:.2f}' if n < 100 else f'{n:.0f}'
         for n in numbers
@@ -326,7 +348,7 @@ def show(host, load, allocator, seed, numbers):
     print(FORM.format(host, load, allocator, seed, *texts), flush=True)
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -88,12 +88,18 @@ def case(vcpus: int, cells: int) -> tuple[str, request.Request, Site]:
     return xml_of(vcpus, memory_mib), asked, site
 
 
+def _named(device: etree._Element, tag: str, key: str) -> str:
+    found = device.find(tag)
+    assert found is not None
+    return str(found.get(key))
+
+
 def bare(xml: str, made: plan.Plan) -> str:
     """Edit as one would by hand who knows where everything goes."""
     root = etree.fromstring(xml)
     known: dict[str, etree._Element] = {'cputune': root}
-    disks = {e.find('target').get('dev'): e for e in root.iter('disk')}
-    nics = {e.find('mac').get('address'): e for e in root.iter('interface')}
+    disks = {_named(e, 'target', 'dev'): e for e in root.iter('disk')}
+    nics = {_named(e, 'mac', 'address'): e for e in root.iter('interface')}
     for effect in made.effects:
         if not isinstance(effect, Element):
             continue
@@ -116,9 +122,9 @@ def bare(xml: str, made: plan.Plan) -> str:
                         attribute, _, value = key.partition('=')
                         child.set(attribute, value.strip("']"))
                 element = child
-        for name, value in effect.attributes.items():
-            if value is not None:
-                element.set(name, value)
+        for key, wanted in effect.attributes.items():
+            if wanted is not None:
+                element.set(key, wanted)
         if effect.text is not None:
             element.text = effect.text
     return etree.tostring(root, encoding='unicode')

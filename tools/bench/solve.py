@@ -57,7 +57,7 @@ PAGE_KIB = 2048
 
 def host(cells: int, used: Mapping[int, int] | None = None) -> Inventory:
     """Return the host, with so many pages in use in each cell."""
-    return FakeHost(
+    made: Inventory = FakeHost(
         cells=2 * cells,
         l3_per_cell=8 // cells,
         cores=8,
@@ -68,6 +68,7 @@ def host(cells: int, used: Mapping[int, int] | None = None) -> Inventory:
         memory_gib=512 // cells,
         cells_per_package=cells,
     ).inventory()
+    return made
 
 
 def guest(vcpus: int, cells: int) -> list[Demand]:

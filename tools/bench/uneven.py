@@ -20,6 +20,7 @@ wrong, or a refusal took 1 ms or more.
 """
 
 import argparse
+from collections.abc import Callable, Collection, Iterable, Sequence
 import logging
 import pathlib
 import random
@@ -27,6 +28,7 @@ import statistics
 import sys
 import time
 from types import SimpleNamespace
+from typing import Any
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -65,7 +67,11 @@ TUNING = SimpleNamespace(
 )
 
 
-def host(cells, held):
+#: Which pCPUs of a cell, with its cores, are taken.
+Held = Callable[[int, Sequence[int]], Collection[int]]
+
+
+def host(cells: int, held: Held) -> Any:
     """Return a host with the pCPUs of ``held(cell, its cores)`` taken."""
     made = []
     each = CORES // cells
@@ -93,8 +99,9 @@ def host(cells, held):
     return objects.NUMATopology(cells=made)
 
 
-def guest(sizes, policy='prefer'):
-    cells, first = [], 0
+def guest(sizes: Iterable[int], policy: str = 'prefer') -> Any:
+    cells: list[Any] = []
+    first = 0
     for number, size in enumerate(sizes):
         cells.append(
             objects.InstanceNUMACell(
@@ -113,7 +120,7 @@ def guest(sizes, policy='prefer'):
     return objects.InstanceNUMATopology(cells=cells)
 
 
-def flavor(policy):
+def flavor(policy: str) -> Any:
     return objects.Flavor(
         name='uneven',
         flavorid='uneven',
@@ -131,7 +138,13 @@ def flavor(policy):
 class Asked:
     """One guest on one host, as the scheduler and the claim ask it."""
 
-    def __init__(self, there, sizes, ours, policy='prefer'):
+    def __init__(
+        self,
+        there: Any,
+        sizes: Sequence[int],
+        ours: bool,
+        policy: str = 'prefer',
+    ) -> None:
         self.there, self.ours = there, ours
         kind = flavor(policy)
         self.filter = (
@@ -171,10 +184,10 @@ class Asked:
         self.node = objects.ComputeNode(numa_topology=there._to_json())
         self.requests = objects.InstancePCIRequests(requests=[])
 
-    def passes(self):
+    def passes(self) -> Any:
         return self.filter.host_passes(self.state, self.spec)
 
-    def fitted(self):
+    def fitted(self) -> Any:
         """Return what the fit below the claim gives, as it is asked there:
         the claim also reads the host from JSON, which takes Nova longer.
         """
@@ -191,7 +204,7 @@ class Asked:
         finally:
             fit.WHY.reset(token)
 
-    def claimed(self):
+    def claimed(self) -> Any:
         """Return the topology that the claim gives; None for a refusal."""
         try:
             claim = claims.Claim(
@@ -207,7 +220,7 @@ class Asked:
         return claim.claimed_numa_topology
 
 
-def is_valid(found, there):
+def is_valid(found: Any, there: Any) -> bool:
     ids = [cell.id for cell in found.cells]
     if len(set(ids)) != len(ids):
         return False
@@ -224,18 +237,20 @@ def is_valid(found, there):
     return True
 
 
-def fits(there, sizes):
+def fits(there: Any, sizes: Sequence[int]) -> bool:
     free = sorted((c.avail_pcpus for c in there.cells), reverse=True)
     return all(
         f >= s for f, s in zip(free, sorted(sizes, reverse=True), strict=False)
     )
 
 
-def sample(rng, cells, parts, uneven):
+def sample(
+    rng: random.Random, cells: int, parts: int, uneven: bool
+) -> tuple[Any, list[int]]:
     """Return a host and the sizes of a guest's cells."""
     each = 2 * CORES // cells
 
-    def held(number, cores):
+    def held(number: int, cores: Sequence[int]) -> Collection[int]:
         return rng.sample(
             sorted(full(cores)), rng.choice((0, 1, 2, 3)) * each // 4
         )
@@ -246,7 +261,14 @@ def sample(rng, cells, parts, uneven):
     return there, [rng.choice((1, 2, 3, 4)) * each // 4 for _ in range(parts)]
 
 
-def count(runs, cells, parts, uneven, ours, rng):
+def count(
+    runs: int,
+    cells: int,
+    parts: int,
+    uneven: bool,
+    ours: bool,
+    rng: random.Random,
+) -> tuple[int, int, int, int]:
     """Return how many had a place, and the wrong answers of both."""
     feasible = filter_wrong = invalid = refused = 0
     for _ in range(runs):
@@ -263,12 +285,17 @@ def count(runs, cells, parts, uneven, ours, rng):
     return feasible, filter_wrong, invalid, refused
 
 
-def timed(ours, runs, policy, taken):
+def timed(
+    ours: bool,
+    runs: int,
+    policy: str,
+    taken: Callable[[Sequence[int]], set[int]],
+) -> list[float]:
     """Return the median CPU time of a refusal by the filter and below the
     claim, in us.
     """
 
-    def held(number, cores):
+    def held(number: int, cores: Sequence[int]) -> Collection[int]:
         return taken(cores) if number == 3 else ()
 
     times = []
@@ -285,7 +312,7 @@ def timed(ours, runs, policy, taken):
     return times
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -332,7 +359,7 @@ def main():
     return int(bool(wrong or slow))
 
 
-def full(cores):
+def full(cores: Iterable[int]) -> set[int]:
     return {cpu for core in cores for cpu in (core, core + CORES)}
 
 

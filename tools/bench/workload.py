@@ -18,9 +18,13 @@ class Vm:
     end: int
 
 
-def read_trace(path):
+#: The VMs of each batch.
+Batches = list[list[Vm]]
+
+
+def read_trace(path: str) -> Batches:
     """Return the VMs of each batch."""
-    batches = {}
+    batches: dict[str, list[Vm]] = {}
     with gzip.open(path, 'rt') as lines:
         for row in csv.DictReader(lines):
             batches.setdefault(row['batch'], []).append(
@@ -34,10 +38,10 @@ def read_trace(path):
     return list(batches.values())
 
 
-def make_trace():
+def make_trace() -> Batches:
     """Return batches with the trace's sizes: a stand-in."""
     rng = random.Random(7)
-    batches = []
+    batches: Batches = []
     for _ in range(82_946):
         start = rng.randrange(0, 490_000, 300)
         size = rng.choices((1, 2, 4, 8, 16), (561, 202, 102, 134, 1))[0]
@@ -57,8 +61,10 @@ def make_trace():
     return batches
 
 
-def events(batches, factor, seed):
-    """Return (time, kind, VM) of a sample, ends before starts."""
+def events(
+    batches: Batches, factor: int, seed: int
+) -> list[tuple[int, int, int, Vm]]:
+    """Return (time, kind, number, VM) of a sample, ends before starts."""
     rng = random.Random(seed)
     chosen = [b for b in batches if rng.random() < SHARE[factor]]
     vms = [vm for batch in chosen for vm in batch]

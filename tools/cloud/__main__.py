@@ -24,10 +24,10 @@ import subprocess
 import sys
 from typing import NoReturn
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1] / 'lib'))
-from checkout import ToolError
-import inside
-from places import alone, folder, say
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from tools.cloud import inside
+from tools.cloud.places import alone, folder, say
+from tools.lib.checkout import ToolError
 
 #: The services that the wheel is part of.
 _OURS = ('nova-compute', 'nova-scheduler', 'nova-api')
@@ -36,7 +36,7 @@ _DATA = ('etc', 'log', 'run', 'state', 'openrc')
 
 
 def _install(_names: Sequence[str]) -> int:
-    import install
+    from tools.cloud import install
 
     if install.install() and inside.exists():
         return inside.again('restart', *_OURS)
@@ -44,7 +44,7 @@ def _install(_names: Sequence[str]) -> int:
 
 
 def _up(names: Sequence[str]) -> int:
-    import install
+    from tools.cloud import install
 
     if install.install() and inside.exists():
         inside.again('stop', *_OURS)
@@ -72,7 +72,7 @@ def _wipe(names: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str]) -> NoReturn:
-    import config
+    from tools.cloud import config
 
     os.environ.update(config.environment())
     os.environ['PATH'] = f'{folder()}/venv/bin:{os.environ["PATH"]}'
@@ -83,7 +83,7 @@ def _run(words: Sequence[str]) -> NoReturn:
 
 
 def _start(names: Sequence[str]) -> int:
-    import control
+    from tools.cloud import control
 
     if not names or [*names] == ['control']:
         control.start_all(compute=not names)
@@ -93,7 +93,7 @@ def _start(names: Sequence[str]) -> int:
 
 
 def _stop(names: Sequence[str]) -> int:
-    import control
+    from tools.cloud import control
 
     if names:
         control.stop(names)
@@ -107,7 +107,7 @@ def _restart(names: Sequence[str]) -> int:
 
 
 def _status(_names: Sequence[str]) -> int:
-    import control
+    from tools.cloud import control
 
     return 0 if control.status() else 1
 
@@ -139,7 +139,7 @@ def main() -> int:
                 return _INSIDE[verb](words)
             return inside.again(verb, *words)
         if verb == 'node':
-            import config
+            from tools.cloud import config
 
             print(config.node(*words), end='')
             return 0

@@ -6,9 +6,9 @@ from pathlib import Path
 from string import Template
 import subprocess
 
-from checkout import TOP
-from places import HERE, folder, program, sub
-from services import WSGI
+from tools.cloud.places import HERE, folder, program, sub
+from tools.cloud.services import WSGI
+from tools.lib.checkout import TOP
 
 #: The cloud's name of this machine.
 HOST = 'kvm-tuning-cloud'

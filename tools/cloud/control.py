@@ -6,10 +6,16 @@ from pathlib import Path
 import subprocess
 import time
 
-import config
-from places import HERE, CloudError, folder, program, say, sub, tail
-import resources
-import services
+from tools.cloud import config, resources, services
+from tools.cloud.places import (
+    HERE,
+    CloudError,
+    folder,
+    program,
+    say,
+    sub,
+    tail,
+)
 
 _DATABASES = (
     'keystone', 'placement', 'glance', 'nova_api', 'nova_cell0', 'nova_cell1',

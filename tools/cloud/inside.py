@@ -16,8 +16,8 @@ import sys
 import time
 from typing import NoReturn
 
-from checkout import TOP
-from places import HERE, CloudError, folder, program, sub, tail
+from tools.cloud.places import HERE, CloudError, folder, program, sub, tail
+from tools.lib.checkout import TOP
 
 #: Set in the processes that are inside.
 INSIDE = 'KVM_TUNING_CLOUD'
@@ -123,9 +123,9 @@ def become(command: Sequence[str]) -> NoReturn:
     os.execvpe(words[0], words, _environment())  # noqa: S606
 
 
-def _inside(command: Sequence[str]) -> Sequence[str]:
+def _inside(command: Sequence[str]) -> list[str]:
     if is_inside():
-        return command
+        return list(command)
     first = _first()
     if first is None:
         raise CloudError('the cloud is not up: python tools/cloud up')

@@ -6,8 +6,8 @@ from pathlib import Path
 import subprocess
 import sys
 
-from checkout import TOP, wheel
-from places import HERE, CloudError, folder, program, say
+from tools.cloud.places import HERE, CloudError, folder, program, say
+from tools.lib.checkout import TOP, wheel
 
 # What the wheel is made from.
 _SOURCES = ('kvm_tuning', 'etc', 'setup.cfg', 'setup.py', 'pyproject.toml')

@@ -5,10 +5,11 @@ import datetime
 import time
 from typing import Any
 
-from install import guest
 import openstack
-from places import CloudError, say
-from services import AGENT, COMPUTE
+
+from tools.cloud.install import guest
+from tools.cloud.places import CloudError, say
+from tools.cloud.services import AGENT, COMPUTE
 
 IMAGE = 'tiny'
 #: An image that nothing boots from, for servers that are only looked at.
@@ -138,7 +139,7 @@ def fill() -> None:
                 **properties,
             ).id
             say(f'image {name}')
-        return images[name]
+        return str(images[name])
 
     image(
         IMAGE, 'disk0.img', 'ami',

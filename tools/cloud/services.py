@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from places import CloudError, folder, program, sub, tail
+from tools.cloud.places import CloudError, folder, program, sub, tail
 
 #: What a compute host runs; everything else is the control plane.
 COMPUTE, AGENT = 'nova-compute', 'neutron-agent'

@@ -22,9 +22,9 @@ import tempfile
 import time
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(1, str(HERE.parent / 'lib'))
-from checkout import TOP, ToolError, made_in, wheel
-import debian
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from tools.lib import debian
+from tools.lib.checkout import TOP, ToolError, made_in, wheel
 
 DISK_SIZE = 3 << 30
 

@@ -22,12 +22,13 @@ import subprocess
 import sys
 
 _TOOLS = Path(__file__).resolve().parents[1]
-sys.path[1:1] = [str(_TOOLS / 'lib'), str(_TOOLS / 'lab')]
-from checkout import TOP, ToolError, wheel
-import compute
-from compute import ComputeNode
-from node import Node
-from places import LabError, alone, folder, say
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from tools.cloud_lab import compute
+from tools.cloud_lab.compute import ComputeNode
+from tools.cloud_lab.nova_image import NOVA
+from tools.lab.node import Node
+from tools.lab.places import LabError, alone, folder, say
+from tools.lib.checkout import TOP, ToolError, wheel
 
 #: Those that are restored, and the one that cloud-init makes.
 _RESTORED = (1, 2)
@@ -148,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Return the exit status; 3 when it could not be had."""
     if sys.argv[1:2] == ['run']:  # No option of ours: all words are its own.
-        return Node(sys.argv[2], compute.NOVA).call(sys.argv[3:])
+        return Node(sys.argv[2], NOVA).call(sys.argv[3:])
     options = _parser().parse_args()
     try:
         if options.within:

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from typing import Any
 
-from checkout import TOP
-from machine import Hardware
-from node import Node
-from nova_image import NOVA, VENV, staged
-from places import LabError, digest, folder, say
-import seed
+from tools.cloud_lab import seed
+from tools.cloud_lab.nova_image import NOVA, VENV, staged
+from tools.lab.machine import Hardware
+from tools.lab.node import Node
+from tools.lab.places import LabError, digest, folder, say
+from tools.lib.checkout import TOP
 
 #: The number of the other one: their second NICs are connected.
 _PEERS = {1: 2, 2: 1}

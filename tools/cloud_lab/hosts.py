@@ -47,7 +47,7 @@ def _missing(cloud: Any, names: Collection[str]) -> Iterator[str]:
 
 
 def _up(hypervisor: Any) -> bool:
-    return hypervisor.state == 'up'
+    return bool(hypervisor.state == 'up')
 
 
 def forget(cloud: Any, names: Collection[str]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import shutil
 import sys
 
-from checkout import TOP
-from image import PACKAGES, Image, tool
-from places import digest, folder, is_made, made, say, unmade
+from tools.lab.image import PACKAGES, Image, tool
+from tools.lab.places import digest, folder, is_made, made, say, unmade
+from tools.lib.checkout import TOP
 
 HERE = Path(__file__).resolve().parent
 #: Where Nova is, in the node.

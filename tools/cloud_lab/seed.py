@@ -8,8 +8,8 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from checkout import TOP
-from nova_image import VENV
+from tools.cloud_lab.nova_image import VENV
+from tools.lib.checkout import TOP
 
 _MODULE = TOP / 'cc_kvm_tuning.py'
 _FRAGMENT = f"""\

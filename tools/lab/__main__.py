@@ -19,13 +19,11 @@ from pathlib import Path
 import subprocess
 import sys
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1] / 'lib'))
-from checkout import ToolError
-from node import Node
-from places import alone, say
-import project
-import suite
-import walkthrough
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from tools.lab import project, suite, walkthrough
+from tools.lab.node import Node
+from tools.lab.places import alone, say
+from tools.lib.checkout import ToolError
 
 #: Nodes that tests run on at once: a node is busy on one CPU most of the time.
 NODES = min(2, os.cpu_count() or 1)

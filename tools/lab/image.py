@@ -12,9 +12,7 @@ import shutil
 import subprocess
 import time
 
-from checkout import TOP
-import debian
-from places import (
+from tools.lab.places import (
     HERE,
     LabError,
     digest,
@@ -24,6 +22,8 @@ from places import (
     say,
     unmade,
 )
+from tools.lib import debian
+from tools.lib.checkout import TOP
 
 SUITE = 'trixie'
 DISK_SIZE = 4 << 30

@@ -1,6 +1,6 @@
 """The lab node: started, saved, restored, and talked to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import os
 from pathlib import Path
@@ -12,11 +12,20 @@ import subprocess
 import time
 from typing import IO
 
-from image import HOST, Image, tool
-import machine
-from machine import PLAIN, Hardware
-from places import HERE, LabError, digest, folder, is_made, made, say, unmade
-from qmp import Qmp
+from tools.lab import machine
+from tools.lab.image import HOST, Image, tool
+from tools.lab.machine import PLAIN, Hardware
+from tools.lab.places import (
+    HERE,
+    LabError,
+    digest,
+    folder,
+    is_made,
+    made,
+    say,
+    unmade,
+)
+from tools.lab.qmp import Qmp
 
 #: Seconds until a cold boot must answer. It takes 30 to 60 on two idle CPUs;
 #: some boots under TCG hang for ever, so that there are several tries.
@@ -267,7 +276,9 @@ class Node:
 
     # Starting it
 
-    def _try(self, what: str, tries: int, attempt) -> None:
+    def _try(
+        self, what: str, tries: int, attempt: Callable[[], object]
+    ) -> None:
         for number in range(1, tries + 1):
             begun = time.monotonic()
             try:

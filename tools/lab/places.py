@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 import time
 
-from checkout import CACHE, TOP, ToolError, made_in
+from tools.lib.checkout import CACHE, TOP, ToolError, made_in
 
 HERE = Path(__file__).resolve().parent
 

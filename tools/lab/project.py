@@ -7,10 +7,10 @@ from pathlib import Path
 import shutil
 import sys
 
-from checkout import TOP, wheel
-from image import TINY_GUEST, Image, tool
-from node import Node
-from places import digest, folder, is_made, made, say, unmade
+from tools.lab.image import TINY_GUEST, Image, tool
+from tools.lab.node import Node
+from tools.lab.places import digest, folder, is_made, made, say, unmade
+from tools.lib.checkout import TOP, wheel
 
 #: Where it is, in the node.
 VENV = '/opt/kvm-tuning'

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from places import LabError
+from tools.lab.places import LabError
 
 
 class Qmp:

@@ -10,10 +10,10 @@ import sys
 import time
 from typing import BinaryIO
 
-from checkout import TOP
-from node import Node
-from places import LabError, folder, say
-import project
+from tools.lab import project
+from tools.lab.node import Node
+from tools.lab.places import LabError, folder, say
+from tools.lib.checkout import TOP
 
 #: The step that shuts the node down and boots it cold, on the same disk.
 REBOOT = 'reboot'

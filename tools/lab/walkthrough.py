@@ -6,10 +6,10 @@ import difflib
 import json
 from typing import Any
 
-from checkout import TOP
-from node import Node
-from places import LabError, say
-import project
+from tools.lab import project
+from tools.lab.node import Node
+from tools.lab.places import LabError, say
+from tools.lib.checkout import TOP
 
 #: The configuration, and the outputs.
 FOLDER = TOP / 'doc/source/admin/_walkthrough'

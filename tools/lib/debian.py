@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 import subprocess
 
-from checkout import ToolError
+from tools.lib.checkout import ToolError
 
 KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 #: Seconds until the packages must be unpacked.

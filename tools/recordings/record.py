@@ -4,6 +4,7 @@ The release's own code writes everything, on hosts that ``tests.fixtures`` of
 that release build.
 """
 
+from collections.abc import Iterator
 import contextlib
 import os
 from pathlib import Path
@@ -31,6 +32,9 @@ from tools.recordings import commands, surface
 #: behind the first writes of each.
 KILLED_AT = {'apply': 60, 'undo': 30}
 #: Who writes VFs' attributes; 2c9a36f calls it otherwise.
+_load: Any = surface.first(
+    'kvm_tuning.host.configuration', 'kvm_tuning.conf'
+).load
 _WRITER: Any = getattr(fake_vfs, 'FakeWriter', None) or getattr(
     fake_vfs, 'FakeHands', None
 )
@@ -55,7 +59,7 @@ def dump(path: Path, document: Any) -> None:
 
 
 @contextlib.contextmanager
-def scratch():
+def scratch() -> Iterator[str]:
     """Yield an empty folder that is removed afterwards."""
     folder = tempfile.mkdtemp()
     try:
@@ -93,7 +97,7 @@ def command(root: str, kernel: FakeKernel, *words: str) -> int:
     runner.cleanUp()
     if done.status not in (0, 1, 4):
         raise SystemExit(f'{words}: {done}')
-    return done.status
+    return int(done.status)
 
 
 def killed(root: str, point: int, *words: str) -> None:
@@ -170,7 +174,7 @@ def configuration(folder: Path) -> None:
     """Record what the release reads from ``kvm-tuning.conf``."""
     path = folder / 'kvm-tuning.conf'
     with scratch() as root:
-        read = conf.load(root, [str(path)])
+        read = _load(root, [str(path)])
     found = {
         group: {option.name: read[group][option.name] for option in options}
         for group, options in surface.listed('kvm_tuning')
@@ -202,7 +206,7 @@ def guests(folder: Path) -> None:
         Path(path).write_text(
             plan['configuration'] + f'[libvirt]\nlock_path = {locks}\n'
         )
-        settings = conf.load(root, [path])
+        settings = _load(root, [path])
         store = DomainStore(store_folder)
         vfs = [(pf, i) for pf, n in plan['vfs'].items() for i in range(n)]
         writer = _WRITER(*vfs, root=root)

@@ -24,7 +24,7 @@ CODES = (
 )
 
 
-def _module(names: tuple[str, ...]) -> Any:
+def first(*names: str) -> Any:
     """Return the first of the modules that there is."""
     for name in names:
         try:
@@ -50,8 +50,8 @@ def errors() -> dict[str, dict[str, Any]]:
     """Return each error's family and exit status, by its code."""
     found: dict[str, dict[str, Any]] = {}
 
-    def visit(kind: type) -> None:
-        error = kind.__new__(kind)
+    def visit(kind: type[Exception]) -> None:
+        error: Any = kind.__new__(kind)
         found[kind.__name__] = {
             'family': kind.__mro__[1].__name__,
             'status': command.status_of(error),
@@ -133,8 +133,8 @@ def collect() -> dict[str, Any]:
             'incomplete': command.INCOMPLETE,
             'changed': command.CHANGED,
         },
-        'finding codes': sorted(_module(CODES).BY_CODE),
-        'journal kinds': sorted(_module(KINDS).KINDS),
+        'finding codes': sorted(first(*CODES).BY_CODE),
+        'journal kinds': sorted(first(*KINDS).KINDS),
         'options': options(),
         'entry points': {
             group: sorted(names)
