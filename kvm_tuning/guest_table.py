@@ -59,9 +59,8 @@ class Row:
     unknown: tuple[str, ...]
     #: How many of the refusals are not of a valid value of the knob.
     others: int = 0
-    #: What of ``unknown`` the host can see: recorded of a real QEMU, or not.
+    #: What of ``unknown`` the recording of a real QEMU has.
     recorded: tuple[str, ...] = ()
-    unrecorded: tuple[str, ...] = ()
 
 
 class _Part(NamedTuple):
@@ -73,8 +72,8 @@ class _Part(NamedTuple):
     short: str
     #: The code of the findings about it; None: no rule knows it.
     code: str | None
-    #: Whether a recorded domain has it; None: it is inside the guest.
-    recorded: bool | None
+    #: Whether a recorded domain has it.
+    recorded: bool
 
 
 def rows(
@@ -137,12 +136,6 @@ def _missing_audit(row: Row) -> Iterator[str]:
                 f'{name}: a recorded QEMU runs with {address}, so why '
                 f'say that it cannot be audited?'
             )
-        for address in row.unrecorded:
-            yield (
-                f'{name}: no recording of a QEMU has {address}, so '
-                f'nothing shows that it cannot be audited: write a rule '
-                f'for it'
-            )
 
 
 def _row(
@@ -167,9 +160,6 @@ def _row(
         tuple(sorted({part.short for part in unknown})),
         sum(each.plan is None and not each.own for each in scenarios),
         tuple(sorted({part.short for part in unknown if part.recorded})),
-        tuple(
-            sorted({p.short for p in unknown if p.recorded is False}),
-        ),
     )
 
 
@@ -217,7 +207,7 @@ def _split(
             effect.value,
             f'{effect.kind} {name}',
             _code(effect),
-            None if effect.scope is Scope.GUEST else False,
+            False,
         )
     if not isinstance(effect, Element | Absent):
         return

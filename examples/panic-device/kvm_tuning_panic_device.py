@@ -20,13 +20,18 @@ PANIC = 'kvm:panic_device'
 
 
 class PanicDevice(Hook):
-    """The guest tells the host of a kernel panic (libvirt's formatdomain,
+    """The guest reports a kernel panic to the host (libvirt's formatdomain,
     "panic device"; the isa model is for x86 only).
     """
 
     name = 'panic_device'
     knobs = (
-        Knob(PANIC, Flag(), 'The guest has a pvpanic device (x86 only).'),
+        Knob(
+            PANIC,
+            Flag(),
+            'The guest has a pvpanic device (x86 only).',
+            unaudited='QEMU has the device or does not start',
+        ),
     )
 
     def effects(
@@ -40,7 +45,7 @@ class PanicDevice(Hook):
             return
         if guest.arch not in (None, 'x86_64', 'i686'):
             raise Unsupported(
-                f'{request.get(PANIC)} needs an x86 guest, this one is '
+                f'{request.get(PANIC)} needs an x86 guest, and this one is '
                 f'{guest.arch}'
             )
         yield Element("devices/panic[@model='isa']")

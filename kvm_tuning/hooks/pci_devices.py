@@ -43,6 +43,7 @@ class PciDevices(Hook):
             'does.',
             nova=True,
             preferable=False,
+            of_device=True,
         ),
     )
 

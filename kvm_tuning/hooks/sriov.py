@@ -107,6 +107,7 @@ class Sriov(Hook):
             nova=True,
             image='hw_pci_numa_affinity_policy',
             preferable=False,
+            of_device=True,
         ),
     )
 

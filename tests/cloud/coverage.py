@@ -1,37 +1,47 @@
-"""Which knobs the tests of this folder ask of a server."""
+"""Which knobs the tests of this folder ask of a server.
+
+A knob about the guest's devices is not asked: no device of a small machine
+can be given to a guest, Neutron's ports on Open vSwitch are not macvtap
+devices, and only vhost-user NICs take a transmit ring. ``tests/lab`` and
+``tests/functional`` have them. Every other knob is asked by a test that is
+written for it, or as the first scenario keeps it that fits any guest.
+"""
 
 import ast
 from pathlib import Path
 import re
 
-_VF = 'no device of a small machine can be given to a guest: tests/lab has VFs'
-
-#: Knobs that no test asks for, and why.
-LEFT_OUT = {
-    'hw:pci_numa_affinity_policy': _VF,
-    'kvm:vf_attachment': _VF,
-    'kvm:vf_max_rate': _VF,
-    'kvm:vf_spoof_check': _VF,
-    'kvm:vf_trust': _VF,
-    'kvm:vf_vlan': _VF,
-    'kvm:vfs': _VF,
-    'pci_passthrough:alias': _VF,
-    'kvm:macvtap_mode': (
-        "Neutron's ports on Open vSwitch are no macvtap devices: "
-        'tests/functional/test_devices.py'
-    ),
-    'kvm:vhost_cpus': (
-        'a machine without /dev/vhost-net has no such threads: tests/lab'
-    ),
-    'kvm:vif_tx_ring': (
-        'libvirt takes it of vhost-user and vdpa NICs only, which take a '
-        'switch with huge pages: tests/scenarios'
-    ),
-}
+from kvm_tuning import loader
+from kvm_tuning.core.knobs import Knob
+from tests.fixtures.scenarios import scenarios
 
 #: Tests that see servers refused.
 _REFUSING = ('test_flavors.py', 'test_placement.py', 'test_client.py')
 _KEY = re.compile(r'(hw|kvm|os|pci)_\w+(\.\d+)?', re.ASCII)
+
+
+#: What a scenario may have, to be true of a server in any cloud.
+_ANYWHERE = {
+    'file', 'name', 'knob', 'flavor', 'vcpus', 'memory_mib', 'holds',
+    'consequences', 'unkept',
+}  # fmt: skip
+
+
+def rest() -> list[Knob]:
+    """Return the knobs that no test is written for, without those about the
+    guest's devices.
+    """
+    named = asked()
+    knobs = loader.knobs(loader.load()).values()
+    return [k for k in knobs if k.name not in named and not k.of_device]
+
+
+def scenario_of(knob: Knob) -> dict[str, object] | None:
+    """Return the first scenario that keeps a knob on any guest and host."""
+    for each in scenarios():
+        if each['knob'] == knob.name and set(each) <= _ANYWHERE:
+            return dict(each)
+    return None
 
 
 def asked() -> set[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 import re
 
+from tests.cloud import coverage
 from tests.cloud.base import DEDICATED, NETWORK, SPLIT, CloudTest
 from tests.cloud.host import HostPrep
 
@@ -267,3 +268,20 @@ class SharedTest(CloudTest):
         self.assertEqual(1, len(held[pinned.id]), held)
         for cpus in self.domain(server).vcpus()[1]:
             self.assertFalse(cpus[held[pinned.id][0]], cpus)
+
+
+class RestTest(CloudTest):
+    """A server is as a scenario has it, of knobs that no test is about."""
+
+    variant = DEDICATED
+
+    def test_as_scenarios_keep_them(self):
+        for knob in coverage.rest():
+            scenario = coverage.scenario_of(knob)
+            self.assertIsNotNone(scenario, knob.name)
+            specs = {
+                key.replace(':', '__'): str(value)
+                for key, value in scenario['flavor'].items()
+            }
+            flavor = self.flavor(scenario.get('vcpus', 1), 64, **specs)
+            self.clean(self.boot(flavor))
