@@ -53,10 +53,22 @@ function kvm_tuning_cpus {
     esac
 }
 
+# kvm_tuning_made path ...: notes those that are about to be made
+function kvm_tuning_made {
+    local name
+    for name in "$@"; do
+        if ! sudo test -e "$name"; then
+            echo "$name" >>"$KVM_TUNING_STATE_DIR/made"
+        fi
+    done
+}
+
 # The options of local.conf for our own files. DevStack merges them, too, but
 # after this phase, and host-prep needs them in it.
 function kvm_tuning_configure_host {
     local name
+    touch "$KVM_TUNING_STATE_DIR/host"
+    kvm_tuning_made "$KVM_TUNING_JOURNAL_DIR"{,/lock}
     sudo install -d -o "$STACK_USER" "$KVM_TUNING_CONF_DIR" \
         "$(dirname "$KVM_TUNING_CONF")"
     rm -f "$KVM_TUNING_CONF"
@@ -193,6 +205,7 @@ function kvm_tuning_configure_scheduler {
 # nova-compute and nova-scheduler start after this phase, and nova-compute gets
 # a copy of nova.conf. nova-api finds the validators by their entry point.
 function kvm_tuning_configure {
+    mkdir -p "$KVM_TUNING_STATE_DIR"
     if is_service_enabled n-cpu; then
         kvm_tuning_configure_host
         kvm_tuning_prepare_host
@@ -201,27 +214,29 @@ function kvm_tuning_configure {
         fi
     fi
     # What an earlier run has set is not what was there before.
-    mkdir -p "$KVM_TUNING_STATE_DIR"
     kvm_tuning_restore "$NOVA_CONF"
-    rm -f "$KVM_TUNING_STATE_DIR/nova.conf"
+    rm -f "$KVM_TUNING_STATE_DIR"/nova.{conf,diff}
+    cp "$NOVA_CONF" "$KVM_TUNING_STATE_DIR/nova.before"
     if is_service_enabled n-cpu; then
         kvm_tuning_configure_compute
     fi
     if is_service_enabled n-sch; then
         kvm_tuning_configure_scheduler
     fi
+    diff -u "$KVM_TUNING_STATE_DIR/nova.before" "$NOVA_CONF" \
+        >"$KVM_TUNING_STATE_DIR/nova.diff" || true
+    rm -f "$KVM_TUNING_STATE_DIR/nova.before"
 }
 
-# kvm_tuning_field file field: of a document that is flat there
-function kvm_tuning_field {
-    awk -v field="$2:" '$1 == field { print $2; exit }' "$1"
-}
-
+# A flavor that is there keeps its size, and gets exactly the file's extra
+# specs.
 function kvm_tuning_create_flavors {
-    local files file name
+    local files file cloud
     if [[ $KVM_TUNING_FLAVORS == none ]]; then
         return 0
     fi
+    cloud=(--os-cloud "$KVM_TUNING_CLOUD"
+        ${KVM_TUNING_VF_ALIAS:+--alias "$KVM_TUNING_VF_ALIAS"})
     # Patterns, and a word for one of them
     files=" $KVM_TUNING_FLAVORS "
     files=${files/ sample / $KVM_TUNING_DIR/devstack/files/flavors/*.yaml }
@@ -230,18 +245,8 @@ function kvm_tuning_create_flavors {
         if [[ ! -r $file ]]; then
             die $LINENO "KVM_TUNING_FLAVORS: no such file: $file"
         fi
-        name=$(kvm_tuning_field "$file" name)
-        if ! openstack --os-cloud "$KVM_TUNING_CLOUD" flavor show \
-            -f value -c id "$name" >/dev/null 2>&1; then
-            openstack --os-cloud "$KVM_TUNING_CLOUD" flavor create \
-                --id "$(kvm_tuning_field "$file" id)" \
-                --vcpus "$(kvm_tuning_field "$file" vcpus)" \
-                --ram "$(kvm_tuning_field "$file" ram)" \
-                --disk "$(kvm_tuning_field "$file" disk)" "$name"
-        fi
-        "$KVM_TUNING_BIN" flavor push "$file" --prune \
-            --os-cloud "$KVM_TUNING_CLOUD" \
-            ${KVM_TUNING_VF_ALIAS:+--alias "$KVM_TUNING_VF_ALIAS"}
+        "$KVM_TUNING_BIN" flavor create --from "$file" --keep "${cloud[@]}"
+        "$KVM_TUNING_BIN" flavor push "$file" --prune "${cloud[@]}"
     done
 }
 
@@ -270,17 +275,52 @@ function kvm_tuning_configure_tempest {
         "$(iniget "$NOVA_CONF" filter_scheduler enabled_filters)"
 }
 
-# Fails when some of the host stays as it is.
+# Whether the plugin has worked on this host. clean.sh removes what says so
+# besides the journal.
+function kvm_tuning_has_host {
+    [[ -e $KVM_TUNING_STATE_DIR/host ]] || {
+        [[ ! -d $KVM_TUNING_STATE_DIR && -e $KVM_TUNING_CONF ]] &&
+            sudo test -e "$KVM_TUNING_JOURNAL_DIR/journal.json"
+    }
+}
+
+# Undoes what is there, whatever services local.conf enables by now: it may
+# have lost them since. Fails when some of the host stays as it is.
 function kvm_tuning_unstack {
     local status=0
-    if is_service_enabled n-cpu && [[ -x $KVM_TUNING_BIN ]]; then
-        sudo "$KVM_TUNING_BIN" host hooks remove || status=1
-        sudo "$KVM_TUNING_BIN" host undo || status=1
+    if kvm_tuning_has_host; then
+        if [[ -x $KVM_TUNING_BIN ]]; then
+            sudo "$KVM_TUNING_BIN" host hooks remove || status=1
+            sudo "$KVM_TUNING_BIN" host undo || status=1
+        else
+            echo "kvm-tuning: $KVM_TUNING_BIN is gone, and has worked on" \
+                'this host'
+            status=1
+        fi
     fi
     sudo rm -f "$NOVA_CONF_DIR/rootwrap.d/$KVM_TUNING_ROOTWRAP"
     kvm_tuning_restore "$NOVA_CONF"
     kvm_tuning_restore "$NOVA_CPU_CONF"
+    if [[ $status == 0 ]]; then
+        kvm_tuning_forget
+    fi
     return $status
+}
+
+# What was kept to undo things by, once all is undone
+function kvm_tuning_forget {
+    local name
+    if [[ -r $KVM_TUNING_STATE_DIR/made ]]; then
+        while read -r name; do
+            sudo rm -rf "$name"
+        done <"$KVM_TUNING_STATE_DIR/made"
+    fi
+    # DevStack makes it from local.conf, also where the plugin is idle.
+    sudo rm -f "$KVM_TUNING_CONF"
+    # Only what is empty
+    sudo rmdir "$(dirname "$KVM_TUNING_CONF")" "$KVM_TUNING_CONF_DIR" \
+        2>/dev/null || true
+    rm -rf "$KVM_TUNING_STATE_DIR"
 }
 
 function kvm_tuning_clean {
@@ -297,15 +337,10 @@ function kvm_tuning_clean {
     else
         pip_uninstall kvm-tuning
     fi
-    sudo rm -rf "$KVM_TUNING_CONF" "$KVM_TUNING_JOURNAL_DIR"
-    # Only what is empty
-    sudo rmdir "$(dirname "$KVM_TUNING_CONF")" "$KVM_TUNING_CONF_DIR" \
-        2>/dev/null || true
-    rm -rf "$KVM_TUNING_STATE_DIR"
 }
 
-if is_service_enabled kvm-tuning && is_service_enabled nova; then
-    case "$1 ${2:-}" in
+function kvm_tuning_phase {
+    case "$*" in
         'stack pre-install')
             kvm_tuning_check
             ;;
@@ -329,16 +364,30 @@ if is_service_enabled kvm-tuning && is_service_enabled nova; then
                 kvm_tuning_configure_tempest
             fi
             ;;
-        'unstack ')
-            if ! kvm_tuning_unstack; then
-                echo 'kvm-tuning: not all of the host is as it was, see' \
-                    'above; clean.sh tries again, when no guest runs'
-            fi
-            ;;
-        'clean ')
-            kvm_tuning_clean
-            ;;
     esac
-fi
+}
+
+case "$1 ${2:-}" in
+    'unstack ')
+        if ! kvm_tuning_unstack; then
+            echo 'kvm-tuning: not all of the host is as it was, see above;' \
+                'clean.sh tries again, when no guest runs'
+        fi
+        ;;
+    'clean ')
+        kvm_tuning_clean
+        ;;
+    *)
+        if is_service_enabled kvm-tuning && is_service_enabled nova; then
+            kvm_tuning_phase "$@"
+        elif [[ $* == 'stack pre-install' && -e $KVM_TUNING_STATE_DIR ]]; then
+            # It was enabled when stack.sh ran before.
+            if ! kvm_tuning_unstack; then
+                die $LINENO 'kvm-tuning is disabled, and not all that it has' \
+                    'done to this host can be undone, see above'
+            fi
+        fi
+        ;;
+esac
 
 $_XTRACE_KVM_TUNING

@@ -4,8 +4,8 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional corpus_sample docs lab_smoke. Each
-# is a tier of its own too, and so are corpus, hwloc, nova, lab, walkthrough,
-# cloud, cloud_lab and cloud_init, which need more of a machine or of time;
+# is a tier of its own too, and so are corpus, hwloc, nova, devstack, lab,
+# walkthrough, cloud, cloud_lab and cloud_init, which need more of a machine or of time;
 # cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
@@ -134,6 +134,28 @@ tier_cloud_init() {  # Debian's own cloud-init, on a node and in a guest
     run_tests ./tests/cloud_init tools/private-libvirtd stestr run --serial
 }
 
+# DevStack's, as its plugin's tests were written for it
+devstack_url=${KVM_TUNING_DEVSTACK_URL:-https://opendev.org/openstack/devstack}
+
+devstack_setup() {  # names DevStack's tree, fetched where that can be
+  if [ -z "${KVM_TUNING_DEVSTACK:-}" ]; then
+    KVM_TUNING_DEVSTACK=${KVM_TUNING_CACHE:-$cache}/devstack
+    if [ ! -d "$KVM_TUNING_DEVSTACK" ]; then
+      note "git clone $devstack_url"
+      git clone --quiet --depth 1 "$devstack_url" "$KVM_TUNING_DEVSTACK" ||
+        { note "set KVM_TUNING_DEVSTACK to a tree of DevStack"; return 1; }
+    fi
+  fi
+  export KVM_TUNING_DEVSTACK
+  system_packages devstack
+}
+
+tier_devstack() {  # the plugin's phases, by DevStack's own functions
+  devstack_setup || { failed=$((failed + 1)); return 1; }
+  KVM_TUNING_DEVSTACK_SEQUENCES=${KVM_TUNING_DEVSTACK_SEQUENCES:-50} \
+    run_tests ./tests/unit stestr run tests.unit.test_devstack
+}
+
 tier_cloud() {  # a real OpenStack on loopback, and what its servers take
   local status=0 packages
   # Neither needs the other.
@@ -195,6 +217,8 @@ tier_nova() {  # our tests, then Nova's own, and again with L3 domains
   nova=$cache/nova-venv
   nova_setup || return 1
   : >"$cache/nova.calls"
+  # Some of ours read what DevStack's plugin writes.
+  devstack_setup || unset KVM_TUNING_DEVSTACK
   run_nova --own --threads tests.nova || status=1
   names='nova.tests.unit.virt.libvirt nova.tests.unit.virt.test_hardware
     nova.tests.unit.compute.test_claims

@@ -62,10 +62,31 @@ function kvm_tuning_noted {
         "$KVM_TUNING_STATE_DIR/nova.conf"
 }
 
+# kvm_tuning_unpatch file: takes all of our lines out again, to the byte; fails
+# where somebody has changed one of them since.
+function kvm_tuning_unpatch {
+    local file=$1 result
+    local changes=$KVM_TUNING_STATE_DIR/nova.diff
+    [[ -s $changes ]] || return 1
+    result=$(mktemp)
+    if patch --reverse --force --silent --fuzz=3 --reject-file=- \
+        --output="$result" "$file" "$changes" >/dev/null 2>&1; then
+        # It keeps its owner and mode.
+        cat "$result" >"$file"
+        rm -f "$result"
+    else
+        rm -f "$result"
+        return 1
+    fi
+}
+
 # kvm_tuning_restore file: puts back what is still as we have set it
 function kvm_tuning_restore {
     local file=$1 section option before
     if [[ ! -r $KVM_TUNING_STATE_DIR/nova.conf || ! -w $file ]]; then
+        return 0
+    fi
+    if kvm_tuning_unpatch "$file"; then
         return 0
     fi
     while IFS=$'\t' read -r section option; do

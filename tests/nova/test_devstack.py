@@ -34,7 +34,8 @@ class TestNovaConf(testtools.TestCase):
         conf = nova.conf.CONF
         conf.reset()
         conf([], project='nova', default_config_files=[node.path(name)])
-        self.addCleanup(conf, [], project='nova', default_config_files=[])
+        # Tests that come after in this process register arguments, which
+        # oslo.config takes before it has parsed any only.
         self.addCleanup(conf.reset)
         return conf
 

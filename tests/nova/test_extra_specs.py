@@ -6,6 +6,7 @@ from nova.api.validation.extra_specs import validators
 from nova.tests.functional.api import client
 
 from kvm_tuning import loader
+from kvm_tuning.core import compiled
 from kvm_tuning.core.nova import spec_names
 from tests.nova import base
 
@@ -62,6 +63,16 @@ class ExtraSpecsTest(base.ServersTest):
                 'true' if schema.get('type') == 'boolean' else '1'
             )
         self.flavor(**specs)
+
+    def test_the_record_of_what_was_derived_is_taken(self):
+        specs = compiled.compile(
+            {'kvm:vfs': '2', 'kvm:cpu_locality': 'l3'},
+            'nic',
+            loader.knobs(loader.load()),
+        )
+        self.assertIn(compiled.DERIVED_TRAITS, specs)
+        self.assertIn(compiled.DERIVED_ALIAS, specs)
+        self.flavor(**{k.replace(':', '__'): v for k, v in specs.items()})
 
     def test_other_namespaces_are_left_alone(self):
         self.flavor(other__anything='goes', **{'hw__cpu_policy': 'shared'})

@@ -3,8 +3,10 @@
 They need DevStack's tree, which KVM_TUNING_DEVSTACK names.
 """
 
+import copy
 import glob
 import os
+import random
 import shutil
 import subprocess
 from unittest import skipUnless
@@ -80,7 +82,7 @@ class TestOneNode(PhasesTest):
         self.assertEqual(compute, node.read('etc/nova/nova-cpu.conf'))
         self.assertEqual(prepared_host, node.host())
         self.assertEqual([], node.calls('restart'))
-        self.assertEqual([], node.calls('flavor create'))
+        self.assertEqual(3, len(node.cloud.flavors))
         before = flat(node.nova())
         self.run_phases(node, 'configure')
         self.assertEqual(before, flat(node.nova()))
@@ -143,8 +145,8 @@ class TestOneNode(PhasesTest):
             '[never]', files['sys/kernel/mm/transparent_hugepage/enabled']
         )
         self.assertEqual(
-            ['l3', 'pinned', 'shared'],
-            [call.rpartition('.')[2] for call in node.calls('flavor create')],
+            ['kvm-tuning.l3', 'kvm-tuning.pinned', 'kvm-tuning.shared'],
+            sorted(each['name'] for each in node.cloud.flavors.values()),
         )
         self.assertEqual(3, len(node.calls('flavor push')))
 
@@ -186,6 +188,156 @@ class TestOneNode(PhasesTest):
             },
             set(prepared.differences(node.host(), before)),
         )
+
+
+class TestSequences(PhasesTest):
+    """Whatever comes after what, nothing is left in the end."""
+
+    #: How many; each takes a minute or so.
+    count = int(os.environ.get('KVM_TUNING_DEVSTACK_SEQUENCES', '2'))
+
+    services = (
+        ONE_NODE,
+        'n-cpu',
+        'n-api,n-sch,n-cond',
+        # What is enabled by now says nothing of what was.
+        'n-api',
+    )
+
+    def setUp(self):
+        super().setUp()
+        self.stacked = self.node()
+        self.untouched = self.stacked.host()
+
+    def configure(self, enabled, services):
+        self.stacked.services = services
+        self.stacked.configure(
+            'KVM_TUNING_HOST_PREP=apply\nKVM_TUNING_FLAVORS=none\n'
+            + ('' if enabled else 'disable_service kvm-tuning\n'),
+            # DevStack itself writes the first section to its file.
+            HOST if enabled else HOST[HOST.index('[[', 2) :],
+        )
+
+    def check_nothing_is_left(self, done):
+        host = self.stacked.host()
+        changed = {
+            path for path in prepared.differences(host, self.untouched)
+            # The kernel's own counters begin again.
+            if not path.startswith('sys/kernel/mm/ksm/pages_')
+        }  # fmt: skip
+        self.assertEqual(set(), changed, done)
+        self.assertFalse(self.stacked.exists('data/kvm-tuning'), done)
+
+    def test_random_ones(self):
+        for seed in range(self.count):
+            chance = random.Random(seed)
+            done = [seed]
+            for _step in range(chance.randint(2, 6)):
+                mode = chance.choice(('stack', 'stack', 'unstack', 'clean'))
+                enabled = chance.random() < 0.7
+                services = chance.choice(self.services)
+                done.append((mode, enabled, services))
+                self.configure(enabled, services)
+                self.run_phases(self.stacked, mode)
+            last = chance.choice(('unstack', 'clean'))
+            done.append(last)
+            self.run_phases(self.stacked, last)
+            self.check_nothing_is_left(done)
+
+    def test_disabled_and_unstacked(self):
+        for last in ('unstack', 'clean', 'stack'):
+            self.configure(True, ONE_NODE)
+            self.run_phases(self.stacked, 'stack')
+            self.assertIn(
+                'etc/libvirt/hooks/qemu.d/kvm-tuning', self.stacked.host()
+            )
+            self.configure(False, 'n-api')
+            self.run_phases(self.stacked, last)
+            self.check_nothing_is_left(last)
+
+    def test_nova_conf_is_the_same_to_the_byte(self):
+        self.configure(False, ONE_NODE)
+        self.run_phases(self.stacked, 'stack')
+        stock = self.stacked.read('etc/nova/nova.conf')
+        self.configure(True, ONE_NODE)
+        self.run_phases(self.stacked, 'stack')
+        self.run_phases(self.stacked, 'stack')
+        self.assertNotEqual(stock, self.stacked.read('etc/nova/nova.conf'))
+        self.configure(False, 'n-api')
+        self.run_phases(self.stacked, 'unstack')
+        self.assertEqual(stock, self.stacked.read('etc/nova/nova.conf'))
+
+    def test_what_was_there_before_stays(self):
+        """A host that somebody has set up besides DevStack."""
+        theirs = 'host/etc/kvm-tuning/kvm-tuning.conf'
+        self.stacked.write(theirs, '[ksm]\nrun = off\n')
+        self.stacked.write('host/var/lib/kvm-tuning/provision.json', '{}')
+        self.untouched = self.stacked.host()
+        self.configure(True, 'n-api')
+        self.run_phases(self.stacked, 'stack')
+        self.run_phases(self.stacked, 'clean')
+        self.check_nothing_is_left('clean')
+
+    def test_a_program_that_is_gone(self):
+        self.configure(True, ONE_NODE)
+        self.run_phases(self.stacked, 'stack')
+        os.unlink(self.stacked.path('data/venv/bin/kvm-tuning'))
+        self.configure(False, 'n-api')
+        output = self.run_phases(self.stacked, 'unstack')
+        self.assertIn('is gone', output)
+        self.assertTrue(
+            self.stacked.exists('host/var/lib/kvm-tuning/journal.json')
+        )
+
+
+class TestFlavors(PhasesTest):
+    """Flavor files as people have them."""
+
+    def setUp(self):
+        super().setUp()
+        self.stacked = self.node('n-api,n-sch')
+
+    def create(self, **files):
+        """Return the flavors that these documents become, by name."""
+        for name, text in files.items():
+            self.stacked.write(f'flavors/{name}', text)
+        self.stacked.configure(
+            f'KVM_TUNING_FLAVORS="{self.stacked.scratch}/flavors/*"'
+        )
+        self.run_phases(self.stacked, 'stack')
+        # A second time changes nothing.
+        found = copy.deepcopy(self.stacked.cloud.flavors)
+        self.run_phases(self.stacked, 'stack')
+        self.assertEqual(found, self.stacked.cloud.flavors)
+        return {each['name']: each for each in found.values()}
+
+    def test_quotes_ids_and_access(self):
+        found = self.create(
+            quoted='name: "big one"\nid: 7\nvcpus: 4\nram: 4096\ndisk: 10\n'
+            'properties: {"hw:cpu_policy": dedicated}\n',
+            private='name: priv\nvcpus: 2\nram: 1024\ndisk: 1\nswap: 512\n'
+            'OS-FLV-EXT-DATA:ephemeral: 20\n'
+            'os-flavor-access:is_public: false\n',
+            shown='{"name": "of json", "vcpus": 1, "ram": 64, "disk": 0,\n'
+            ' "id": "auto", "properties": {"kvm:iothreads": "1"}}\n',
+            # Comments, other orders, and a field within a text
+            odd='# name: no\nproperties:\n  kvm:iothreads: "1"\n'
+            'description: |\n  id: 5\n  vcpus: 9\nvcpus: 2\nram: 64\n'
+            'name:   odd   # its name\n',
+        )
+        self.assertEqual({'big one', 'priv', 'of json', 'odd'}, set(found))
+        self.assertEqual('7', found['big one']['id'])
+        self.assertEqual(
+            (512, 20, False),
+            tuple(found['priv'][key] for key in (
+                'swap', 'OS-FLV-EXT-DATA:ephemeral',
+                'os-flavor-access:is_public',
+            )),
+        )  # fmt: skip
+        self.assertEqual(2, found['odd']['vcpus'])
+        for name in ('priv', 'of json', 'odd'):
+            self.assertTrue(found[name]['id'].startswith('auto-'))
+        self.assertEqual('1', found['of json']['extra_specs']['kvm:iothreads'])
 
 
 class TestManyNodes(PhasesTest):
