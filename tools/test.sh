@@ -4,9 +4,9 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name: pep8 mypy unit functional corpus_sample docs lab_smoke. Each
-# is a tier of its own too, and so are corpus, hwloc, nova, devstack, lab,
-# walkthrough, cloud, cloud_lab and cloud_init, which need more of a machine or of time;
-# cloud-lab means cloud_lab.
+# is a tier of its own too, and so are corpus, hwloc, judges, nova, devstack,
+# lab, walkthrough, cloud, cloud_lab and cloud_init, which need more of a
+# machine or of time; cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
 # The exit status is 0 when nothing failed, 1 when something did, 2 for an
@@ -98,6 +98,11 @@ tier_walkthrough() {  # the documentation shows what a node prints
 
 # What shows in minutes that the lab works, the main job and host-prep in it
 tier_lab_smoke() { lab --smoke; }
+
+tier_judges() {  # other programs' own readers of their configuration
+  system_packages judges
+  run_tests ./tests/judges stestr run
+}
 
 tier_hwloc() {  # machines of hwloc's own tests, as hwloc reads them
   system_packages hwloc

@@ -29,6 +29,23 @@ _CONDITIONS = (
     'Architecture',
     'Firmware',
 )
+_KEYS = frozenset(
+    {
+        'MACAddress',
+        'PermanentMACAddress',
+        'OriginalName',
+        'Name',
+        'Path',
+        'Driver',
+        'Type',
+        'Kind',
+        'Property',
+        'SSID',
+        'BSSID',
+        'WLANInterfaceType',
+        *_CONDITIONS,
+    }
+)
 
 
 def links(host: Host, port: Port) -> Iterator[Owner]:
@@ -49,6 +66,20 @@ def links(host: Host, port: Port) -> Iterator[Owner]:
         yield from _of_link(settings, verdict)
         if verdict:
             return
+
+
+def applied(host: Host, port: Port) -> str | None:
+    """Return the path of the .link file that is applied to a port; None:
+    there is none, or it cannot be known.
+    """
+    for name, path in precedence.files(
+        host.tree, DIRECTORIES, '.link'
+    ).items():
+        settings = unit_file.load(host.tree, DIRECTORIES, name) or []
+        verdict = matches(settings, port)
+        if verdict is not False:
+            return f'/{path}' if verdict else None
+    return None
 
 
 def _of_link(
@@ -109,7 +140,8 @@ def matches(settings: Sequence[Setting], port: Port) -> bool | None:
     used = False
     for key in dict.fromkeys(keys):
         values = unit_file.values(settings, 'Match', key)
-        if not values:
+        if not values or key not in _KEYS:
+            # systemd ignores what it does not know.
             continue
         used = True
         found = _match(key, values, port)
@@ -141,8 +173,8 @@ def _match(key: str, values: list[str], port: Port) -> bool | None:
         return _property(values, port)
     if key in _CONDITIONS:
         return None
-    # systemd ignores what it does not know.
-    return key not in ('SSID', 'BSSID', 'WLANInterfaceType')
+    # A wireless one.
+    return False
 
 
 def _patterns(values: list[str], own: tuple[str, ...]) -> bool:
@@ -182,9 +214,9 @@ def _alternatives(port: Port) -> tuple[str, ...]:
 
 
 def _property(values: list[str], port: Port) -> bool | None:
+    """Judge properties with their patterns: all of them must fit."""
     known = dict(port.properties)
     verdict: bool | None = True
-    positive = fits = False
     for line in values:
         inverted = line.startswith('!')
         for word in line.removeprefix('!').split():
@@ -193,10 +225,6 @@ def _property(values: list[str], port: Port) -> bool | None:
                 verdict = None
                 continue
             met = key in known and fnmatchcase(known[key], pattern)
-            if inverted and met:
+            if met == inverted:
                 return False
-            positive = positive or not inverted
-            fits = fits or (met and not inverted)
-    if positive and not fits:
-        return None if verdict is None else False
-    return True if fits else verdict
+    return verdict

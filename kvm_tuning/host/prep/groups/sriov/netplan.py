@@ -37,24 +37,26 @@ def find(host: Host, port: Port) -> Iterator[Owner]:
             ):
                 places[name] = path
             merged[name] = _merge(merged.get(name), ports[name])
-    pfs = [name for name in merged if _is(name, merged[name], port)]
-    linked = [n for n, each in merged.items() if at(each, 'link') in pfs]
-    for name in pfs:
-        count = at(merged[name], 'virtual-function-count')
+    interfaces = host.tree.names('sys/class/net')
+    for name, definition in merged.items():
+        if not _is(name, definition, port, interfaces):
+            continue
+        # Of several definitions of one port, netplan takes any.
+        count = at(definition, 'virtual-function-count')
+        linked = [n for n, each in merged.items() if at(each, 'link') == name]
         if count is not None:
             yield Owner(
                 'netplan',
                 f'/{places[name]} sets virtual-function-count: {count}',
                 number(count),
             )
-            return
-    if linked:
-        yield Owner(
-            'netplan',
-            f'/{places[linked[0]]} has {len(linked)} VFs by their link: '
-            f'{", ".join(linked)[:80]}',
-            len(linked),
-        )
+        elif linked:
+            yield Owner(
+                'netplan',
+                f'/{places[linked[0]]} has {len(linked)} VFs by their link: '
+                f'{", ".join(linked)[:80]}',
+                len(linked),
+            )
 
 
 def _merge(old: Any, new: Any) -> Any:
@@ -63,13 +65,14 @@ def _merge(old: Any, new: Any) -> Any:
     return old if new in (None, '') and isinstance(old, dict) else new
 
 
-def _is(name: str, definition: Any, port: Port) -> bool:
+def _is(name: str, definition: Any, port: Port, interfaces: list[str]) -> bool:
     match = at(definition, 'match')
     if not isinstance(match, dict):
         return name == port.interface
     renamed = at(definition, 'set-name')
-    if renamed and renamed == port.interface:
-        return True
+    if renamed in interfaces:
+        # It is taken for renamed already, whatever else matches.
+        return bool(renamed == port.interface)
     wanted = at(match, 'macaddress')
     if wanted is not None and str(wanted).lower() not in (
         port.mac,
@@ -82,10 +85,7 @@ def _is(name: str, definition: Any, port: Port) -> bool:
     if drivers and not any(fnmatchcase(port.driver, str(d)) for d in drivers):
         return False
     pattern = at(match, 'name')
-    # With set-name, the name before it is no longer seen.
-    if pattern is None or renamed == port.interface:
-        return True
-    return fnmatchcase(port.interface, str(pattern))
+    return pattern is None or fnmatchcase(port.interface, str(pattern))
 
 
 def load(host: Host, path: str) -> Any:

@@ -50,6 +50,15 @@ class TestLinks(OwnerFiles):
             ('Type=wlan', NOBODY),
             ('Property=ID_MODEL_ID=0x1521', [4]),
             ('Property=ID_MODEL_ID=0x1572', NOBODY),
+            # All properties must fit.
+            (
+                'Property=ID_MODEL_ID=0x1521\nProperty=INTERFACE=eth9',
+                NOBODY,
+            ),
+            ('Property=ID_MODEL_ID=0x1521 INTERFACE=enp*', [4]),
+            # A key that systemd does not know is no match.
+            ('NoSuchKey=1', NOBODY),
+            ('NoSuchKey=1\nDriver=igb', [4]),
             # Only systemd can judge these: it may.
             ('Host=node1', [4]),
             # A file without a match is not applied.

@@ -38,6 +38,12 @@ class TestNetplan(OwnerFiles):
                 f'virtual-function-count: 4}}',
                 [4],
             ),
+            # The other port has the name: it is taken for the one meant.
+            (
+                f'lan: {{match: {{macaddress: {MAC}}}, set-name: enp1f01, '
+                f'virtual-function-count: 4}}',
+                NOBODY,
+            ),
             (
                 'lan: {match: {driver: [ixgbe, igb]}, '
                 'virtual-function-count: 4}',
