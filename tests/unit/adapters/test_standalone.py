@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -7,8 +8,10 @@ import testtools
 
 from kvm_tuning import loader
 from kvm_tuning.adapters import holders, lock, repin, standalone, starting
+from kvm_tuning.adapters.trial.instance import Answer
+from kvm_tuning.adapters.trial.judge import Judge
 from kvm_tuning.core import cpuset, domain, request
-from kvm_tuning.core.documents import Flavor
+from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
     ConfigInvalid,
     Exhausted,
@@ -152,6 +155,67 @@ class TuneTest(StoreTest):
         )
         self.assertIn('memoryBacking/nosharepages', str(error))
         self.assertEqual(before, self.store.record('g').defined)
+
+    def test_what_nobody_promised_is_not_dropped_either(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+        self.store.drop = "      <model type='virtio'/>\n"
+        error = self.assertRaises(
+            SettingRejected,
+            self.tune,
+            'g',
+            ask(**{'kvm:page_sharing': 'false'}),
+        )
+        self.assertIn('interface', str(error))
+        self.assertIn('model', str(error))
+        self.store.drop = ''
+        self.store.define('g', before)
+        self.tune('g', ask(**{'kvm:page_sharing': 'false'}))
+
+    def test_what_libvirt_adds_goes_with_the_tuning(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+        self.store.adds = {
+            "bus='sata'": "    <controller type='sata' index='0'/>\n"
+        }
+        image = Image('i', '1', {'hw_disk_bus': 'sata'})
+        asked = request.read(
+            Flavor('f', '1', 2, 256, 0, {}),
+            image,
+            loader.knobs(loader.load()),
+        )
+        self.tune('g', asked)
+        self.assertIn('<controller', self.store.record('g').defined)
+        standalone.undo(self.store, self.conf, 'g')
+        self.assertEqual(before, self.store.record('g').defined)
+
+    def test_a_judge_goes_first(self):
+        self.store.add('g')
+        before = self.store.record('g').defined
+
+        class Never:
+            version = (9, 0, 0)
+            alive = True
+
+            def define(self, xml):
+                why = 'no such thing' if 'nosharepages' in xml else ''
+                return Answer(None if why else xml, why)
+
+        judge = Judge(start=lambda: contextlib.nullcontext(Never()))
+        error = self.assertRaises(
+            Unsupported,
+            standalone.tune,
+            self.store,
+            self.conf,
+            loader.load(),
+            ask(**{'kvm:page_sharing': 'false'}),
+            'g',
+            self.root,
+            judge,
+        )
+        self.assertIn('no such thing', str(error))
+        self.assertEqual(before, self.store.record('g').defined)
+        self.assertNotIn(('define', 'g'), self.store.calls)
 
     def test_a_running_guest_is_told_what_needs_a_restart(self):
         self.store.add('g')
