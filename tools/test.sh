@@ -3,10 +3,17 @@
 #
 #   tools/test.sh [TIER...]
 #
+<<<<<<< Updated upstream
 # Without a name: pep8 mypy unit functional corpus_sample docs lab_smoke. Each
 # is a tier of its own too, and so are corpus, hwloc, judges, nova, devstack,
 # lab, walkthrough, cloud, cloud_lab and cloud_init, which need more of a
 # machine or of time; cloud-lab means cloud_lab.
+=======
+# Without a name, or with default, it runs the tiers of DEFAULT_TIERS. Others
+# need more of a machine or of time and are run by name: tox, corpus, hwloc,
+# nova, lab, walkthrough, cloud, cloud_lab and cloud_init. cloud-lab means
+# cloud_lab.
+>>>>>>> Stashed changes
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
 # The exit status is 0 when nothing failed, 1 when something did, 2 for an
@@ -63,6 +70,32 @@ tier_pep8() {
 tier_mypy() { check mypy; }
 
 tier_unit() { run_tests ./tests/unit stestr run; }
+
+tier_tox() {  # what CONTRIBUTING.rst promises of a fresh clone
+  local status=0
+  # In an environment of its own: it may not lean on what is installed here.
+  [ -x "$cache/tox/bin/tox" ] || {
+    python3 -m venv --clear "$cache/tox"
+    "$cache/tox/bin/python" -m pip --quiet --disable-pip-version-check \
+      install 'tox>=4.67'
+  }
+  rm -rf "$cache/fresh"
+  git clone --quiet "$top" "$cache/fresh"
+  run_tests ./tests/unit in_clone || status=1
+  rm -rf "$cache/fresh"
+  return $status
+}
+
+in_clone() {  # tox -e py3 there, and nothing left behind
+  cd "$cache/fresh"
+  "$cache/tox/bin/tox" run -e py3 || return 1
+  [ -z "$(git status --porcelain)" ] || {
+    git status --short
+    note 'tox has left what git does not ignore'
+    return 1
+  }
+  [ ! -f .venv ] || { note 'tox has left a file .venv'; return 1; }
+}
 
 tier_functional() {
   tools/tiny-guest.sh "$cache/tiny-guest" || return 1
@@ -249,6 +282,7 @@ tier_docs() {
 
 tiers=${*:-$DEFAULT_TIERS}
 tiers=${tiers//-/_}
+tiers=${tiers//default/$DEFAULT_TIERS}
 for tier in $tiers; do
   declare -F "tier_$tier" >/dev/null || {
     echo "$0: no such tier yet: $tier" >&2
