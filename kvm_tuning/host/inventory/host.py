@@ -17,6 +17,15 @@ class Host:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
 
+    def again(self, tree: Tree) -> 'Host':
+        """Return the same host seen through a new tree: files are read
+        again, the inventory and what a boot does not change are kept.
+        """
+        found = Host(tree)
+        kept = {**self.__dict__, 'tree': tree}
+        found.__dict__.update(kept)
+        return found
+
     @property
     def live(self) -> bool:
         """Whether this is the running machine."""

@@ -25,7 +25,7 @@ from kvm_tuning.host.prep.goals import (
 )
 from kvm_tuning.host.prep.journal import Entry, Journal, State
 from kvm_tuning.host.prep.kinds import vf_count
-from kvm_tuning.host.prep.kinds.kind import Kind
+from kvm_tuning.host.prep.kinds.kind import ALL_DEVICES, Kind
 
 _MEANINGS = {
     errno.EACCES: 'writing it is not allowed',
@@ -51,13 +51,38 @@ class ChangeContext:
     #: Addresses of VF counts whose write did not return. The kernel may still
     #: be busy with them, so they are not written again.
     hung: set[Address] = field(default_factory=set)
+    #: The last host seen, whose inventory serves the whole run.
+    _seen: list[Host] = field(default_factory=list)
+    #: The devices whose inventory writes of this run have made stale.
+    _stale: set[str] = field(default_factory=set)
 
-    def look(self) -> Host:
-        """Return the host as it is now."""
-        return Host(self.system.tree())
+    def look(self, address: Address | None = None) -> Host:
+        """Return the host as it is now. Files are always read again; the
+        inventory only where a write has changed devices of ``address``.
+        """
+        tree = self.system.tree()
+        devices = '' if address is None else self._devices(address)
+        if devices in self._stale:
+            # Those of a PF that has been written; others' are as before.
+            return Host(tree)
+        if devices and ALL_DEVICES in (devices, *self._stale) and self._stale:
+            self._seen.clear()
+            self._stale.clear()
+        host = self._seen.pop().again(tree) if self._seen else Host(tree)
+        self._seen.append(host)
+        return host
+
+    def _devices(self, address: Address) -> str:
+        return self.kinds[address[0]].devices(address[1])
 
     def read(self, address: Address) -> Value:
-        return self.kinds[address[0]].read(self.look(), address[1])
+        return self.kinds[address[0]].read(self.look(address), address[1])
+
+    def wrote(self, address: Address) -> None:
+        """Note that an address may have been written."""
+        devices = self._devices(address)
+        if devices:
+            self._stale.add(devices)
 
     def tidy(self) -> None:
         """Remove what an interrupted write of the journal has left.
@@ -95,7 +120,7 @@ def make(context: ChangeContext, goal: Goal) -> bool:
     :raises SettingRejected: it was refused, or did not get its value.
     """
     address, target = goal.address, goal.setting.value
-    host = context.look()
+    host = context.look(address)
     kind = context.kinds[goal.setting.kind]
     found = kind.read(host, goal.setting.name)
     entry = context.journal.get(address)
@@ -122,17 +147,23 @@ def make(context: ChangeContext, goal: Goal) -> bool:
     return True
 
 
-def restore(context: ChangeContext, entry: Entry, target: Value) -> None:
+def restore(
+    context: ChangeContext,
+    entry: Entry,
+    target: Value,
+    known: Route | None = None,
+) -> None:
     """Set an entry's address back to ``target``.
 
     The entry is dropped when that is the value before our first change, and
     otherwise kept with ``target``.
 
+    :param known: the route, where it has just been found.
     :raises SettingRejected: it was refused, or did not get its value.
     """
     if entry.address in context.hung:
         raise SettingRejected(f'{entry.title}: an earlier write of it hangs')
-    host = context.look()
+    host = context.look(entry.address)
     kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == target:
@@ -141,7 +172,9 @@ def restore(context: ChangeContext, entry: Entry, target: Value) -> None:
         context.journal.close(entry.address, found)
         context.save()
         return
-    route = routes.find(host, context.terms, entry.address, found, target)
+    route = known or routes.find(
+        host, context.terms, entry.address, found, target
+    )
     if route.refusals:
         raise SettingRejected('; '.join(map(str, route.refusals)))
     via = {v for v in (found, entry.wanted, entry.got) if v is not None}
@@ -253,6 +286,7 @@ def _write(
     context: ChangeContext, entry: Entry, value: Value, route: Route
 ) -> None:
     kind = context.kinds[entry.kind]
+    context.wrote(entry.address)
     try:
         kind.write(context.system, entry.name, value, route.timeout)
     except TimeoutError as error:

@@ -10,7 +10,7 @@ from kvm_tuning.core.exceptions import InventoryUnreadable, JournalFailed
 from kvm_tuning.host.prep import change, routes
 from kvm_tuning.host.prep.apply import FAILURES, Outcome, stop
 from kvm_tuning.host.prep.change import ChangeContext
-from kvm_tuning.host.prep.goals import Value
+from kvm_tuning.host.prep.goals import Route, Value
 from kvm_tuning.host.prep.journal import Entry
 from kvm_tuning.host.prep.kinds import boot_record, initramfs
 
@@ -24,6 +24,8 @@ class Step:
     #: ``restore``, ``forget`` (nothing is left to restore) or ``refuse``.
     action: str
     reason: str
+    #: How it is restored.
+    route: Route | None = None
 
 
 def plan(
@@ -45,9 +47,9 @@ def _seen(context: ChangeContext, entry: Entry) -> Step:
 
 
 def _step(context: ChangeContext, entry: Entry) -> Step:
-    host = context.look()
     if entry.kind not in context.kinds:
         return Step(entry, None, 'refuse', unknown(entry))
+    host = context.look(entry.address)
     kind = context.kinds[entry.kind]
     found = kind.read(host, entry.name)
     if found == entry.before:
@@ -79,7 +81,7 @@ def _step(context: ChangeContext, entry: Entry) -> Step:
         return Step(
             entry, found, 'refuse', '; '.join(map(str, route.refusals))
         )
-    return Step(entry, found, 'restore', '')
+    return Step(entry, found, 'restore', '', route)
 
 
 def unknown(entry: Entry) -> str:
@@ -124,9 +126,10 @@ def _undo(context: ChangeContext, entry: Entry, outcome: Outcome) -> None:
             outcome.refused.append(step.reason)
             outcome.failed.append(step.reason)
         elif step.action == 'restore':
-            change.restore(context, entry, entry.before)
+            change.restore(context, entry, entry.before, step.route)
             outcome.changed.append(entry.title)
-            notes = initramfs.undone(context.look(), entry)
+            host = context.look(entry.address)
+            notes = initramfs.undone(host, entry)
             outcome.notes += map(str, notes)
         else:
             _forget(context, step, outcome)

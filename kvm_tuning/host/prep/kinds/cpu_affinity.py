@@ -51,6 +51,9 @@ class CpuAffinity:
     def tidy(self, system: System, name: str) -> None:
         system.tidy(PATH)
 
+    def devices(self, name: str) -> str:
+        return ''
+
 
 def running(tree: Tree) -> Value:
     """Return the CPUs of PID 1, as a list."""

@@ -16,6 +16,9 @@ from kvm_tuning.host.prep.kinds import vf_count
 #: The unit that applies the volatile settings at each boot.
 UNIT = 'kvm-tuning-host-prep.service'
 
+#: What loading a driver changes.
+ALL_DEVICES = 'all'
+
 _MASK = 'proc/irq/default_smp_affinity'
 
 
@@ -47,6 +50,11 @@ class Kind(Protocol):
 
     def tidy(self, system: System, name: str) -> None:
         """Remove what an interrupted write may have left."""
+
+    def devices(self, name: str) -> str:
+        """Return whose devices a setting depends on and changes: a PF's
+        address, :data:`ALL_DEVICES`, or ``''`` for none.
+        """
 
 
 class Sysfs:
@@ -88,6 +96,9 @@ class Sysfs:
 
     def tidy(self, system: System, name: str) -> None:
         pass
+
+    def devices(self, name: str) -> str:
+        return vf_count.pf(name) or ''
 
 
 def _grouped(digits: str) -> str:

@@ -15,6 +15,7 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Value
+from kvm_tuning.host.prep.kinds.kind import ALL_DEVICES
 
 OPTIONS = 'etc/modprobe.d/kvm-tuning.conf'
 LOAD = 'etc/modules-load.d/kvm-tuning.conf'
@@ -63,6 +64,9 @@ class ModuleParameter:
     def tidy(self, system: System, name: str) -> None:
         system.tidy(OPTIONS)
 
+    def devices(self, name: str) -> str:
+        return ''
+
 
 class ModuleLoad:
     """A module that is loaded at boot (modules-load.d(5))."""
@@ -90,6 +94,9 @@ class ModuleLoad:
     def tidy(self, system: System, name: str) -> None:
         system.tidy(LOAD)
 
+    def devices(self, name: str) -> str:
+        return ''
+
 
 class Module:
     """Whether a module is in the running kernel."""
@@ -114,6 +121,9 @@ class Module:
 
     def tidy(self, system: System, name: str) -> None:
         pass
+
+    def devices(self, name: str) -> str:
+        return ALL_DEVICES
 
 
 class RunningParameter:
@@ -155,6 +165,9 @@ class RunningParameter:
 
     def tidy(self, system: System, name: str) -> None:
         pass
+
+    def devices(self, name: str) -> str:
+        return ALL_DEVICES
 
 
 def loaded(tree: Tree, name: str) -> bool:

@@ -67,6 +67,9 @@ class Service:
     def tidy(self, system: System, name: str) -> None:
         pass
 
+    def devices(self, name: str) -> str:
+        return ''
+
 
 def exists(tree: Tree, name: str) -> bool:
     """Return whether a unit exists."""

@@ -51,6 +51,9 @@ class UdevRule:
     def tidy(self, system: System, name: str) -> None:
         system.tidy(PATH)
 
+    def devices(self, name: str) -> str:
+        return ''
+
 
 def _order(named: tuple[str, str]) -> tuple[bool, str]:
     """Return the sort key of a rule: by name, those for one device last."""

@@ -26,6 +26,12 @@ def holds(name: str) -> bool:
     return re.fullmatch(PATTERN, name) is not None
 
 
+def pf(name: str) -> str | None:
+    """Return the PF of a path that is its number of VFs."""
+    match = re.fullmatch(PATTERN, name)
+    return match[1] if match else None
+
+
 def read(tree: Tree, name: str) -> str | None:
     """Return the number of VFs that a file should show; None when it is
     missing: the kernel offers no VFs there.

@@ -61,7 +61,7 @@ class TestSelect(test_ports.SriovTest):
     def test_two_forms_of_one_port(self):
         self.build()
         (text,) = self.refusals(vfs={'11:00.0': 3, ADDRESS: 4})
-        self.assertThat(text, Contains('4 VFs here and 3 by another line'))
+        self.assertThat(text, Contains('4 VFs by this line and 3 by another'))
 
     def test_the_message_has_the_address_as_read(self):
         self.build()
