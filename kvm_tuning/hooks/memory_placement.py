@@ -73,6 +73,12 @@ class MemoryPlacement(Hook):
                 wanted['placement'] = None
             yield Element('numatune/memory', wanted)
         if request.topology is None:
+            # Cells of the domain's own are bound each by itself.
+            for number in guest.memnodes:
+                yield Element(
+                    f"numatune/memnode[@cellid='{number}']",
+                    {'mode': mode, 'nodeset': cpuset.format(cells)},
+                )
             return
         for cell in placement.cells:
             nodes = cells if mode == 'interleave' else {cell.host_cell}
