@@ -34,8 +34,8 @@ TRAITS = (
 #: The record: the derived traits, and the derived part of the aliases, each
 #: a list with commas. Nova's filters skip keys of scopes they do not know,
 #: and its API validates none of them.
-DERIVED_TRAITS = 'kvm_tuning:derived_traits'
-DERIVED_ALIAS = 'kvm_tuning:derived_alias'
+DERIVED_TRAITS = 'derived:kvm_tuning_traits'
+DERIVED_ALIAS = 'derived:kvm_tuning_alias'
 RECORDS = (DERIVED_ALIAS, DERIVED_TRAITS)
 
 _REQUIRED = 'required'
