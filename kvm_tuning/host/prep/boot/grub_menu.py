@@ -4,7 +4,7 @@ and the one that starts by itself.
 A variable that is set on a condition which only GRUB can judge is unknown.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 import re
 
@@ -183,12 +183,20 @@ class _Reader:
         else:
             if command.name == 'set':
                 words = words[1:]
-            if len(words) == 1:
-                text = self._expanded(words[0])[0]
-                name, equals, _value = self._literal(words[0]).partition('=')
-                if equals and name.isidentifier():
-                    value = None if text is None else text[len(name) + 1 :]
-                    self._set(name, value, certain)
+            if words and '=' in self._literal(words[0]):
+                self._assign(words[0], certain)
+
+    def _assign(self, word: Word, certain: bool) -> None:
+        """Carry out ``name=value``; of a value that falls apart, GRUB takes
+        the first word.
+        """
+        name = self._literal(word).partition('=')[0]
+        if not name.isidentifier():
+            return
+        value = None
+        if not self._expanded(word)[1]:
+            value = _pieces(word, self._value)[0].partition('=')[2]
+        self._set(name, value, certain)
 
     def _literal(self, word: Word) -> str:
         return ''.join('\0' if part.variable else part.text for part in word)
@@ -260,10 +268,8 @@ class _Reader:
                 found: list[str] = []
                 unknown: list[str] = []
                 for word in command.words[1:]:
-                    text, names = self._expanded(word)
-                    unknown += names
-                    if text is not None:
-                        found += _split(word, text)
+                    unknown += self._expanded(word)[1]
+                    found += _split(word, self._value)
                 entry.kernel = found[0] if found else ''
                 entry.arguments = ' '.join(found[1:])
                 entry.unknown = tuple(unknown)
@@ -294,13 +300,33 @@ class _Reader:
         return self.menu.variables.get(name, '')
 
 
-def _split(word: Word, text: str) -> list[str]:
-    """Return the words that GRUB makes of one: a variable outside of quotes
-    falls apart at blanks, and a word with blanks comes to the kernel quoted.
+def _split(word: Word, value: Callable[[str], str | None]) -> list[str]:
+    """Return the words of a kernel's command line that GRUB makes of one; one
+    with blanks comes to the kernel in quotes.
     """
-    if any(part.quoted for part in word):
-        return [f'"{text}"' if _BLANKS.search(text) else text]
-    return text.split()
+    found = _pieces(word, value)
+    return [f'"{text}"' if _BLANKS.search(text) else text for text in found]
+
+
+def _pieces(word: Word, value: Callable[[str], str | None]) -> list[str]:
+    """Return the words that GRUB makes of one. A variable outside of quotes
+    falls apart at the blanks within its value; those at its ends go, and its
+    ends stay joined to what is next to them.
+    """
+    found = ['']
+    quoted = False
+    for part in word:
+        quoted = quoted or part.quoted
+        text = value(part.text) or '' if part.variable else part.text
+        if part.variable and not part.quoted:
+            first, *more = text.split() or ['']
+            found[-1] += first
+            found += more
+        else:
+            found[-1] += text
+    if found == [''] and not quoted:
+        return []
+    return found
 
 
 def _test(words: list[str]) -> bool | None:

@@ -1,4 +1,4 @@
-"""CPUAffinity= in systemd's files, in the order in which systemd reads them."""
+"""CPUAffinity= of systemd, in the order in which systemd reads its files."""
 
 import os
 
