@@ -102,8 +102,25 @@ def _cache(case: Case) -> Verdict:
     return Verdict.unknown(Unknown('QEMU was started without -cpu'))
 
 
+def _hint(case: Case) -> Verdict:
+    """libvirt's ``hint-dedicated`` is a property of QEMU's x86 CPU."""
+    arguments = _arguments(case)
+    if isinstance(arguments, Unknown):
+        return Verdict.unknown(arguments)
+    for cpu in arguments.of('cpu'):
+        told = cpu.get('kvm-hint-dedicated') in (True, 'on')
+        found = 'on' if told else 'off'
+        return Verdict((case.wanted == 'on') == told, found)
+    return Verdict.unknown(Unknown('QEMU was started without -cpu'))
+
+
 _SHAPE = "the guest's scheduler works with a different topology"
 _SMP = Rule(_topology, 'guest-topology', _SHAPE)
+_HINT = Rule(
+    _hint,
+    'cpu-hint',
+    'the guest guards against preemption, or relies on having none',
+)
 
 RULES: Rules = {
     ('vcpu', '#text'): Rule(
@@ -119,5 +136,7 @@ RULES: Rules = {
     ('cpu/topology', 'threads'): _SMP,
     ('cpu/numa/cell', 'cpus'): Rule(_cell_cpus, 'guest-cells', _SHAPE),
     ('cpu/numa/cell', 'memory'): Rule(_cell_memory, 'guest-cells', _SHAPE),
+    ('features/kvm/hint-dedicated', ''): _HINT,
+    ('features/kvm/hint-dedicated', 'state'): _HINT,
     ('cpu/cache', 'mode'): Rule(_cache, 'cache-topology', _SHAPE),
 }

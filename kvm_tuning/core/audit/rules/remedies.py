@@ -103,6 +103,7 @@ REMEDIES = (
             'guest-topology',
             'guest-cells',
             'cache-topology',
+            'cpu-hint',
         ),
         'QEMU was started with something else: the guest was tuned while it '
         'ran, a device was attached without us, or libvirt left something '
