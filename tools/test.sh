@@ -3,17 +3,10 @@
 #
 #   tools/test.sh [TIER...]
 #
-<<<<<<< Updated upstream
-# Without a name: pep8 mypy unit functional corpus_sample docs lab_smoke. Each
-# is a tier of its own too, and so are corpus, hwloc, judges, nova, devstack,
-# lab, walkthrough, cloud, cloud_lab and cloud_init, which need more of a
-# machine or of time; cloud-lab means cloud_lab.
-=======
 # Without a name, or with default, it runs the tiers of DEFAULT_TIERS. Others
 # need more of a machine or of time and are run by name: tox, corpus, hwloc,
-# nova, lab, walkthrough, cloud, cloud_lab and cloud_init. cloud-lab means
-# cloud_lab.
->>>>>>> Stashed changes
+# judges, nova, devstack, lab, walkthrough, cloud, cloud_lab and cloud_init.
+# cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
 # The exit status is 0 when nothing failed, 1 when something did, 2 for an
