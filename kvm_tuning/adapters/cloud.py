@@ -78,6 +78,9 @@ def find_flavor(connection: Any, name: str) -> Any:
     try:
         return connection.compute.find_flavor(name, get_extra_specs=True)
     except Exception as exc:
+        # None comes from openstacksdk before 6, this from later ones.
+        if type(exc).__name__ == 'NotFoundException':
+            return None
         raise CloudFailed(f'flavor {name}: {exc}') from exc
 
 
