@@ -9,10 +9,16 @@ import re
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.boot import environment
 from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.groups.group import NOBODY, Rivals
 from kvm_tuning.host.prep.groups.table import BY_NAME
-from kvm_tuning.host.prep.kinds import command_line, modprobe, services
+from kvm_tuning.host.prep.kinds import (
+    command_line,
+    kernel_arguments,
+    modprobe,
+    services,
+)
 from kvm_tuning.host.prep.writers import find as writers
 from kvm_tuning.host.prep.writers import names, target
 
@@ -47,6 +53,8 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
             if re.search(known.tuned, line):
                 yield f'TuneD ({profile})'
     yield from _kernel(host, goal, known)
+    if goal.setting.kind == kernel_arguments.KIND:
+        yield from _tuned_arguments(host, goal)
     for prefix, name in known.daemons.items():
         if goal.setting.name.startswith(prefix) and services.active(
             host.tree, f'{name}.service'
@@ -60,6 +68,16 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
         wanted = target.target(names.of(host, name))
         for writer in writers.find(host, wanted):
             yield f'{writer.name} ({writer.text})'
+
+
+def _tuned_arguments(host: Host, goal: Goal) -> Iterator[str]:
+    """Yield TuneD with the same kernel arguments, if it sets any."""
+    wanted = command_line.words(goal.setting.value)
+    keys = {command_line.key(word) for word in wanted}
+    words = command_line.words(environment.tuned_arguments(host.tree))
+    found = [word for word in words if command_line.key(word) in keys]
+    if found:
+        yield f'TuneD (/{environment.TUNED}: {" ".join(found)})'
 
 
 def _attribute(goal: Goal) -> str:

@@ -97,6 +97,8 @@ class TestVariables(EntriesTest):
         )
         rows = {row.state: row.remark for row in host.rows()}
         self.assertThat(rows['refused'], Contains('TuneD'))
+        (others,) = [row.others for row in host.rows() if row.others]
+        self.assertThat(others[0], Contains('TuneD (/etc/tuned/bootcmdline'))
 
     def test_what_tuned_brings_need_not_be_brought_again(self):
         host = self.host(_BOTH)
