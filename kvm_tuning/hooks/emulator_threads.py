@@ -45,6 +45,8 @@ class EmulatorThreads(Hook):
         ),
     )
     cells = True
+    # vCPUs that float are placed on shared pCPUs, and so is the emulator.
+    also = ('kvm:cpu_locality', 'kvm:memory_locality')
 
     def check(self, request: Request) -> Iterable[RequestError | Consequence]:
         cpus, policy = request.get(CPUS), request.get(POLICY)
@@ -97,8 +99,20 @@ def emulator_cpus(
     if request.value(POLICY) == 'share' and site.policy.shared_cpus:
         return site.policy.shared_cpus & site.inventory.online
     if not placement.pins:
-        return frozenset()
+        return _off_the_dedicated(placement, site)
     own = set(placement.pins.values())
     for cell in placement.cells:
         own |= cell.shared
     return frozenset(own)
+
+
+def _off_the_dedicated(placement: Placement, site: Site) -> frozenset[int]:
+    """Return the shared pCPUs where the host has dedicated ones, too: helper
+    threads of a guest that floats would run on those of others.
+    """
+    policy = site.policy
+    if not placement.cells or not policy.dedicated_cpus or policy.overlap:
+        return frozenset()
+    online = site.inventory.online
+    shared = online if policy.shared_cpus is None else policy.shared_cpus
+    return (shared & online) - policy.dedicated_cpus

@@ -81,7 +81,18 @@ class Iothreads(Hook):
         placement: Placement,
         site: Site,
     ) -> Iterable[Outcome]:
-        count = max(_count(request, guest), guest.iothreads)
+        wanted = _count(request, guest)
+        asked = request.get(COUNT)
+        if asked is not None and not asked.promise:
+            users = len(_disks(guest)) + len(_scsi(guest))
+            if users < wanted:
+                wanted = users
+                yield unkept(
+                    asked,
+                    str(users),
+                    f'{users} disks and virtio-scsi controllers can name one',
+                )
+        count = max(wanted, guest.iothreads)
         if not count:
             return
         if request.get(COUNT) is not None or request.get(MAP) is not None:
