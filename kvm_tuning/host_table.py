@@ -21,6 +21,8 @@ class Evidence:
     kinds: frozenset[str] = frozenset()
     #: Labels of settings that nothing keeps across a reboot.
     forgotten: tuple[str, ...] = ()
+    #: Files that apply has not made as its test says.
+    unmade: tuple[str, ...] = ()
     #: Files that undo has left changed.
     left: tuple[str, ...] = ()
     #: Whether a section of the administrator's guide has its anchor.
@@ -102,5 +104,10 @@ def _shown(row: Row) -> Iterator[str]:
         yield 'makes no setting in the whole-host test'
     for label in evidence.forgotten:
         yield f'is not persisted: a reboot forgets {label}'
+    for path in evidence.unmade:
+        yield (
+            f'is not applied: /{path} is not as '
+            f'tests/host_settings/{group.name}.yaml says'
+        )
     for path in evidence.left:
         yield f'is not undone: undo has left /{path} changed'

@@ -61,6 +61,7 @@ class MissingTest(testtools.TestCase):
     def test_what_the_whole_host_shows(self):
         self.only(shows(kinds=frozenset()), 'makes no setting')
         self.only(shows(forgotten=('x',)), 'a reboot forgets x')
+        self.only(shows(unmade=('sys/x',)), '/sys/x is not as')
         self.only(shows(left=('sys/x',)), 'undo has left /sys/x changed')
 
     def test_no_page_is_drawn_of_an_incomplete_table(self):

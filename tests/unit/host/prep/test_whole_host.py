@@ -10,7 +10,13 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.prep import journal
 from kvm_tuning.host.prep.goals import Goal
 from kvm_tuning.host.prep.kinds import kernel_arguments
-from tests.fixtures import host_settings, killed, prepared, whole_host
+from tests.fixtures import (
+    host_evidence,
+    host_settings,
+    killed,
+    prepared,
+    whole_host,
+)
 from tests.fixtures.fake_kernel import FakeKernel
 from tests.unit.host.prep import test_killed
 
@@ -41,13 +47,12 @@ class TestApply(WholeHostTest):
         done = self.apply()
         self.assertThat(done.failed, Equals([]))
         get = self.kernel.get
-        for name, sample in host_settings.samples().items():
-            for path, wanted in sample.prepared.items():
-                found = get(path)
-                self.assertFalse(
-                    host_settings.unlike(found, wanted),
-                    f'[{name}] {path}: {found!r}, not {wanted!r}',
-                )
+        for name, path, wanted in host_evidence.files():
+            found = host_evidence.text(self.kernel, path)
+            self.assertFalse(
+                host_settings.unlike(found, wanted),
+                f'[{name}] {path}: {found!r}, not {wanted!r}',
+            )
         for path, value in (
             (kernel_arguments.GRUB, Contains(_ARGUMENTS)),
             (kernel_arguments.GRUB_MENU, Contains(_ARGUMENTS)),
