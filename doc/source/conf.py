@@ -1,5 +1,7 @@
 """Sphinx's configuration."""
 
+import shutil
+
 project = 'kvm-tuning'
 copyright = 'kvm-tuning developers'
 extensions = [
@@ -7,7 +9,11 @@ extensions = [
     'oslo_config.sphinxconfiggen',
     'cliff.sphinxext',
     'kvm_tuning.sphinxext',
+    'sphinx.ext.graphviz',
 ]
+# Graphviz as it is installed, or what doc/requirements.txt brings.
+graphviz_dot = shutil.which('dot') or 'graphviz-pure'
+graphviz_output_format = 'svg'
 html_theme = 'alabaster'
 
 version = release = ''

@@ -75,6 +75,17 @@ class ContributingTest(testtools.TestCase):
                 self.assertTrue((ROOT / path).exists(), f'{name}: {path}')
 
 
+class ArchitectureTest(testtools.TestCase):
+    def test_modules_that_are_named(self):
+        page = text('doc/source/contributor/architecture.rst')
+        found = re.findall(
+            r'``((?:core|host|adapters|hooks|conf|cmd)/[\w/.]+)``', page
+        )
+        self.assertGreater(len(found), 15)
+        for path in found:
+            self.assertTrue((ROOT / 'kvm_tuning' / path).exists(), path)
+
+
 class TestingTest(testtools.TestCase):
     page = 'doc/source/contributor/testing.rst'
 

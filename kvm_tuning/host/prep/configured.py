@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.boot import wanted
+from kvm_tuning.host.prep.boot import next_boot
 from kvm_tuning.host.prep.goals import Address, Argument, Item, Note, Terms
 from kvm_tuning.host.prep.groups.table import GROUPS
 
@@ -31,7 +31,7 @@ def items(
     rest = [item for item in found if not isinstance(item, Argument)]
     if found:
         rest += [Note('inventory', each) for each in host.inventory.oddities]
-    return rest + list(wanted.goals(host, arguments, managed, record))
+    return rest + list(next_boot.goals(host, arguments, managed, record))
 
 
 def absent(conf: Any, names: Iterable[str]) -> list[str]:

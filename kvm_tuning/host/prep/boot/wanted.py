@@ -1,18 +1,16 @@
-"""What it takes that the next boot has kernel arguments, wherever the boot
-loader takes them from; and what of them the running kernel has.
+"""What is wanted of every place that a boot loader takes kernel arguments
+from, and which of them the running kernel has.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.boot import effect
 from kvm_tuning.host.prep.goals import (
     Argument,
     Goal,
     Item,
-    Note,
     Unseen,
     Value,
     When,
@@ -106,36 +104,3 @@ def request(
         running,
         '; '.join(reasons) if reasons and not missing else '',
     )
-
-
-def goals(
-    host: Host,
-    arguments: Iterable[Argument],
-    managed: Iterable[str],
-    record: Journal | None = None,
-) -> Iterator[Item]:
-    """Yield what it takes that the next boot has ``arguments``.
-
-    :param managed: see :attr:`Request.managed`.
-    :param record: tells what is ours of what is there. Without it nothing
-        goes but other values of ``managed``.
-    """
-    from kvm_tuning.host.prep.boot import families
-
-    arguments = list(arguments)
-    if not arguments:
-        return
-    try:
-        made = request(host, arguments, managed, record)
-    except InventoryUnreadable as error:
-        yield Unseen(CONCERN, 'the running kernel', str(error))
-        return
-    for text in dict.fromkeys(
-        (*effect.ignored(host, arguments), *filter(None, [made.shortfall]))
-    ):
-        yield Note(CONCERN, text)
-    for subject, family in families.ALL:
-        try:
-            yield from family(made)
-        except InventoryUnreadable as error:
-            yield made.unseen(subject, error)

@@ -8,7 +8,7 @@ from testtools.matchers import Contains, Equals, HasLength
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep.boot import grub_place, wanted
+from kvm_tuning.host.prep.boot import grub_place, next_boot
 from kvm_tuning.host.prep.goals import Argument, Goal, Note, Refusal
 from kvm_tuning.host.prep.kinds import kernel_arguments
 from tests.fixtures import killed, prepared, whole_host
@@ -31,7 +31,7 @@ class MenuTest(testtools.TestCase):
     def items(self):
         key, _equals, value = _VALUE.partition('=')
         arguments = [Argument(key, value, 'cpu_isolation', 'ticks')]
-        return list(wanted.goals(Host(Tree(self.root)), arguments, [key]))
+        return list(next_boot.goals(Host(Tree(self.root)), arguments, [key]))
 
     def apply(self):
         return prepared.apply(self.kernel, self.items())
