@@ -10,7 +10,6 @@ import copy
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-import re
 
 from lxml import etree
 
@@ -21,10 +20,11 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.references import follow
+from kvm_tuning.core.xml import bytes as bytes_
 from kvm_tuning.core.xml import remade, tree
 
 #: Far larger than any domain that libvirt accepts; bounds what is parsed.
-MAX_BYTES = 10 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 
 # lxml lets only one thread at a time use a parser.
 _FROM_OUTSIDE = etree.XMLParser(
@@ -35,11 +35,6 @@ _FROM_OUTSIDE = etree.XMLParser(
     huge_tree=False,
     encoding='utf-8',
 )
-_PROLOGUE = re.compile(r'(?:\s+|<\?.*?\?>|<!--.*?-->)*', re.DOTALL)
-_MARKUP = re.compile(r'<!--.*?-->|<\?.*?\?>|<[^>]+>', re.DOTALL)
-_ATTRIBUTE = re.compile(r'="([^"]*)"')
-_QUOTE = re.compile(r'=\s*(["\'])')
-_QUOTE_IN_TEXT = re.compile(r'>[^<]*["\']')
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,7 @@ def tune(domain: Domain, plan: Plan) -> str:
         return undo(domain)
     root = copy.deepcopy(domain.untuned.root)
     tune_tree(root, plan)
-    return _serialise(root, domain.xml)
+    return _written(root, domain.xml)
 
 
 def tune_tree(root: etree._Element, plan: Plan) -> None:
@@ -201,7 +196,7 @@ def undo(domain: Domain) -> str:
     """
     if domain.receipt is None:
         return domain.xml
-    return _serialise(domain.untuned.root, domain.xml)
+    return _written(domain.untuned.root, domain.xml)
 
 
 def _parse(xml: str, wanted: Collection[str] = ('domain',)) -> etree._Element:
@@ -221,6 +216,16 @@ def _parse(xml: str, wanted: Collection[str] = ('domain',)) -> etree._Element:
     if root.tag not in wanted:
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
     return root
+
+
+def _written(root: etree._Element, like: str) -> str:
+    """Return the text of ``root``, as ``like`` is written.
+
+    :raises InvalidDocument: it cannot be read again.
+    """
+    text = bytes_.like(root, like)
+    _parse(text)
+    return text
 
 
 def _undo(root: etree._Element, promised: Receipt) -> list[str]:
@@ -252,7 +257,7 @@ def restorable(stored: Domain, before: Domain) -> str:
     )
     root = copy.deepcopy(stored.root)
     _replace_receipt(root, found)
-    return _serialise(root, stored.xml)
+    return _written(root, stored.xml)
 
 
 def alike(one: Domain, other: Domain) -> bool:
@@ -294,61 +299,3 @@ def add_receipt(
         tail = element.tail
         receipt.indent(element, 2)
         element.tail = tail
-
-
-def _serialise(root: etree._Element, like: str) -> str:
-    """Return the text of ``root``, with the prolog and the end of ``like``,
-    and with the quotes that ``like`` uses (libvirt writes single ones).
-    """
-    text = etree.tostring(root, encoding='unicode', with_tail=False)
-    prologue = _PROLOGUE.match(like)
-    start = prologue.end() if prologue else 0
-    if _first_quote(like, start) == "'":
-        text = _single_quoted(text)
-    return like[:start] + text + like[_end(like) :]
-
-
-def _first_quote(like: str, start: int) -> str | None:
-    """Return the quote around the first attribute."""
-    for match in _MARKUP.finditer(like, start):
-        if match[0].startswith(('<!', '<?')):
-            continue
-        quote = _QUOTE.search(match[0])
-        if quote is not None:
-            return quote[1]
-    return None
-
-
-def _end(like: str) -> int:
-    """Return where the root element ends: only what XML calls Misc follows
-    (white space, comments, processing instructions).
-    """
-    end = len(like.rstrip())
-    while not like.startswith('</domain', like.rfind('<', 0, end)):
-        if like.endswith('-->', 0, end):
-            end = len(like[: like.rindex('<!--', 0, end)].rstrip())
-        elif like.endswith('?>', 0, end):
-            end = len(like[: like.rindex('<?', 0, end)].rstrip())
-        else:  # <domain .../>
-            return end
-    return end
-
-
-def _single_quoted(text: str) -> str:
-    """Return lxml's output with attributes in single quotes."""
-    if '<!' in text or '<?' in text or _QUOTE_IN_TEXT.search(text):
-        return _MARKUP.sub(_single_quotes, text)
-    # All quotes are in tags: the common case, and far faster.
-    return text.replace("'", '&apos;').replace('"', "'")
-
-
-def _single_quotes(match: re.Match[str]) -> str:
-    markup = match[0]
-    if markup.startswith(('<!', '<?')):
-        return markup
-    return _ATTRIBUTE.sub(_single_quote, markup)
-
-
-def _single_quote(match: re.Match[str]) -> str:
-    value = match[1].replace("'", '&apos;')
-    return f"='{value}'"

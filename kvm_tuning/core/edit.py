@@ -50,9 +50,10 @@ class Editor:
     """Edits one document. Its index lives as long as it does."""
 
     root: etree._Element
-    _index: dict[tuple[etree._Element, str, str | None, str], _Children] = (
-        field(default_factory=dict)
-    )
+    #: Children by parent and tag, then by what distinguishes them.
+    _index: dict[
+        tuple[etree._Element, str], dict[tuple[str | None, str], _Children]
+    ] = field(default_factory=dict)
 
     #: Elements by their path.
     _known: dict[str, etree._Element] = field(default_factory=dict)
@@ -122,10 +123,9 @@ class Editor:
         return foreign[::-1]
 
     def _restore(self, promise: Promise) -> list[str]:
-        elements = paths.find(self.root, promise.path)
-        if not elements:
+        element = self._present(promise.path)
+        if element is None:
             return [promise.path]
-        element = elements[0]
         foreign = []
         for name, wanted in promise.wanted.items():
             is_text = name == TEXT
@@ -170,11 +170,9 @@ class Editor:
         if parent is None or (present and not _libvirts(removal.path)):
             return [removal.path]
         for element in present:
-            tree.cut(element)
+            self._cut(element)
         for each in reversed(removal.removed):
-            tree.insert(parent, each)
-        self._index.clear()
-        self._known.clear()
+            self._changed(parent, tree.insert(parent, each))
         return []
 
     def _all(self, path: str) -> list[etree._Element]:
@@ -191,10 +189,20 @@ class Editor:
         above, _step = paths.split(path)
         if not above:
             return self.root
-        known = self._known.get(above)
-        if known is not None:
-            return known
-        return next(iter(paths.find(self.root, above)), None)
+        return self._present(above)
+
+    def _present(self, path: str) -> etree._Element | None:
+        """Return the first element at ``path``, if there is one; as fast in a
+        document of many devices as in a small one.
+        """
+        element = self.root
+        for step in paths.steps(path):
+            child = self._child(element, step)
+            if child is None:
+                # Its index knows the first at each step alone.
+                return next(iter(paths.find(self.root, path)), None)
+            element = child
+        return element
 
     def _reach(self, path: str, make: bool) -> tuple[etree._Element, int]:
         """Return the element at ``path`` and how many steps were created.
@@ -235,10 +243,11 @@ class Editor:
         self, parent: etree._Element, tag: str, key: paths.Key
     ) -> _Children:
         """Return the children of ``tag`` by their value at ``key``."""
-        name = (parent, tag, key.child, key.attribute)
-        index = self._index.get(name)
+        by_key = self._index.setdefault((parent, tag), {})
+        name = (key.child, key.attribute)
+        index = by_key.get(name)
         if index is None:
-            index = self._index[name] = {}
+            index = by_key[name] = {}
             for child in parent.iterchildren(tag):
                 index.setdefault(paths.value(child, key), child)
         return index
@@ -256,9 +265,24 @@ class Editor:
         return child
 
     def _cut(self, element: etree._Element) -> None:
+        parent = tree.parent_of(element)
         tree.cut(element)
-        self._index.clear()
+        self._changed(parent, element)
+
+    def _changed(
+        self, parent: etree._Element, element: etree._Element
+    ) -> None:
+        """Forget what may not hold since a child was cut or inserted; what
+        is known of other children still does.
+        """
         self._known.clear()
+        tag = str(element.tag)
+        self._index.pop((parent, tag), None)
+        above = parent.getparent()
+        if above is not None:
+            by_key = self._index.get((above, str(parent.tag)), {})
+            for name in [name for name in by_key if name[0] == tag]:
+                del by_key[name]
 
 
 def _emptied(element: etree._Element | None) -> int:

@@ -1,5 +1,6 @@
 """The facts that a domain states: sizes, cells, pins, disks, NICs."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,7 +8,12 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset, guest_devices, guest_sizes
+from kvm_tuning.core import (
+    cpuset,
+    guest_devices,
+    guest_limits,
+    guest_sizes,
+)
 from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest_devices import (
     Controller,
@@ -73,6 +79,8 @@ class Guest:
     cpu_mode: str | None = None
     #: Whether Nova created it (it carries Nova's metadata).
     nova: bool = False
+    #: Addresses at which it has two elements.
+    doubled: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -96,11 +104,16 @@ class Guest:
                         f'{what} {name!r} of the domain is not a valid name'
                     )
             if len(set(names)) < len(names):
-                twice = next(n for n in names if names.count(n) > 1)
+                twice = Counter(names).most_common(1)[0][0]
                 raise InvalidDocument(
                     f'{what} {twice} appears twice in the domain, so a '
                     'setting for one device could hit the other'
                 )
+        for address in self.doubled:
+            raise InvalidDocument(
+                f'the domain has two elements {address}: a setting of one '
+                f'could hit the other'
+            )
 
     @cached_property
     def direct_nics(self) -> frozenset[str]:
@@ -141,6 +154,7 @@ def read(root: etree._Element) -> Guest:
     """
     if root.tag != 'domain':
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
+    guest_limits.check(root)
     part = {child.tag: child for child in reversed(root)}
     system = _first(part.get('os'), 'type')
     cpu = part.get('cpu')
@@ -150,6 +164,7 @@ def read(root: etree._Element) -> Guest:
     metadata = part.get('metadata')
     vcpu = part.get('vcpu')
     return Guest(
+        doubled=tuple(guest_limits.doubled(root)),
         name=_text(part.get('name')) or '',
         uuid=_text(part.get('uuid')),
         type=root.get('type', ''),

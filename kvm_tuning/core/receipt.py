@@ -15,7 +15,7 @@ import re
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, receipt_check
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 from kvm_tuning.core.effects import Phase, Scope, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
@@ -141,7 +141,7 @@ def read(element: etree._Element) -> Receipt:
     :raises InvalidDocument: it was edited and cannot be understood.
     """
     try:
-        return _read(element)
+        return receipt_check.checked(_read(element))
     except (KeyError, ValueError, TypeError, etree.XMLSyntaxError) as exc:
         raise InvalidDocument(
             f"the domain's receipt ({NAMESPACE}) cannot be read: {exc!r}"

@@ -67,8 +67,8 @@ def parse(xml: str) -> etree._Element:
     return etree.fromstring(xml, _PLAIN)
 
 
-def insert(parent: etree._Element, what: Removed) -> None:
-    """Put back what :func:`cut` took."""
+def insert(parent: etree._Element, what: Removed) -> etree._Element:
+    """Put back what :func:`cut` took, and return the element."""
     element = parse(what.xml)
     element.tail = what.after
     parent.insert(what.position, element)
@@ -77,6 +77,7 @@ def insert(parent: etree._Element, what: Removed) -> None:
         parent.text = what.before
     else:
         previous.tail = what.before
+    return element
 
 
 def _text_before(element: etree._Element) -> str | None:

@@ -22,6 +22,7 @@ from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.xml import bytes as bytes_
 from tests.unit.core.test_edit import ABSENTS, BASE, ELEMENTS, documents
 
 CLAIM = Claim(
@@ -217,7 +218,7 @@ class RoundTripTest(testtools.TestCase):
     def test_tuning_twice_and_undoing(self, root, effects, quote):
         xml = etree.tostring(root, encoding='unicode')
         if quote == "'":
-            xml = domain._MARKUP.sub(domain._single_quotes, xml)
+            xml = bytes_._single_quoted(xml)
         which = domain.read(xml)
         plan = plan_of(effects)
         tuned = domain.read(domain.tune(which, plan))

@@ -231,7 +231,7 @@ class VfTest(EngineTest):
             '[]',
             '{"version": 2}',
             'x',
-            '{"version": 1, "entries": [1]}',
+            '{"version": 1, "entries": 1}',
         ):
             with open(path, 'w') as file:
                 file.write(text)
