@@ -1,6 +1,6 @@
 """A cloud's flavors and traits, through openstacksdk."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 import importlib
 from typing import Any
@@ -82,6 +82,23 @@ def find_flavor(connection: Any, name: str) -> Any:
         if type(exc).__name__ == 'NotFoundException':
             return None
         raise CloudFailed(f'flavor {name}: {exc}') from exc
+
+
+def recorded_flavors(
+    connection: Any,
+) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Yield each flavor whose extra specs record what was derived.
+
+    :raises CloudFailed: Nova does not answer.
+    """
+    try:
+        found = list(connection.compute.flavors(get_extra_specs=True))
+    except Exception as exc:
+        raise CloudFailed(f'flavors: {exc}') from exc
+    for flavor in found:
+        specs = dict(flavor.extra_specs or {})
+        if any(key in specs for key in compiled.RECORDS):
+            yield flavor, specs
 
 
 def create_flavor(

@@ -130,6 +130,18 @@ def install(system: System, program: str) -> list[str]:
     return [each.path for each in changed] + ([link] if not linked else [])
 
 
+def installed(system: System) -> list[str]:
+    """Return the paths of the files that are there.
+
+    :raises SettingRejected: one is not ours.
+    """
+    found = [each.path for each in files('') if _ours(system, each.path)]
+    link = f'{_WANTED}/{UNIT}.path'
+    if system.tree().target(link) is not None:
+        found.append(link)
+    return found
+
+
 def remove(system: System) -> list[str]:
     """Remove the files and return their paths.
 
