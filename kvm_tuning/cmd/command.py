@@ -27,6 +27,11 @@ WRONG_USAGE = 2
 INCOMPLETE = 3
 CHANGED = 4
 
+#: Formats that escape what does not print by themselves.
+_OWN_ESCAPES = frozenset({'json', 'yaml'})
+# What lines of text are laid out by.
+_LINES = '\n\t'
+
 
 def status_of(error: KvmTuningError) -> int:
     """Return the exit status of a command that ends in ``error``."""
@@ -91,7 +96,7 @@ class Command(cliff_command.Command):
 
     def say(self, text: str) -> None:
         """Print to standard error."""
-        self.app.stderr.write(f'{text}\n')
+        self.app.stderr.write(f'{escaped(text, keep=_LINES)}\n')
 
     def changed(self, parsed_args: argparse.Namespace) -> None:
         """Say in the exit status that something was changed."""
@@ -108,6 +113,8 @@ class Lister(Command, lister.Lister, metaclass=abc.ABCMeta):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
+        if parsed_args.formatter not in _OWN_ESCAPES:
+            data = [tuple(map(_cell, row)) for row in data]
         try:
             return super().produce_output(parsed_args, column_names, data)
         except ValueError as error:
@@ -191,7 +198,7 @@ class Report(Lister, metaclass=abc.ABCMeta):
         if number:
             stdout.write('\n')
         if section.title:
-            stdout.write(f'{section.title}\n')
+            stdout.write(f'{escaped(section.title)}\n')
         if section.rows:
             rows = [
                 ['-' if each is None else each for each in row]
@@ -199,7 +206,7 @@ class Report(Lister, metaclass=abc.ABCMeta):
             ]
             super().produce_output(parsed_args, section.columns, rows)
         for line in section.lines:
-            stdout.write(f'{line}\n')
+            stdout.write(f'{escaped(line, keep=_LINES)}\n')
 
 
 class _HelpFormatter(_argparse.SmartHelpFormatter):
@@ -209,6 +216,26 @@ class _HelpFormatter(_argparse.SmartHelpFormatter):
         if text.startswith('Examples:\n'):
             return textwrap.indent(text, indent)
         return super()._fill_text(text, width, indent)
+
+
+def escaped(text: str, keep: str = '') -> str:
+    """Return ``text`` with what does not print as an escape: names of guests,
+    threads and files are anybody's, and a terminal obeys what it reads.
+
+    :param keep: characters that are printed all the same.
+    """
+    if text.isprintable():
+        return text
+    return ''.join(
+        each
+        if each.isprintable() or each in keep
+        else each.encode('unicode_escape').decode()
+        for each in text
+    )
+
+
+def _cell(value: Any) -> Any:
+    return escaped(value) if isinstance(value, str) else value
 
 
 def paragraph(text: str) -> str:

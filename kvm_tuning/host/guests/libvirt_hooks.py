@@ -55,6 +55,9 @@ Documentation=man:kvm-tuning(1)
 DirectoryNotEmpty={QUEUE}
 MakeDirectory=yes
 DirectoryMode=0700
+# What stays in the queue starts no run after the other for ever.
+TriggerLimitIntervalSec=10s
+TriggerLimitBurst=20
 
 [Install]
 WantedBy=multi-user.target
@@ -76,6 +79,28 @@ ExecStart={{program}} guest reconcile --queue {QUEUE}
 Restart=on-failure
 RestartSec=10
 TimeoutStartSec=300
+# It talks to libvirt by a socket and to the kernel by netlink, moves threads
+# of other users, and writes its lock and its journal, wherever the operator
+# has them. (ProtectClock= would take its devices away.)
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_NICE CAP_SYS_PTRACE
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE
+NoNewPrivileges=yes
+ProtectSystem=full
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077
 """
 
 
