@@ -49,7 +49,7 @@ def _plan_output(made: 'apply.Plan') -> Output:
     changes: list[dict[str, Any]] = [
         {
             'setting': each.goal.label,
-            'kind': each.goal.setting.kind,
+            'kind': each.goal.address[0],
             'name': each.goal.setting.name,
             'concern': each.goal.concern,
             'is': each.goal.found,

@@ -51,15 +51,33 @@ class Phase(enum.Enum):
     AFTER_START = 'after-start'
 
 
+class SettingKind(enum.StrEnum):
+    """The kinds of settings. Receipts and journals have these words."""
+
+    # Of guests.
+    THREAD_AFFINITY = 'thread-affinity'
+    VF_ATTRIBUTE = 'vf-attribute'
+    HOST_MODE = 'host-mode'
+    GUEST = 'guest'
+    # Of hosts.
+    SYSFS = 'sysfs'
+    MODULE_PARAMETER = 'module-parameter'
+    RUNNING_PARAMETER = 'running-parameter'
+    MODULE = 'module'
+    MODULE_LOAD = 'module-load'
+    KERNEL_ARGUMENTS = 'kernel-arguments'
+    UDEV_RULE = 'udev-rule'
+    SERVICE = 'service'
+    CPU_AFFINITY = 'cpu-affinity'
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What must hold outside the domain XML.
 
-    ``kind`` is one of thread-affinity, vf-attribute, host-mode or guest, or
-    one of the host's (:data:`kvm_tuning.host.prep.kinds.table.KINDS`): sysfs,
-    module-parameter, running-parameter, module, module-load, kernel-arguments,
-    udev-rule, service or cpu-affinity. ``name`` addresses the thing within the
-    kind.
+    ``kind`` is a :class:`SettingKind`; of a receipt that a later release has
+    written, it may be a word that this one does not know. ``name`` addresses
+    the thing within the kind.
     """
 
     kind: str

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core.effects import Consequence, Phase, Scope, Setting
+from kvm_tuning.core.effects import (
+    Consequence,
+    Phase,
+    Scope,
+    Setting,
+    SettingKind,
+)
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.guest_boot import (
     ANY,
@@ -71,7 +77,9 @@ class GuestTuning(Hook):
 
 
 def _setting(name: str, value: str) -> Setting:
-    return Setting('guest', name, value, Scope.GUEST, Phase.AFTER_START)
+    return Setting(
+        SettingKind.GUEST, name, value, Scope.GUEST, Phase.AFTER_START
+    )
 
 
 _OF_ANY = (_setting(HUGE_PAGES, 'madvise'), _setting(IRQBALANCE, 'on'))

@@ -12,6 +12,7 @@ from kvm_tuning.core.effects import (
     Phase,
     Scope,
     Setting,
+    SettingKind,
 )
 from kvm_tuning.core.exceptions import (
     ConflictingKnobs,
@@ -272,7 +273,7 @@ def _settings(request: Request, device: PciDevice) -> Iterable[Outcome]:
 
 def _attribute(device: PciDevice, name: str, value: str) -> Setting:
     return Setting(
-        'vf-attribute',
+        SettingKind.VF_ATTRIBUTE,
         f'{device.pf}/{device.vf_index}/{name}',
         value,
         Scope.INSTANCE,

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core.effects import Consequence, Phase, Scope, Setting
+from kvm_tuning.core.effects import (
+    Consequence,
+    Phase,
+    Scope,
+    Setting,
+    SettingKind,
+)
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
@@ -66,7 +72,7 @@ class TransparentHugePages(Hook):
             )
             return
         yield Setting(
-            'host-mode',
+            SettingKind.HOST_MODE,
             'transparent_hugepage/enabled',
             ' '.join(good),
             Scope.HOST,

@@ -9,6 +9,7 @@ from kvm_tuning.core.effects import (
     Phase,
     Scope,
     Setting,
+    SettingKind,
 )
 from kvm_tuning.core.exceptions import (
     ConflictingKnobs,
@@ -97,7 +98,7 @@ class VhostThreads(Hook):
             yield unkept(asked, cpuset.format(emulator), message)
             return
         yield Setting(
-            'thread-affinity',
+            SettingKind.THREAD_AFFINITY,
             'vhost',
             cpuset.format(cpus),
             Scope.INSTANCE,

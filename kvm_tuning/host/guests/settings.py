@@ -12,15 +12,15 @@ import errno
 from typing import Any, Protocol
 
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.effects import Setting
+from kvm_tuning.core.effects import Setting, SettingKind
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import vf_journal, vhost, virtual_functions
 from kvm_tuning.host.guests.vf_journal import Address, Entry, VfJournal
 
-VF_ATTRIBUTE = 'vf-attribute'
-THREADS = 'thread-affinity'
+VF_ATTRIBUTE = SettingKind.VF_ATTRIBUTE
+THREADS = SettingKind.THREAD_AFFINITY
 _SHOWN = 60
 
 
@@ -234,7 +234,7 @@ class Engine:
         def step(result: Result, detail: str = '') -> Step:
             return Step(
                 entry.guest,
-                VF_ATTRIBUTE,
+                str(VF_ATTRIBUTE),
                 entry.title,
                 entry.before,
                 result,
@@ -305,5 +305,5 @@ class Engine:
 
 def _step(guest: str, setting: Setting, result: Result, detail: str) -> Step:
     return Step(
-        guest, setting.kind, setting.name, setting.value, result, detail
+        guest, str(setting.kind), setting.name, setting.value, result, detail
     )

@@ -130,7 +130,7 @@ def make(context: ChangeContext, goal: Goal) -> bool:
     if route.refusals:
         raise SettingRejected('; '.join(map(str, route.refusals)))
     promise = Entry(
-        kind=goal.setting.kind,
+        kind=address[0],
         name=goal.setting.name,
         concern=goal.concern,
         title=goal.label,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import enum
 
-from kvm_tuning.core.effects import Phase, Scope, Setting
+from kvm_tuning.core.effects import Phase, Scope, Setting, SettingKind
 
 #: (kind, name) of a setting.
 Address = tuple[str, str]
@@ -67,7 +67,7 @@ class Goal:
 
     @property
     def address(self) -> Address:
-        return self.setting.kind, self.setting.name
+        return str(self.setting.kind), self.setting.name
 
     @property
     def reached(self) -> bool:
@@ -204,7 +204,7 @@ class Terms:
         )
 
 
-def setting(kind: str, name: str, value: str) -> Setting:
+def setting(kind: SettingKind, name: str, value: str) -> Setting:
     """Return a setting of the host that is made at boot."""
     return Setting(kind, name, value, Scope.HOST, Phase.BOOT)
 
@@ -222,7 +222,7 @@ def sysfs(
 ) -> Goal:
     """Return a goal for one file of sysfs or procfs."""
     return Goal(
-        setting('sysfs', path, value),
+        setting(SettingKind.SYSFS, path, value),
         concern,
         found,
         reason,

@@ -7,6 +7,7 @@ tuned-profiles(7)); a profile includes others by ``include=``.
 from collections.abc import Iterator
 import re
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.boot import environment
@@ -29,7 +30,10 @@ _TUNED_DIRECTORIES = (
     'usr/lib/tuned',
 )
 #: Kinds of setting that are named for a module's parameter.
-_PARAMETERS = ('module-parameter', 'running-parameter')
+_PARAMETERS = (
+    SettingKind.MODULE_PARAMETER,
+    SettingKind.RUNNING_PARAMETER,
+)
 _MOST_PROFILES = 16
 
 
@@ -94,7 +98,7 @@ def _kernel(host: Host, goal: Goal, known: Rivals) -> Iterator[str]:
         # modprobe passes these on, and a built-in module reads them (the
         # kernel's admin-guide/kernel-parameters.rst).
         names: tuple[str, ...] = (goal.setting.name,)
-    elif goal.setting.kind == 'sysfs':
+    elif goal.setting.kind == SettingKind.SYSFS:
         names = known.arguments
     else:
         names = ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.core.audit.rules.affinity import cpus_of, threads
-from kvm_tuning.core.effects import Setting
+from kvm_tuning.core.effects import Setting, SettingKind
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.observed import Kind, Observed, Unknown
 
@@ -206,8 +206,8 @@ def _finding(
 
 #: By kind; see :class:`kvm_tuning.core.effects.Setting`.
 RULES: Mapping[str, SettingRule] = {
-    'thread-affinity': _vhost,
-    'vf-attribute': _attribute,
-    'host-mode': _host_mode,
-    'guest': _guest,
+    SettingKind.THREAD_AFFINITY: _vhost,
+    SettingKind.VF_ATTRIBUTE: _attribute,
+    SettingKind.HOST_MODE: _host_mode,
+    SettingKind.GUEST: _guest,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.inventory import BlockDevice
 from kvm_tuning.host.inventory.host import Host
@@ -227,7 +228,9 @@ def _rule(state: State, name: str, match: str, asked: str) -> Goal:
     name = _RULE_NAME.format(name)
     return Goal(
         setting(
-            'udev-rule', name, _RULE.format(match=match, value=modern(asked))
+            SettingKind.UDEV_RULE,
+            name,
+            _RULE.format(match=match, value=modern(asked)),
         ),
         CONCERN,
         state.rules.get(name),

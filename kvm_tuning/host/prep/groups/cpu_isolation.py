@@ -13,6 +13,7 @@ from typing import Any
 from oslo_config import cfg, types
 
 from kvm_tuning.core import cpuset
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import ConfigInvalid, InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -207,7 +208,7 @@ def _problem(own: frozenset[int], online: frozenset[int]) -> str | None:
 def _systemd(own: frozenset[int], state: State) -> Iterator[Item]:
     value = cpuset.format(own)
     yield Goal(
-        setting('cpu-affinity', 'CPUAffinity', value),
+        setting(SettingKind.CPU_AFFINITY, 'CPUAffinity', value),
         CONCERN,
         state.affinity,
         'services run on the housekeeping CPUs',

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from oslo_config import cfg
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
     Address,
@@ -33,7 +34,7 @@ Finder = Callable[[Host, Terms, Address, Value, Value], Route]
 class Way:
     """Addresses that take more than one write, and what finds the route."""
 
-    kind: str
+    kind: SettingKind
     #: A regular expression that matches the whole name.
     pattern: str
     find: Finder

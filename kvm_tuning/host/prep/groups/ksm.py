@@ -13,6 +13,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
     DIRECT,
@@ -128,7 +129,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
     for name, found in state.services.items():
         if wanted.stop_ksmtuned:
             yield Goal(
-                setting('service', name, services.OFF),
+                setting(SettingKind.SERVICE, name, services.OFF),
                 CONCERN,
                 found,
                 'it turns merging on and off on its own',
@@ -249,5 +250,5 @@ GROUP = Group(
     ),
     persisted='the unit, at each boot; services stay disabled',
     undone='the former values; services are enabled and started again',
-    ways=(Way('sysfs', rf'{DIRECTORY}/.*', route),),
+    ways=(Way(SettingKind.SYSFS, rf'{DIRECTORY}/.*', route),),
 )

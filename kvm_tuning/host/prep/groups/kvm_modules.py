@@ -13,6 +13,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.inventory import architecture
 from kvm_tuning.host.inventory.host import Host
@@ -193,7 +194,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
 
 def _vhost(state: State) -> Iterator[Item]:
     yield Goal(
-        setting('module-load', 'vhost_net', 'loaded at boot'),
+        setting(SettingKind.MODULE_LOAD, 'vhost_net', 'loaded at boot'),
         CONCERN,
         'loaded at boot' if state.listed else None,
         'the kernel serves virtio NICs',
@@ -204,7 +205,7 @@ def _vhost(state: State) -> Iterator[Item]:
         running_wanted='loaded',
     )
     yield Goal(
-        setting('module', 'vhost_net', 'loaded'),
+        setting(SettingKind.MODULE, 'vhost_net', 'loaded'),
         CONCERN,
         'loaded' if 'vhost_net' in state.modules else None,
         'the kernel serves virtio NICs',
@@ -232,7 +233,7 @@ def _parameter(
         yield from _built_in(state, name, value, reason)
         return
     yield Goal(
-        setting('module-parameter', name, value),
+        setting(SettingKind.MODULE_PARAMETER, name, value),
         CONCERN,
         state.own[name],
         reason,
@@ -243,7 +244,7 @@ def _parameter(
     )
     if live and running is not None:
         yield Goal(
-            setting('running-parameter', name, value),
+            setting(SettingKind.RUNNING_PARAMETER, name, value),
             CONCERN,
             running,
             reason,
@@ -263,7 +264,7 @@ def _built_in(
         )
         return
     yield Goal(
-        setting('running-parameter', name, value),
+        setting(SettingKind.RUNNING_PARAMETER, name, value),
         CONCERN,
         state.running[name],
         reason,
@@ -311,7 +312,7 @@ def _paging(state: State) -> Iterator[Item]:
             goal
             for goal in goals
             if not isinstance(goal, Goal)
-            or goal.setting.kind == 'running-parameter'
+            or goal.setting.kind == SettingKind.RUNNING_PARAMETER
         ]
     yield from goals
 
@@ -362,7 +363,7 @@ GROUP = Group(
     'unloaded',
     ways=(
         Way(
-            'running-parameter',
+            SettingKind.RUNNING_PARAMETER,
             '|'.join(map(re.escape, PARAMETERS)),
             route,
         ),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
@@ -19,7 +20,7 @@ from kvm_tuning.host.prep.journal import Entry, Journal, State
 from kvm_tuning.host.prep.kinds import boot_entries, command_line
 from kvm_tuning.host.prep.kinds.command_line import Unit
 
-KIND = 'kernel-arguments'
+KIND = SettingKind.KERNEL_ARGUMENTS
 CONCERN = 'kernel_arguments'
 GONE = 'the file was removed, as with its kernel; it is not created again'
 NO_ENTRIES = 'there are no boot entries at all: mount /boot and try again'
@@ -119,7 +120,7 @@ def _readable(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _entry(host: Host, name: str, before: str, found: str, what: str) -> Entry:
     return Entry(
-        kind=KIND,
+        kind=str(KIND),
         name=name,
         concern=CONCERN,
         title=f'kernel arguments in /{name} ({what})',

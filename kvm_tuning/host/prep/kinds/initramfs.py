@@ -8,13 +8,14 @@ written since.
 from collections.abc import Iterator
 import re
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Goal, Note
 from kvm_tuning.host.prep.journal import Entry
 from kvm_tuning.host.prep.kinds import modprobe
 
-_KIND = 'module-parameter'
+_KIND = SettingKind.MODULE_PARAMETER
 _COMMANDS = (
     ('usr/sbin/update-initramfs', 'update-initramfs -u'),
     ('usr/bin/dracut', 'dracut -f'),

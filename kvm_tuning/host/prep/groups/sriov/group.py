@@ -6,6 +6,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Address, Goal
@@ -148,8 +149,8 @@ GROUP = Group(
     'modprobe.d',
     undone='the former numbers, under the same rules',
     ways=(
-        Way('sysfs', vf_count.PATTERN, route.route),
-        Way('running-parameter', r'.*\.max_vfs', route.reload_route),
+        Way(SettingKind.SYSFS, vf_count.PATTERN, route.route),
+        Way(SettingKind.RUNNING_PARAMETER, r'.*\.max_vfs', route.reload_route),
     ),
     meanwhile=_autoprobe,
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import re
 
+from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import (
@@ -155,7 +156,9 @@ def plan(
     mixed = (driver.counts or '').startswith('mixed')
     if reload and not driver.out_of_tree and not mixed:
         yield Goal(
-            setting('running-parameter', f'{driver.name}.max_vfs', value),
+            setting(
+                SettingKind.RUNNING_PARAMETER, f'{driver.name}.max_vfs', value
+            ),
             CONCERN,
             driver.counts,
             'the driver is reloaded with the parameter',
@@ -202,7 +205,7 @@ def _option(driver: Driver, value: str, counts: list[int]) -> Goal:
         # Made through sysfs: reloading would gain nothing.
         running = value
     return Goal(
-        setting('module-parameter', f'{driver.name}.max_vfs', value),
+        setting(SettingKind.MODULE_PARAMETER, f'{driver.name}.max_vfs', value),
         CONCERN,
         driver.own,
         'the driver creates the VFs when it is loaded at boot'
