@@ -131,7 +131,7 @@ class Engine:
 
         :raises JournalFailed: the journal cannot be read or written.
         """
-        journal = VfJournal(self.system, self.journal)
+        journal = vf_journal.load(self.system.tree(), self.journal)
         return [
             self._attribute(journal, owner, setting)
             for setting in settings
@@ -157,7 +157,7 @@ class Engine:
 
         :raises JournalFailed: the journal cannot be read or written.
         """
-        journal = VfJournal(self.system, self.journal)
+        journal = vf_journal.load(self.system.tree(), self.journal)
         strange = [
             Step(
                 '',
@@ -211,6 +211,7 @@ class Engine:
                 journal.boot,
             )
         )
+        journal.save(self.system)
         if before == setting.value:
             return step(Result.KEPT)
         why = self._write(owner, (pf, index, name), setting.value)
@@ -229,6 +230,10 @@ class Engine:
         if found.get(name) != value:
             return f'wrote {value} and read back {found.get(name)}'
         return None
+
+    def _drop(self, journal: VfJournal, entry: Entry) -> None:
+        journal.drop(entry.address)
+        journal.save(self.system)
 
     def _restore(self, journal: VfJournal, entry: Entry) -> Step:
         def step(result: Result, detail: str = '') -> Step:
@@ -252,9 +257,9 @@ class Engine:
             if why is not None:
                 return step(Result.FAILED, why)
         elif now != entry.before:
-            journal.drop(entry)
+            self._drop(journal, entry)
             return step(Result.FOREIGN, f'found {now or "nothing"}')
-        journal.drop(entry)
+        self._drop(journal, entry)
         return step(Result.RESTORED)
 
     def _threads(

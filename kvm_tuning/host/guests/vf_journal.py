@@ -59,24 +59,25 @@ _FIELDS = {field.name for field in fields(Entry)}
 
 
 class VfJournal:
-    """The entries of this boot. Whoever uses it holds the lock."""
+    """The entries of this boot. Changes reach the disk by :meth:`save`.
+    Whoever uses it holds the lock.
+    """
 
-    def __init__(self, system: System, path: str = PATH) -> None:
-        """Read the file.
-
+    def __init__(
+        self,
+        entries: tuple[Entry, ...] = (),
+        strange: tuple[Any, ...] = (),
+        boot: str = '',
+        path: str = PATH,
+    ) -> None:
+        """:param strange: what is not an entry, and is kept as it is.
+        :param boot: the kernel's name for this boot.
         :param path: of the file, below the root.
-        :raises JournalFailed: it is not one that this version wrote.
         """
-        self._system = system
+        self._entries = {entry.address: entry for entry in entries}
         self._path = path
-        tree = system.tree()
-        self.boot = tree.text('proc/sys/kernel/random/boot_id') or ''
-        entries, self.strange = _read(tree, path)
-        self._entries = {
-            entry.address: entry
-            for entry in entries
-            if entry.boot == self.boot
-        }
+        self.strange = strange
+        self.boot = boot
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -85,32 +86,26 @@ class VfJournal:
         return self._entries.get(address)
 
     def put(self, entry: Entry) -> None:
-        """Add or replace an entry, on disk.
-
-        :raises JournalFailed: it cannot be written.
-        """
         self._entries[entry.address] = entry
-        self._save()
 
-    def drop(self, entry: Entry) -> None:
-        """Forget an entry, on disk.
+    def drop(self, address: Address) -> None:
+        self._entries.pop(address, None)
+
+    def save(self, system: System) -> None:
+        """Write the file; remove it when empty.
 
         :raises JournalFailed: it cannot be written.
         """
-        self._entries.pop(entry.address, None)
-        self._save()
-
-    def _save(self) -> None:
         try:
             if not self._entries and not self.strange:
-                self._system.remove(self._path)
+                system.remove(self._path)
                 return
             document = {
                 'version': VERSION,
                 'entries': [*(asdict(e) for e in self), *self.strange],
             }
             text = json.dumps(document, indent=1) + '\n'
-            self._system.replace(self._path, text, mode=0o600)
+            system.replace(self._path, text, mode=0o600)
         except OSError as error:
             raise JournalFailed(
                 f'/{self._path} cannot be written, so no VF is changed: '
@@ -118,8 +113,24 @@ class VfJournal:
             ) from error
 
 
+def load(tree: Tree, path: str = PATH) -> VfJournal:
+    """Return the journal below a root, without entries of earlier boots; an
+    empty one when there is no file.
+
+    :raises JournalFailed: it cannot be read, or has another format.
+    """
+    boot = tree.text('proc/sys/kernel/random/boot_id') or ''
+    entries, strange = _read(tree, path)
+    return VfJournal(
+        tuple(entry for entry in entries if entry.boot == boot),
+        tuple(strange),
+        boot,
+        path,
+    )
+
+
 def _read(tree: Tree, path: str) -> tuple[list[Entry], list[Any]]:
-    """Return the entries, and what is none: it is kept as it is."""
+    """Return the entries, and whatever else the file has."""
     try:
         text = owned.read(path, LARGE_BYTES, tree.root)
     except OSError as error:

@@ -19,10 +19,9 @@ from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import JournalFailed
 from kvm_tuning.host import configuration
-from kvm_tuning.host.access.system import System
+from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guests import start_queue, vf_journal
 from kvm_tuning.host.guests.settings import Result
-from kvm_tuning.host.guests.vf_journal import VfJournal
 from tests.fixtures import memory_dir
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_vfs import FakeWriter, add_process
@@ -62,7 +61,7 @@ class Site(fixtures.Fixture):
         self.release.copy(
             'vf-attributes.json', f'{self.root}/{vf_journal.PATH}', 0o600
         )
-        entries = tuple(VfJournal(System(self.root)))
+        entries = tuple(vf_journal.load(Tree(self.root)))
         for entry in entries:
             self.writer.vfs[entry.pf, entry.index][entry.name] = entry.wanted
         return entries
@@ -231,7 +230,7 @@ class VfsTest(testtools.TestCase):
                 if step.kind == 'vf-attribute'
             }
             self.assertEqual({Result.KEPT}, kept)
-            self.assertEqual(entries, tuple(VfJournal(System(site.root))))
+            self.assertEqual(entries, tuple(vf_journal.load(Tree(site.root))))
 
     def test_events_that_wait_in_the_queue(self):
         for site, _entries in self.each():
