@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.programs import ProgramMissing, installed
 from kvm_tuning.host.prep.boot import (
+    chosen,
     conflicts,
     effect,
     environment,
@@ -140,9 +141,11 @@ def entries(request: Request) -> Iterator[Item]:
     """Yield the items of boot entries."""
     host, tree = request.host, request.host.tree
     names: list[str] = []
+    every: list[str] = []
     for directory in boot_entries.directories(tree):
         try:
             names += boot_entries.names_in(tree, directory)
+            every += boot_entries.all_in(tree, directory)
         except InventoryUnreadable as error:
             yield request.unseen(f'/{directory}', error)
     known = environment.read(host) if names else environment.Environment()
@@ -171,6 +174,27 @@ def entries(request: Request) -> Iterator[Item]:
                 f'/{name} starts another system (root={root}) and is left as '
                 f'it is',
             )
+    yield from _chosen(request, known, every, own)
+
+
+def _chosen(
+    request: Request,
+    known: environment.Environment,
+    every: list[str],
+    own: frozenset[str],
+) -> Iterator[Item]:
+    """Yield a refusal when the default entry starts without ours."""
+    path = chosen.entry(request.host, known, every)
+    if path is None or path in own:
+        return
+    found = boot_entries.read(request.host.tree, path) or ''
+    if any(effect.faults(known.expanded(found), request.arguments)):
+        yield Refusal(
+            CONCERN,
+            f'/{path}',
+            f'it is the default entry and starts without {request.value}: '
+            f'choose another by bootctl set-default or grub2-set-default',
+        )
 
 
 def _entry(

@@ -44,8 +44,18 @@ def names_in(tree: Tree, directory: str) -> Iterator[str]:
 
     :raises InventoryUnreadable: the directory cannot be read.
     """
+    for path in all_in(tree, directory):
+        if 'rescue' not in path.rpartition('/')[2]:
+            yield path
+
+
+def all_in(tree: Tree, directory: str) -> Iterator[str]:
+    """Yield all entries of one directory.
+
+    :raises InventoryUnreadable: the directory cannot be read.
+    """
     for name in tree.names(directory):
-        if name.endswith('.conf') and 'rescue' not in name:
+        if name.endswith('.conf'):
             yield f'{directory}/{name}'
 
 

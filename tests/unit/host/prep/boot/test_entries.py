@@ -250,6 +250,44 @@ class TestPlaces(EntriesTest):
         self.assertThat(host.changes(), Equals({}))
 
 
+class TestDefault(EntriesTest):
+    RESCUE = 'boot/loader/entries/aaaa-0-rescue.conf'
+
+    def test_grubs_saved_entry_that_gets_none_is_refused(self):
+        for saved in ('aaaa-0-rescue', 'bbbb-6.9.0'):
+            host = self.host()
+            host.entry(ROOT)
+            host.entry('root=UUID=2222 ro', 'bbbb-6.9.0')
+            host.put(self.RESCUE, f'options {ROOT}')
+            host.put('boot/grub2/grubenv', f'saved_entry={saved}\n')
+            self.assertThat(
+                host.refusals(),
+                Contains(f'{saved}.conf: it is the default entry and starts'),
+            )
+
+    def test_systemd_boots_default_that_gets_none_is_refused(self):
+        for default, said in (
+            ('bbbb*', True),
+            ('bbbb-6.9.0.conf', True),
+            ('aaaa-*', False),
+            ('@saved', False),
+        ):
+            host = self.host(command_line=f'{_EFI} {ROOT}')
+            host.entry(ROOT)
+            host.entry('root=UUID=2222 ro', 'bbbb-6.9.0')
+            host.put('boot/loader/loader.conf', f'default {default}')
+            self.assertThat(
+                'the default entry' in host.refusals(), Equals(said), default
+            )
+
+    def test_one_of_ours_is_fine(self):
+        host = self.host()
+        host.entry(ROOT)
+        host.put(self.RESCUE, f'options {ROOT}')
+        host.put('boot/grub2/grubenv', 'saved_entry=aaaa-6.12.0\n')
+        self.assertThat(host.refusals(), Equals(''))
+
+
 class TestCmdline(EntriesTest):
     TEXT = f'# root on LVM\n{ROOT}\n# iommu=soft was needed until firmware 1.4'
 
