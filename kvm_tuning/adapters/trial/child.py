@@ -12,11 +12,13 @@ standard output is ``{"xml": "...", "error": null}`` or ``{"xml": null,
 """
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
 import resource
 import shutil
+import signal
 import sys
 from typing import Any
 
@@ -28,6 +30,9 @@ _KEEP_TPM = 64
 # VIR_DOMAIN_UNDEFINE_KEEP_TPM came with it (libvirt's news of 8.9.0).
 _HAS_KEEP_TPM = 8_009_000
 
+# linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+
 _GIB = 1024**3
 #: QEMU, which libvirt starts to ask it what it can do, has these limits, too.
 _LIMITS = (
@@ -35,6 +40,8 @@ _LIMITS = (
     (resource.RLIMIT_CPU, 600),
     (resource.RLIMIT_FSIZE, _GIB // 16),
     (resource.RLIMIT_CORE, 0),
+    # A daemon that starts closes each that it could have open.
+    (resource.RLIMIT_NOFILE, 4096),
 )
 
 
@@ -98,10 +105,34 @@ def _message(error: Exception) -> str:
     return ' '.join(str(error).split())
 
 
-if __name__ == '__main__':
-    try:
+def reaping(root: str) -> int:
+    """Serve in a child, and reap what is orphaned below it.
+
+    The QEMU that libvirt asks is a daemon. libvirt kills it and waits until
+    it is gone, which it never is where nobody reaps orphans, as in a
+    container whose first process does not.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    served = os.fork()
+    if not served:
         with contextlib.suppress(BrokenPipeError):
-            sys.exit(main(sys.argv[1]))
-    finally:
-        # Its parent does that, too, unless it was killed.
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
+            os._exit(main(root))
+        os._exit(1)
+    pid = status = 0
+    while pid != served:
+        pid, status = os.wait()
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        # Its parent removes it, too, unless it was killed.
+        shutil.rmtree(root, ignore_errors=True)
+        return code
+    # As it died, so that the parent sees it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+    return code
+
+
+if __name__ == '__main__':
+    sys.exit(reaping(sys.argv[1]))
