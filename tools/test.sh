@@ -4,7 +4,7 @@
 #   tools/test.sh [TIER...]
 #
 # Without a name, or with default, it runs the tiers of DEFAULT_TIERS. Others
-# need more of a machine or of time and are run by name: tox, corpus, hwloc,
+# need more of a machine or of time and are run by name: hostile, tox, corpus, hwloc,
 # judges, nova, devstack, lab, walkthrough, cloud, cloud_lab and cloud_init.
 # cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
@@ -19,7 +19,7 @@ cd "$top"
 # shellcheck source=tools/lib/setup.sh
 . tools/lib/setup.sh
 
-DEFAULT_TIERS='pep8 mypy unit functional corpus_sample docs lab_smoke'
+DEFAULT_TIERS='pep8 mypy unit hostile_part functional corpus_sample docs lab_smoke'
 passed=0 failed=0 skipped=0 failures=()
 
 run_tests() {  # TEST-PATH COMMAND...: stestr through COMMAND, counted
@@ -89,6 +89,20 @@ in_clone() {  # tox -e py3 there, and nothing left behind
   }
   [ ! -f .venv ] || { note 'tox has left a file .venv'; return 1; }
 }
+
+hostile() {  # ARGUMENT...: our fuzzers, and attacks as nobody
+  local status=0
+  check python -m tests.hostile "$@" || status=1
+  if [ "$(id -u)" -eq 0 ]; then
+    check python -m tests.hostile.attack || status=1
+  fi
+  return $status
+}
+
+tier_hostile() { hostile --inputs 200000; }
+
+# What finds in two minutes that a reader of ours trusts its input
+tier_hostile_part() { hostile --seconds 120 --seed "$(date +%s)"; }
 
 tier_functional() {
   tools/tiny-guest.sh "$cache/tiny-guest" || return 1

@@ -1,0 +1,1 @@
+"""Inputs that are meant to do harm: run by tools/test.sh hostile."""
