@@ -35,6 +35,8 @@ _PARAMETERS = (
     SettingKind.RUNNING_PARAMETER,
 )
 _MOST_PROFILES = 16
+#: Most characters of the text about a writer, whose values may be long.
+_MOST_TEXT = 400
 
 
 def find(host: Host, goal: Goal) -> list[str]:
@@ -71,7 +73,7 @@ def _find(host: Host, goal: Goal) -> Iterator[str]:
     if any(re.fullmatch(pattern, name) for pattern in known.attributes):
         wanted = target.target(names.of(host, name))
         for writer in writers.find(host, wanted):
-            yield f'{writer.name} ({writer.text})'
+            yield f'{writer.name} ({writer.text[:_MOST_TEXT]})'
 
 
 def _tuned_arguments(host: Host, goal: Goal) -> Iterator[str]:

@@ -163,4 +163,5 @@ def _asked(name: str) -> str | None:
 def number(value: object) -> int | None:
     """Return the number in what somebody else has written."""
     text = str(value).strip().strip('"\'')
-    return int(text) if text.isdecimal() else None
+    # Python refuses to parse digits without end.
+    return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -5,6 +5,7 @@ Each place is a module of its own; what writes ``sriov_numvfs`` by its path
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
@@ -23,6 +24,8 @@ _OS_NET_CONFIG = (
     'var/lib/os-net-config/sriov_config.yaml',
     'etc/os-net-config/sriov_config.yaml',
 )
+#: Most characters of the text about an owner.
+_MOST_TEXT = 400
 _SHIM = 'etc/sriov-netplan-shim/interfaces.yaml'
 
 
@@ -37,7 +40,9 @@ def find(host: Host, port: Port) -> list[Owner]:
         except InventoryUnreadable as error:
             text = f'it cannot be determined whether it sets them: {error}'
             found.append(Owner(name, text))
-    return list(dict.fromkeys(found))
+    # Values of others may be of any length.
+    short = [replace(each, text=each.text[:_MOST_TEXT]) for each in found]
+    return list(dict.fromkeys(short))
 
 
 def _os_net_config(host: Host, port: Port) -> Iterator[Owner]:

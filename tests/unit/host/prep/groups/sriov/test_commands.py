@@ -151,3 +151,13 @@ class TestCommands(OwnerFiles):
                 ),
             )
         )
+
+    def test_long_values_are_cut_short(self):
+        self.counts(
+            {
+                'etc/sysfs.conf': 'class/net/enp1f0/device/sriov_numvfs = '
+                + '9' * 5000
+            }
+        )
+        (text,) = self.refusals(vfs={'enp1f0': 2})
+        self.assertThat(len(text) < 600, Equals(True))
