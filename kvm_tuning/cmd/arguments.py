@@ -92,7 +92,10 @@ def configuration(
     if named and changing:
         _check_owned(conf.tree(named), '/')
     elif not named and (changing or at == '/'):
-        _check_owned(conf.tree([os.path.join('/', conf.DIRECTORY)], at), at)
+        # The directory has the files of other services' users, too.
+        base = os.path.join('/', conf.DIRECTORY)
+        parts = conf.tree([os.path.join(base, conf.PARTS)], at)
+        _check_owned([base, os.path.join(base, conf.FILE), *parts], at)
     return loaded.load(at, options.config_file, options.config_dir)
 
 

@@ -187,6 +187,9 @@ def _defined_claim(
     devices = _devices(defined.current)
     claim = promised(defined, record)
     pins = _pins(defined, claimed=claim is not None)
+    if claim is not None:
+        # Whatever its receipt says that it holds.
+        pins += defined.current.pins.values()
     held = _held(pins, defined.current.vcpus, online, within)
     if claim is not None:
         return replace(

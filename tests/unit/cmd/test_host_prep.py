@@ -269,6 +269,14 @@ class TestWhoseConfiguration(HostPrepTest):
             os.chmod(path, 0o666)
         self.refused('apply')
 
+    def test_what_is_another_services_is_its_own(self):
+        path = f'{self.root}/etc/kvm-tuning/vendordata.conf'
+        with open(path, 'w'):
+            os.chmod(path, 0o600)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+        self.assertThat(self.host('apply').status, Equals(0))
+
     def test_one_that_is_named(self):
         path = f'{self.root}/mine.conf'
         with open(path, 'w'):

@@ -5,7 +5,7 @@ import time
 from lxml import etree
 import testtools
 
-from kvm_tuning.core import domain, edit, guest, receipt
+from kvm_tuning.core import claims, domain, edit, guest, receipt
 from kvm_tuning.core.edit import Promise, Removal
 from kvm_tuning.core.effects import Absent, Element, Phase, Scope, Setting
 from kvm_tuning.core.exceptions import InvalidDocument
@@ -196,3 +196,28 @@ class ReceiptTest(testtools.TestCase):
         self.assertIsNone(found.receipt)
         self.assertIn('vcpu[', str(found.unreadable))
         self.assertEqual('g', found.current.name)
+
+    def test_pins_hold_whatever_a_receipt_says(self):
+        path = "cputune/vcpupin[@vcpu='0']"
+        for held in (frozenset(), frozenset({5})):
+            text = etree.tostring(
+                receipt.write(
+                    promises.receipt(
+                        Promise(path, {'cpuset': '3'}, {}),
+                        claim=Claim('', '', pcpus=held),
+                    )
+                ),
+                encoding='unicode',
+            )
+            xml = (
+                f'<domain><name>g</name><metadata>{text}</metadata>'
+                "<vcpu>1</vcpu><cputune><vcpupin vcpu='0' cpuset='3'/>"
+                '</cputune></domain>'
+            )
+            for broken in (xml, xml.replace('path="cputune', 'path="[')):
+                found = claims.read(
+                    [claims.Record('g', 'u', broken, None)],
+                    frozenset(range(8)),
+                    None,
+                )
+                self.assertIn(3, found.pcpus)
