@@ -1,4 +1,4 @@
-"""A host's devices for people: as a tree, and as flat lists."""
+"""Render a host's devices: as a tree, and as flat lists."""
 
 from kvm_tuning.core.inventory import (
     BlockDevice,

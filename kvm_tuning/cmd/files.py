@@ -1,4 +1,4 @@
-"""Reads the files that a command line names: bounded, and as text."""
+"""Read the files that a command line names: bounded, and as text."""
 
 import os
 import sys
@@ -13,7 +13,8 @@ def text(path: str, what: str) -> str:
     """Return the text of the file at ``path``; ``-`` is standard input.
 
     :param what: what it is for, as the message names it: ``flavor``.
-    :raises WrongUsage: it cannot be opened, is no file, or is too large.
+    :raises WrongUsage: it cannot be opened, is not a regular file, or is too
+        large.
     :raises InvalidDocument: it is not UTF-8.
     """
     raw = _raw(path, what)

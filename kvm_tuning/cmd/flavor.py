@@ -1,4 +1,4 @@
-"""``kvm-tuning flavor``: what is wrong with a flavor, before it is used."""
+"""``kvm-tuning flavor``: check a flavor before it is used."""
 
 import argparse
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def _understood(rows: Sequence[tuple[str, str, str]]) -> Section:
     """Return what is wanted of the guest, or that nothing is."""
     if rows:
         return Section('Understood', _UNDERSTOOD, rows)
-    return Section('', lines=('nothing is asked for: no guest is tuned',))
+    return Section('', lines=('nothing is requested: no guest is tuned',))
 
 
 class _Check:

@@ -42,8 +42,8 @@ class _OnGuest(Command):
         conf = arguments.configuration(self.app.options)
         return conf, parsed_args.connect or conf.libvirt.uri
 
-    def tell(self, steps: 'Sequence[Step]') -> None:
-        """Say which settings outside of the definition have failed."""
+    def report_failures(self, steps: 'Sequence[Step]') -> None:
+        """Report which settings outside of the definition failed."""
         for step in steps:
             if step.result.value == 'failed':
                 self.say(f'{step.kind} {step.name}: {step.detail}')
@@ -53,8 +53,8 @@ class _OnGuest(Command):
 class GuestTune(_OnGuest, Report):
     """Plan a guest and rewrite its definition.
 
-    All or nothing: a promise that cannot be kept changes nothing. What a
-    running guest gets only by a restart is listed.
+    All or nothing: a promise that cannot be kept changes nothing. The
+    parts that a running guest gets only after a restart are listed.
     """
 
     examples = (
@@ -108,7 +108,7 @@ class GuestTune(_OnGuest, Report):
 class GuestUndo(_OnGuest, Report):
     """Take the tuning of a guest's definition back.
 
-    What was there before is restored; what somebody else has changed since
+    The former values are restored; what somebody else has changed since
     stays, and is listed.
     """
 
@@ -139,7 +139,7 @@ class GuestUndo(_OnGuest, Report):
 
 
 class GuestStart(_OnGuest):
-    """Start a guest, if nobody else has what was promised to it.
+    """Start a guest, unless another one has what was promised to it.
 
     Its VFs get their attributes before, its vhost threads their pCPUs after
     the start. Exits with 3 when the guest runs and the latter failed.
@@ -157,7 +157,7 @@ class GuestStart(_OnGuest):
             self.changed(parsed_args)
         word = 'started' if done.started else 'runs already'
         self.app.stdout.write(f'{parsed_args.name}: {word}\n')
-        self.tell(done.steps)
+        self.report_failures(done.steps)
         return self.status
 
 
@@ -199,7 +199,7 @@ class GuestRepin(_OnGuest, Report):
             )
         if done.changed:
             self.changed(parsed_args)
-        self.tell(done.steps)
+        self.report_failures(done.steps)
         moves = Section(
             'Moved',
             ('thread', 'from', 'to'),

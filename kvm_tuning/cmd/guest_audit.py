@@ -1,4 +1,4 @@
-"""``kvm-tuning guest audit``: what was promised, and what is."""
+"""``kvm-tuning guest audit``: compare promises with what guests have."""
 
 import argparse
 from collections.abc import Sequence

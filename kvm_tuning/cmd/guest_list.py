@@ -1,4 +1,4 @@
-"""``kvm-tuning guest list``: who holds what of this host."""
+"""``kvm-tuning guest list``: which guest holds what."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 class GuestList(Lister):
-    """List who holds what of this host.
+    """List which guest holds what.
 
     VFs are named by PF and index; threads are the emulator's, iothreads and
     vhost, with their pCPUs; queues are those of NICs and disks with several.

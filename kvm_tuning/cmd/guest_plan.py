@@ -1,4 +1,4 @@
-"""``kvm-tuning guest plan``: what would become of a guest."""
+"""``kvm-tuning guest plan``: show what tuning a guest would change."""
 
 import argparse
 from collections.abc import Iterator

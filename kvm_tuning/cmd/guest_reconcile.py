@@ -1,4 +1,4 @@
-"""``kvm-tuning guest reconcile``: what is made outside of definitions."""
+"""``kvm-tuning guest reconcile``: restore what definitions do not hold."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ COLUMNS = ('guest', 'kind', 'name', 'value', 'result', 'detail')
 class GuestReconcile(Report):
     """Make what was promised to guests outside of their definition.
 
-    The pCPUs of vhost threads and the attributes of VFs are no part of a
+    The pCPUs of vhost threads and the attributes of VFs are not part of a
     domain: they are made for running guests, however these were started, and
     VFs of guests that have ended get back what they had. Without a name: all
     running guests. Exits with 3 when one of them could not be made.

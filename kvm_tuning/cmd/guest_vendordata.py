@@ -1,4 +1,4 @@
-"""``kvm-tuning guest vendordata``: what cloud-init does in a guest."""
+"""``kvm-tuning guest vendordata``: what cloud-init is to do in a guest."""
 
 import argparse
 from collections.abc import Sequence

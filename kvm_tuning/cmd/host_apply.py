@@ -116,7 +116,7 @@ def _effects(changes: Sequence[dict[str, Any]], key: str) -> list[str]:
 
 
 class HostApply(Report):
-    """Make what is configured; tell what was changed."""
+    """Make what is configured; return what was changed."""
 
     examples = (
         'kvm-tuning host apply',

@@ -1,4 +1,4 @@
-"""``kvm-tuning host hooks``: what lets settings survive every start."""
+"""``kvm-tuning host hooks``: keep guests tuned however they start."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ class _Hooks(Lister):
         parser.add_argument(
             '--root',
             metavar='DIR',
-            help='Work on the files below this directory, and call nobody.',
+            help=(
+                'Work on the files below this directory, and call no other '
+                'program.'
+            ),
         )
         arguments.add_detailed(parser)
         return parser

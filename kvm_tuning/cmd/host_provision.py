@@ -213,7 +213,7 @@ def _waiting(session: host_session.Session) -> list[str]:
     from kvm_tuning.host.prep.goals import Goal, When
     from kvm_tuning.host.prep.kinds.modprobe import NOT_LOADED
 
-    # A reboot loads a module anew, too; one that is not loaded takes its
+    # A reboot loads a module again, too; one that is not loaded takes its
     # options whenever it comes, which no reboot need bring about.
     return [
         item.label

@@ -1,4 +1,4 @@
-"""What the commands of host-prep have in common."""
+"""What the commands of host-prep share: session, lock, apply."""
 
 import argparse
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``kvm-tuning knob``: what can be asked."""
+"""``kvm-tuning knob``: what can be requested."""
 
 import argparse
 import difflib
@@ -9,7 +9,7 @@ from kvm_tuning.core.exceptions import WrongUsage
 
 
 class KnobList(Lister):
-    """List what can be asked of a guest."""
+    """List what can be requested for a guest."""
 
     examples = (
         'kvm-tuning knob list',
@@ -64,7 +64,7 @@ class KnobShow(ShowOne):
         if knob is None:
             close = difflib.get_close_matches(parsed_args.name, known, n=1)
             hint = f'; did you mean {close[0]}?' if close else ''
-            raise WrongUsage(f'{parsed_args.name!r} is no knob{hint}')
+            raise WrongUsage(f'{parsed_args.name!r} is not a knob{hint}')
         hook = next(hook for hook in hooks if knob in hook.knobs)
         shown: dict[str, Any] = {
             'knob': _key(knob.name, knob.parameter),

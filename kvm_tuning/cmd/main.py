@@ -89,7 +89,7 @@ class Application(app.App):
             close = ', '.join(self.get_fuzzy_matches(argv[0]))
             hint = f'; did you mean one of: {close}' if close else ''
             self.stderr.write(
-                f'WrongUsage: {" ".join(argv)!r} is no command of '
+                f'WrongUsage: {" ".join(argv)!r} is not a command of '
                 f'{self.NAME}{hint}\n'
             )
             return 2

@@ -1,4 +1,4 @@
-"""``kvm-tuning nova retire``: what an uninstall leaves in placement."""
+"""``kvm-tuning nova retire``: clean placement up after an uninstall."""
 
 import argparse
 

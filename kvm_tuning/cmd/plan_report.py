@@ -1,4 +1,4 @@
-"""A plan for people and for programs."""
+"""Render a plan for people and for programs."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -217,7 +217,7 @@ def _claim(claim: Claim) -> Section:
 
 
 def outside(plan: Plan) -> list[Section]:
-    """Return what has to hold beside the domain: defining it is not enough."""
+    """Return what has to hold besides the definition."""
     rows = [
         (each.kind, each.name, each.value, each.scope.value, each.phase.value)
         for each in plan.effects

@@ -1,4 +1,4 @@
-"""Reads what a command line asks: flavor, image, profiles, defaults."""
+"""Read what a command line requests: flavor, image, profiles, defaults."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence

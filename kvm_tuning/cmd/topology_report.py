@@ -1,4 +1,4 @@
-"""A host's topology for people and for programs."""
+"""Render a host's topology for people and for programs."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def rows(inventory: Inventory) -> list[Row]:
     """Return processor, core, socket, L3 domain and cell of each CPU.
 
     A core is named by the kernel's core_id where it is one in its socket,
-    and by the number of its first CPU where the kernel tells none. A socket
+    and by the number of its first CPU where the kernel shows none. A socket
     likewise; an L3 domain by its place in :attr:`Inventory.l3`, since the
     kernel gives it no name. None: no L3 cache is shown.
     """

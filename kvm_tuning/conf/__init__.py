@@ -1,7 +1,7 @@
-"""Reads configuration with oslo.config.
+"""Read configuration with oslo.config.
 
 There is no global ``CONF``: :func:`read` makes one, and it is passed to
-whoever needs it. :func:`kvm_tuning.host.configuration.load` reads a host's.
+what needs it. :func:`kvm_tuning.host.configuration.load` reads a host's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -111,7 +111,7 @@ def _parts(directories: Sequence[str]) -> list[str]:
 
 
 def _bound(path: str) -> None:
-    """Refuse what is no plain file of a bounded size."""
+    """Refuse what is not a regular file of bounded size."""
     try:
         size = os.stat(path).st_size
     except (OSError, ValueError) as exc:
@@ -127,7 +127,7 @@ def _bound(path: str) -> None:
 
 def _read_all(conf: cfg.ConfigOpts, groups: Groups) -> None:
     """Read every option once: oslo.config parses a value when it is read,
-    and a wrong one is to be told at the start.
+    and a wrong one must be reported at the start.
     """
     for group, options in groups:
         for option in options:
@@ -135,7 +135,7 @@ def _read_all(conf: cfg.ConfigOpts, groups: Groups) -> None:
 
 
 def _check_names(path: str, groups: Groups) -> None:
-    """Refuse what is no option: oslo.config passes over it."""
+    """Refuse what is not an option: oslo.config ignores it."""
     known = {
         group: {option.dest for option in options} for group, options in groups
     }
@@ -145,13 +145,13 @@ def _check_names(path: str, groups: Groups) -> None:
         # A sample has a [DEFAULT] without options.
         if values and group not in known:
             raise ConfigInvalid(
-                f'{path}: [{group}] is no group of options'
+                f'{path}: [{group}] is not a group of options'
                 f'{_like(group, known)}'
             )
         for name in values:
             if name not in known[group]:
                 raise ConfigInvalid(
-                    f'{path}: [{group}] {name} is no option'
+                    f'{path}: [{group}] {name} is not an option'
                     f'{_like(name, known[group])}'
                 )
 

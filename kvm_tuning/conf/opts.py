@@ -1,4 +1,4 @@
-"""Options that are not of host-prep, and the form of all."""
+"""Options that are not about host-prep."""
 
 from collections.abc import Sequence
 

@@ -42,7 +42,7 @@ _KEYS = {
 def aliases(conf: cfg.ConfigOpts) -> Mapping[str, Mapping[str, str]]:
     """Return what each alias stands for, by its name.
 
-    :raises ConfigInvalid: one is no JSON, has a key or a value that makes no
+    :raises ConfigInvalid: one is not JSON, has a key or a value that makes no
         sense, names no kind of device, or comes twice.
     """
     found: dict[str, Mapping[str, str]] = {}

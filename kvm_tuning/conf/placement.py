@@ -122,7 +122,7 @@ def cpus(
 ) -> frozenset[int] | None:
     """Return the CPUs of a list that ``what`` names; None for none.
 
-    :raises ConfigInvalid: it is no list, is empty, or names a CPU that is
+    :raises ConfigInvalid: it is not a list, is empty, or names a CPU that is
         not online.
     """
     if text is None:

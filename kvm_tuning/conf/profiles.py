@@ -1,4 +1,4 @@
-"""Profiles: named sets of knob values. Data, shipped and the operator's.
+"""Read profiles: named sets of knob values, shipped or the operator's.
 
 A profile is a YAML file, named as the profile, with ``help`` (a sentence or
 two) and ``knobs`` (values by knob name).
@@ -47,7 +47,7 @@ def read(
     that is not there has none.
 
     :param knobs: all knobs by name.
-    :raises ConfigInvalid: the first file that is no profile, names no knob,
+    :raises ConfigInvalid: the first file that is not a profile, names no knob,
         or has a value outside of the knob's kind.
     """
     paths = _files(_SHIPPED)
@@ -75,7 +75,9 @@ def _files(directory: str) -> dict[str, str]:
             continue
         path = os.path.join(directory, name)
         if not _NAME.fullmatch(stem):
-            raise ConfigInvalid(f'{path}: {stem!r} is no name of a profile')
+            raise ConfigInvalid(
+                f'{path}: {stem!r} is not a valid name of a profile'
+            )
         if stem in found:
             raise ConfigInvalid(f'{path} and {found[stem]} are one profile')
         found[stem] = path
@@ -119,7 +121,7 @@ def _parse(path: str) -> Any:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         what = ' '.join(str(exc).split())
-        raise ConfigInvalid(f'{path} is no YAML: {what}') from exc
+        raise ConfigInvalid(f'{path} is not YAML: {what}') from exc
 
 
 def preferred(
@@ -133,7 +135,9 @@ def preferred(
     """
     knob = knobs_.by_name(knobs, key)
     if knob is None:
-        raise ConfigInvalid(f'{path}: {key} is no knob; see knob list')
+        raise ConfigInvalid(
+            f'{path}: {key} is not a knob; see kvm-tuning knob list'
+        )
     if not knob.preferable or key == PROFILE:
         raise ConfigInvalid(f'{path}: {key} cannot be set here')
     if isinstance(value, bool):

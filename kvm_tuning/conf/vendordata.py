@@ -1,6 +1,6 @@
 """``[vendordata]``: the service that tells guests what to do themselves.
 
-It has a configuration of its own, with ``[keystone_authtoken]`` beside: it
+It has a configuration of its own, with ``[keystone_authtoken]`` next to it: it
 may run where no guests are, and it has a password.
 """
 

@@ -19,7 +19,7 @@ class FlavorCheckTest(CommandTest):
             [(e['key'], e['value']) for e in done.document['understood']],
         )
         plain = self.run_command('flavor', 'check', self.flavor())
-        self.assertIn('nothing is asked for', plain.stdout)
+        self.assertIn('nothing is requested', plain.stdout)
 
     def test_a_name_that_is_nearly_one(self):
         done = self.check(self.flavor(**{'hw:cpu_threads_policy': 'prefer'}))
