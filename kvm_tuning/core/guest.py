@@ -10,18 +10,18 @@ from lxml import etree
 
 from kvm_tuning.core import (
     cpuset,
-    guest_devices,
-    guest_limits,
-    guest_sizes,
 )
-from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.guest_devices import (
+from kvm_tuning.core.definition import limits, sizes
+from kvm_tuning.core.definition.devices import (
     Controller,
     Disk,
     Interface,
+    disk,
+    interface,
     text_of,
 )
-from kvm_tuning.core.guest_sizes import Sizes, number, size_bytes
+from kvm_tuning.core.definition.sizes import Sizes, number, size_bytes
+from kvm_tuning.core.exceptions import InvalidDocument
 
 __all__ = ['Controller', 'Disk', 'Guest', 'Interface', 'Numa', 'read']
 
@@ -94,7 +94,7 @@ class Guest:
             that libvirt would not accept.
         """
         for what, names in (
-            ('disk target', [disk.target for disk in self.disks]),
+            ('disk target', [each.target for each in self.disks]),
             ('MAC', [_mac(nic) for nic in self.interfaces if nic.mac]),
             ('SCSI controller', [str(c.index) for c in self.scsi_controllers]),
         ):
@@ -154,7 +154,7 @@ def read(root: etree._Element) -> Guest:
     """
     if root.tag != 'domain':
         raise InvalidDocument(f'want a <domain>, found <{root.tag}>')
-    guest_limits.check(root)
+    limits.check(root)
     part = {child.tag: child for child in reversed(root)}
     system = _first(part.get('os'), 'type')
     cpu = part.get('cpu')
@@ -164,7 +164,7 @@ def read(root: etree._Element) -> Guest:
     metadata = part.get('metadata')
     vcpu = part.get('vcpu')
     return Guest(
-        doubled=tuple(guest_limits.doubled(root)),
+        doubled=tuple(limits.doubled(root)),
         name=_text(part.get('name')) or '',
         uuid=_text(part.get('uuid')),
         type=root.get('type', ''),
@@ -172,10 +172,8 @@ def read(root: etree._Element) -> Guest:
         machine=text_of(system, 'machine'),
         vcpus=1 if vcpu is None else number(vcpu.text, '<vcpu>'),
         memory_kib=_memory(part.get('memory')),
-        disks=tuple(map(guest_devices.disk, devices.get('disk', ()))),
-        interfaces=tuple(
-            map(guest_devices.interface, devices.get('interface', ()))
-        ),
+        disks=tuple(map(disk, devices.get('disk', ()))),
+        interfaces=tuple(map(interface, devices.get('interface', ()))),
         scsi_controllers=tuple(
             Controller(
                 number(c.get('index', '0'), '<controller index>'),
@@ -201,7 +199,7 @@ def read(root: etree._Element) -> Guest:
         memory_nodes=_cpus(_first(part.get('numatune'), 'memory'), 'nodeset'),
         memnodes=_memnodes(part.get('numatune')),
         cpuset=_cpus(vcpu, 'cpuset'),
-        sizes=guest_sizes.read(part, iothreads),
+        sizes=sizes.read(part, iothreads),
         cpu_mode=text_of(cpu, 'mode'),
         nova=metadata is not None and metadata.find('{*}instance') is not None,
     )

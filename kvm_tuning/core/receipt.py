@@ -141,7 +141,9 @@ def read(element: etree._Element) -> Receipt:
     :raises InvalidDocument: it was edited and cannot be understood.
     """
     try:
-        return receipt_check.checked(_read(element))
+        found = _read(element)
+        receipt_check.check(found)
+        return found
     except (KeyError, ValueError, TypeError, etree.XMLSyntaxError) as exc:
         raise InvalidDocument(
             f"the domain's receipt ({NAMESPACE}) cannot be read: {exc!r}"

@@ -4,19 +4,19 @@ Whoever may edit a domain's metadata may write anything there. A receipt is
 checked as a whole when it is read, so that whatever uses it later need not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 import re
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from lxml import etree
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.edit import TEXT, Promise, Removal
+from kvm_tuning.core.effects import Setting
+from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.xml import paths, tree
+from kvm_tuning.core.xml.remade import Remade
 from kvm_tuning.core.xml.tree import Removed
-
-if TYPE_CHECKING:
-    from kvm_tuning.core.receipt import Receipt
 
 #: Most promises, settings, or elements of one kind. A guest with 1,000 disks
 #: has some 5,000.
@@ -37,8 +37,30 @@ _NO_CHARACTER = re.compile(
 _PINS = frozenset({'vcpupin', 'iothreadpin', 'emulatorpin'})
 
 
-def checked(receipt: 'Receipt') -> 'Receipt':
-    """Return a receipt as it is.
+class Content(Protocol):
+    """The parts of a receipt that are checked."""
+
+    @property
+    def asked(self) -> Collection[object]: ...
+
+    @property
+    def promises(self) -> Collection[Promise | Removal]: ...
+
+    @property
+    def settings(self) -> Collection[Setting]: ...
+
+    @property
+    def claim(self) -> Claim | None: ...
+
+    @property
+    def unkept(self) -> Collection[object]: ...
+
+    @property
+    def remade(self) -> Iterable[Remade]: ...
+
+
+def check(receipt: Content) -> None:
+    """Check every part of a receipt.
 
     :raises ValueError: the first thing in it that we do not write.
     """
@@ -73,7 +95,6 @@ def checked(receipt: 'Receipt') -> 'Receipt':
         _numbers(claim.pages.values())
         _numbers(claim.memory_kib)
         _numbers(claim.memory_kib.values())
-    return receipt
 
 
 def _promise(promise: Promise) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core import cpuset, guest_sizes
+from kvm_tuning.core import cpuset
+from kvm_tuning.core.definition import sizes
 from kvm_tuning.core.demands import Demand, Pool, PoolDemand
 from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
@@ -188,7 +189,7 @@ def _scsi(guest: Guest) -> list[Controller]:
 
 def _ids(guest: Guest, count: int) -> tuple[int, ...]:
     """Return the ids that ``count`` iothreads of the guest have."""
-    return guest_sizes.iothread_ids(guest.sizes.iothread_ids, count)
+    return sizes.iothread_ids(guest.sizes.iothread_ids, count)
 
 
 def _disks(guest: Guest) -> list[Disk]:

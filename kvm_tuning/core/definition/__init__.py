@@ -1,0 +1,1 @@
+"""The parts of a guest's definition, parsed, and what bounds it."""
