@@ -39,7 +39,8 @@ class Iothreads(Hook):
             COUNT,
             Count(1, MAXIMUM),
             'Number of iothreads. The virtio disks are assigned to them in '
-            f'turn unless {MAP} says otherwise.',
+            f"turn unless {MAP} says otherwise. Of a profile's number no "
+            'more are made than there are disks and controllers to serve.',
         ),
         Knob(
             MAP,
@@ -85,14 +86,8 @@ class Iothreads(Hook):
         wanted = _count(request, guest)
         asked = request.get(COUNT)
         if asked is not None and not asked.promise:
-            users = len(_disks(guest)) + len(_scsi(guest))
-            if users < wanted:
-                wanted = users
-                yield unkept(
-                    asked,
-                    str(users),
-                    f'{users} disks and virtio-scsi controllers can name one',
-                )
+            # A preference is for the disks that there are.
+            wanted = min(wanted, len(_disks(guest)) + len(_scsi(guest)))
         count = max(wanted, guest.iothreads)
         if not count:
             return
