@@ -27,11 +27,9 @@ from kvm_tuning.core.xml.tree import Removed
 
 NAMESPACE = 'urn:kvm-tuning:receipt:1'
 
-#: The newest format that is understood. A receipt says in ``format`` which
-#: one it takes to read it; without the attribute it is 1. One that takes a
-#: newer one is an error: it may hold what undo would miss.
-#:
-#: 2 added ``<remade>``: what libvirt changed by itself.
+#: The newest format that is understood. A receipt that takes a newer one to
+#: read it, as its ``format`` says (1 without), is an error: undo would miss
+#: what it holds. 2 added ``<remade>``: what libvirt changed by itself.
 FORMAT = 2
 PREFIX = 'kvm-tuning'
 TAG = f'{{{NAMESPACE}}}receipt'
