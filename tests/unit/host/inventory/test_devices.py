@@ -31,7 +31,7 @@ class DevicesTest(testtools.TestCase):
         )
 
     def read(self) -> devices.Devices:
-        return devices.read(Tree(self.root))
+        return devices.read(Tree(self.root), [])
 
 
 class TestPci(DevicesTest):
