@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import standalone
-from kvm_tuning.core.audit import compare as audit_
+from kvm_tuning.core.audit import compare
 from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
@@ -14,7 +14,7 @@ from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.guests import observe
 from kvm_tuning.host.guests.qemu_process import Found, Processes
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -59,7 +59,7 @@ def audit(
     :raises LibvirtFailed: there is no such guest.
     :raises InventoryUnreadable: the host's files are not as documented.
     """
-    inventory = inventory_.read(root)
+    inventory = reader.read(root)
     records = libvirt.records()
     ledger = standalone.claimed(records, conf, inventory)
     if names:
@@ -101,10 +101,10 @@ def _audit(libvirt: Libvirt | None, record: Record, host: _Host) -> Audited:
     try:
         live, defined = record.running, record.definition
     except InvalidDocument as error:
-        return Audited(record.name, running, (audit_.unreadable(error),))
+        return Audited(record.name, running, (compare.unreadable(error),))
     for each in (live, defined):
         if each is not None and each.unreadable is not None:
-            found = audit_.unreadable(each.unreadable)
+            found = compare.unreadable(each.unreadable)
             return Audited(record.name, running, (found,))
     observed = None
     claimed: tuple[Finding, ...] = ()
@@ -125,7 +125,7 @@ def _audit(libvirt: Libvirt | None, record: Record, host: _Host) -> Audited:
     shown: Domain | None = live or defined
     assert shown is not None
     receipt = (defined or shown).receipt
-    compared = audit_.compare(
+    compared = compare.compare(
         shown, receipt, observed, host.inventory, host.ledger, record.uuid
     )
     return Audited(record.name, running, (*compared, *claimed))

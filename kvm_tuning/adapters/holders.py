@@ -14,7 +14,7 @@ from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim
 from kvm_tuning.host.guests.settings import THREADS
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -48,7 +48,7 @@ def read(
     :raises LibvirtFailed: libvirt does not answer.
     """
     records = libvirt.records()
-    inventory = inventory_.read(root)
+    inventory = reader.read(root)
     found = standalone.claimed(records, conf, inventory)
     return [
         _holder(

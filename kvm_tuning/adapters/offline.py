@@ -11,7 +11,7 @@ from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.probes import prober
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def site(
     :raises InventoryUnreadable: the host's files are not as documented.
     :raises ConfigInvalid: the configuration or a CPU list is wrong.
     """
-    inventory = inventory_.read(root)
+    inventory = reader.read(root)
     chosen = placement.policy(conf, inventory, cpusets)
     notes: list[Consequence] = []
     live = os.path.realpath(root) == '/'

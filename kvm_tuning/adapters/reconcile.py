@@ -25,7 +25,7 @@ from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import observe, start_queue
 from kvm_tuning.host.guests import settings as guest_settings
 from kvm_tuning.host.guests.settings import Engine, Owner, Result, Step, Writer
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -105,7 +105,7 @@ def reconcile(
             wanted = list(names) or sorted(running.values())
         else:
             wanted = sorted({event.guest for event in events} - {''})
-        inventory = inventory_.read(root) if wanted else None
+        inventory = reader.read(root) if wanted else None
         for name in wanted:
             if inventory is None:
                 break

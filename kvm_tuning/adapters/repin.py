@@ -23,6 +23,7 @@ from kvm_tuning.core.moving import Pin
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.xml import pins
 from kvm_tuning.hooks.base import Hook
 from kvm_tuning.host.guests.settings import Result, Step, Writer
 
@@ -216,9 +217,9 @@ def _held(here: Site, claim: Claim) -> Site:
 def _moves(libvirt: Libvirt, record: Record, made: Plan) -> Iterator[Move]:
     """Yield what is not where the plan wants it."""
     for pin in moving.wanted(made):
-        if pin.tag == 'vcpupin':
+        if pin.tag == pins.VCPU:
             before = record.vcpus.get(pin.number)
-        elif pin.tag == 'iothreadpin':
+        elif pin.tag == pins.IOTHREAD:
             before = record.iothreads.get(pin.number)
         else:
             before = libvirt.emulator_pin(record.name)
@@ -255,9 +256,9 @@ def _apply(
 
 
 def _pin(libvirt: Libvirt, name: str, pin: Pin) -> None:
-    if pin.tag == 'vcpupin':
+    if pin.tag == pins.VCPU:
         libvirt.pin_vcpu(name, pin.number, pin.cpus)
-    elif pin.tag == 'iothreadpin':
+    elif pin.tag == pins.IOTHREAD:
         libvirt.pin_iothread(name, pin.number, pin.cpus)
     else:
         libvirt.pin_emulator(name, pin.cpus)

@@ -29,7 +29,7 @@ from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.probes import prober
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def ledger(libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/') -> Ledger:
 
     :raises LibvirtFailed: libvirt does not answer.
     """
-    inventory = inventory_.read(root, devices=False)
+    inventory = reader.read(root, devices=False)
     return claimed(libvirt.records(), conf, inventory)
 
 
@@ -107,7 +107,7 @@ def site(
     :param cpusets: CPU lists that override the configuration's, by option.
     :param taken: CPU list of what others hold besides the guests.
     """
-    inventory = inventory_.read(root)
+    inventory = reader.read(root)
     policy = placement.policy(conf, inventory, cpusets)
     everything = claims.read(
         libvirt.records(), inventory.online, policy.dedicated_cpus

@@ -16,7 +16,7 @@ from kvm_tuning.core.exceptions import (
 from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.guests import observe
 from kvm_tuning.host.guests.settings import Engine, Result, Step, Writer
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -52,7 +52,7 @@ def start(
             return Started(False)
         standalone.definition(record)
         _check_free(record, standalone.ledger(libvirt, conf, root))
-        inventory = inventory_.read(root)
+        inventory = reader.read(root)
         found = reconcile.promised(record, inventory, running=False)
         if found is None:
             libvirt.start(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import Output, Report, Section
-from kvm_tuning.core import compiled as compiled_
+from kvm_tuning.core import compiled
 from kvm_tuning.core.exceptions import RequestError, raise_all
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class FlavorCompile(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        before, after = compiled(self.app.options, parsed_args)
-        set_ = compiled_.stated(before)
+        before, after = both_specs(self.app.options, parsed_args)
+        set_ = compiled.stated(before)
         rows = [
             (key, value, 'yes' if set_.get(key) != value else '')
             for key, value in sorted(after.items())
@@ -118,11 +118,11 @@ class FlavorPush(Report):
         """
         from kvm_tuning import loader
 
-        ours = compiled_.stated(given.extra_specs)
+        ours = compiled.stated(given.extra_specs)
         if not parsed_args.prune:
             knobs = loader.knobs(loader.load())
-            theirs = compiled_.recorded(now, parsed_args.alias, knobs)
-            ours = compiled_.stated(theirs) | ours
+            theirs = compiled.recorded(now, parsed_args.alias, knobs)
+            ours = compiled.stated(theirs) | ours
         try:
             return compile_flavor(
                 self.app.options,
@@ -147,7 +147,7 @@ def add_alias(parser: argparse.ArgumentParser) -> None:
     """Add ``--alias``."""
     parser.add_argument(
         '--alias',
-        default=compiled_.VF_ALIAS,
+        default=compiled.VF_ALIAS,
         help="Nova's [pci] alias of the VFs (default: %(default)s).",
     )
 
@@ -166,7 +166,7 @@ def add_cloud(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def compiled(
+def both_specs(
     options: argparse.Namespace,
     parsed_args: argparse.Namespace,
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -204,4 +204,4 @@ def compile_flavor(
     knobs = loader.knobs(hooks)
     asked = request.read(flavor, image, knobs, requests.profiles(hooks, conf))
     plan.check(plan.ours(hooks, asked), asked)
-    return compiled_.compile(flavor.extra_specs, alias, knobs)
+    return compiled.compile(flavor.extra_specs, alias, knobs)

@@ -14,7 +14,7 @@ from kvm_tuning.core.exceptions import JournalFailed
 if TYPE_CHECKING:
     from kvm_tuning.host.access.system import System
     from kvm_tuning.host.inventory.host import Host
-    from kvm_tuning.host.prep import apply as prepare
+    from kvm_tuning.host.prep.apply import Outcome, Plan
     from kvm_tuning.host.prep.change import ChangeContext
     from kvm_tuning.host.prep.goals import Item, Terms
     from kvm_tuning.host.prep.journal import Journal
@@ -45,11 +45,11 @@ class Session:
 
         return configured.terms(self.conf, self.host)
 
-    def plan(self) -> 'prepare.Plan':
-        from kvm_tuning.host.prep import apply as prepare
+    def plan(self) -> 'Plan':
+        from kvm_tuning.host.prep.apply import plan
         from kvm_tuning.host.prep.kinds import table
 
-        return prepare.plan(
+        return plan(
             self.host,
             table.KINDS,
             self.journal,
@@ -119,21 +119,22 @@ def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:
 
 def apply(
     options: argparse.Namespace, keep_going: bool, seconds: float = 0.0
-) -> 'prepare.Outcome':
+) -> 'Outcome':
     """Make what is configured.
 
     :param keep_going: stay with what was made when something fails.
     :param seconds: wait so long for devices to appear.
     """
-    from kvm_tuning.host.prep import apply as prepare
+    from kvm_tuning.host.prep.apply import apply as apply_plan
+    from kvm_tuning.host.prep.apply import resume
 
     if seconds:
         wait(options, ROOT, seconds)
     with locked():
         session = open_session(options, ROOT, changing=True)
-        brought = prepare.resume(session.context())
+        brought = resume(session.context())
         session = open_session(options, ROOT, changing=True)
-        outcome = prepare.apply(session.context(), session.plan(), keep_going)
+        outcome = apply_plan(session.context(), session.plan(), keep_going)
     outcome.changed[:0] = brought.changed
     outcome.failed[:0] = brought.failed
     return outcome

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import FOUND, INCOMPLETE, Output, Report, Section
-from kvm_tuning.cmd.flavor_compile import add_alias, compiled
+from kvm_tuning.cmd.flavor_compile import add_alias, both_specs
 from kvm_tuning.core.exceptions import CloudFailed, LibvirtFailed
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class NovaSmoke(Report):
         from kvm_tuning.cmd import requests
 
         flavor = requests.flavor(path)
-        _before, specs = compiled(
+        _before, specs = both_specs(
             self.app.options,
             argparse.Namespace(
                 flavor=path, image=None, alias=parsed_args.alias

@@ -53,11 +53,11 @@ def profiles(
 
     :raises ConfigInvalid: one of them is wrong.
     """
-    from kvm_tuning.conf import profiles as profiles_
+    from kvm_tuning.conf.profiles import read, texts
 
     directory = os.path.join(root, conf.defaults.profiles_dir.lstrip('/'))
-    found = profiles_.read(loader.knobs(hooks), directory)
-    return profiles_.texts(found.values())
+    found = read(loader.knobs(hooks), directory)
+    return texts(found.values())
 
 
 def defaults(
@@ -67,13 +67,13 @@ def defaults(
 
     :raises ConfigInvalid: a knob or its value is wrong.
     """
-    from kvm_tuning.conf import defaults as defaults_
-    from kvm_tuning.conf import profiles as profiles_
+    from kvm_tuning.conf.defaults import knobs as knobs_of
+    from kvm_tuning.conf.profiles import preferred
 
     knobs = loader.knobs(hooks)
     return {
-        key: profiles_.preferred('[defaults] knobs', key, text, knobs)
-        for key, text in defaults_.knobs(conf).items()
+        key: preferred('[defaults] knobs', key, text, knobs)
+        for key, text in knobs_of(conf).items()
     }
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import yaml
 
-from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core.exceptions import ConfigInvalid
-from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.knobs import Knob, by_name
 from kvm_tuning.core.request import PROFILE
 
 #: Most bytes of one file.
@@ -133,7 +132,7 @@ def preferred(
     :raises ConfigInvalid: there is no such knob, it is none to prefer, or
         the value is outside of its kind.
     """
-    knob = knobs_.by_name(knobs, key)
+    knob = by_name(knobs, key)
     if knob is None:
         raise ConfigInvalid(
             f'{path}: {key} is not a knob; see kvm-tuning knob list'

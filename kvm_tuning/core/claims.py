@@ -16,6 +16,7 @@ from kvm_tuning.core.exceptions import InvalidDocument
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.receipt import Receipt
+from kvm_tuning.core.xml import pins
 
 #: In the metadata of each guest that Nova made.
 _NOVA = 'metadata/{http://openstack.org/xmlns/libvirt/nova/1.1}instance'
@@ -283,11 +284,11 @@ def _pins(
 def _written(guest: Guest) -> Iterator[tuple[_Pin, frozenset[int]]]:
     """Yield every pin that the XML has."""
     for vcpu, cpus in guest.pins.items():
-        yield ('vcpupin', vcpu), cpus
+        yield (pins.VCPU, vcpu), cpus
     for number, cpus in guest.iothread_pins.items():
-        yield ('iothreadpin', number), cpus
+        yield (pins.IOTHREAD, number), cpus
     if guest.emulator_pin is not None:
-        yield ('emulatorpin', 0), guest.emulator_pin
+        yield (pins.EMULATOR, 0), guest.emulator_pin
     if guest.cpuset is not None and len(guest.pins) < guest.vcpus:
         yield ('vcpu', 0), guest.cpuset
 

@@ -22,6 +22,7 @@ from kvm_tuning.core.definition.devices import (
 )
 from kvm_tuning.core.definition.sizes import Sizes, number, size_bytes
 from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.xml import pins
 
 __all__ = ['Controller', 'Disk', 'Guest', 'Interface', 'Numa', 'read']
 
@@ -183,9 +184,9 @@ def read(root: etree._Element) -> Guest:
             if c.get('type') == 'scsi'
         ),
         cells=tuple(_cells(_first(cpu, 'numa'))),
-        pins=_pins(tune.get('vcpupin', ()), 'vcpu'),
-        emulator_pin=_cpus(tune.get('emulatorpin', [None])[0], 'cpuset'),
-        iothread_pins=_pins(tune.get('iothreadpin', ()), 'iothread'),
+        pins=_pins(tune.get(pins.VCPU, ()), 'vcpu'),
+        emulator_pin=_cpus(tune.get(pins.EMULATOR, [None])[0], 'cpuset'),
+        iothread_pins=_pins(tune.get(pins.IOTHREAD, ()), 'iothread'),
         iothreads=iothreads,
         host_devices=_functions(devices, 'hostdev', 'interface'),
         passed_through=_functions(devices, 'hostdev'),

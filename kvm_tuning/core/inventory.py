@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kvm_tuning.core.memo import Memo
+
 #: The cell of a CPU that the kernel has in none: its node is offline.
 NO_CELL = -1
 
@@ -136,9 +138,9 @@ class Inventory:
     oddities: tuple[str, ...] = ()
 
     @cached_property
-    def derived(self) -> dict[object, object]:
-        """What others compute from it once and keep with it, by their key."""
-        return {}
+    def memo(self) -> Memo:
+        """What others compute from it once and keep with it."""
+        return Memo()
 
     @cached_property
     def cpu(self) -> Mapping[int, Cpu]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kvm_tuning.core.memo import Memo
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -38,9 +40,9 @@ class Ledger:
     """All claims on a host."""
 
     claims: tuple[Claim, ...] = ()
-    #: What others compute from it once and keep with it, by a key of theirs.
-    derived: dict[object, object] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+    #: What others compute from it once and keep with it.
+    memo: Memo = field(
+        default_factory=Memo, init=False, repr=False, compare=False
     )
 
     @cached_property

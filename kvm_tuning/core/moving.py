@@ -11,13 +11,13 @@ from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.receipt import Receipt
-from kvm_tuning.core.xml import paths
+from kvm_tuning.core.xml import paths, pins
 
 #: Elements of ``<cputune>`` that pin threads, and what they pin.
 THREADS = {
-    'vcpupin': 'vCPU',
-    'emulatorpin': 'emulator',
-    'iothreadpin': 'iothread',
+    pins.VCPU: 'vCPU',
+    pins.EMULATOR: 'emulator',
+    pins.IOTHREAD: 'iothread',
 }
 #: What may differ between a receipt and a new plan when a guest moves.
 _PLACE = frozenset({'cputune', 'numatune'})
@@ -65,7 +65,7 @@ def cells(receipt: Receipt, inventory: Inventory) -> frozenset[int]:
         *(
             _cells(pin.cpus, inventory)
             for pin in promised(receipt)
-            if pin.tag == 'vcpupin'
+            if pin.tag == pins.VCPU
         )
     )
 
@@ -75,7 +75,7 @@ def left(receipt: Receipt, plan: Plan, inventory: Inventory) -> frozenset[int]:
     before = {pin[:2]: pin.cpus for pin in promised(receipt)}
     away: frozenset[int] = frozenset()
     for pin in wanted(plan):
-        if pin.tag == 'vcpupin' and pin[:2] in before:
+        if pin.tag == pins.VCPU and pin[:2] in before:
             away |= _cells(pin.cpus, inventory) - _cells(
                 before[pin[:2]], inventory
             )

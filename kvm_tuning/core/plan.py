@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
-from kvm_tuning.core import consequences as consequences_
 from kvm_tuning.core import device_models, given, present
+from kvm_tuning.core.consequences import resize
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
     Absent,
@@ -33,7 +33,7 @@ from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.core.solver import solve as placement_
+from kvm_tuning.core.solver import solve
 from kvm_tuning.core.xml import paths
 
 _P = ParamSpec('_P')
@@ -161,7 +161,7 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
         )
     elif demands:
         demands += present.demands(request, guest, demands, site.inventory)
-        placement = placement_.solve(demands, site)
+        placement = solve.solve(demands, site)
     else:
         placement = Placement()
     effects: list[Effect] = []
@@ -182,7 +182,7 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
                 effects.append(item)
                 owners.append(hook.name)
     merged = _merge(effects, owners)
-    consequences += consequences_.resize(request, placement, merged)
+    consequences += resize(request, placement, merged)
     return Plan(
         request=request,
         guest=guest,

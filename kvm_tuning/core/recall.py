@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core.exceptions import InvalidDocument, UnknownKnob
 from kvm_tuning.core.guest import Guest
-from kvm_tuning.core.knobs import Knob, Source
+from kvm_tuning.core.knobs import Knob, Source, by_name
 from kvm_tuning.core.nova import topology
 from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.request import Asked, Request
@@ -28,7 +27,7 @@ def request(
     extra_specs: dict[str, str] = {}
     properties: dict[str, str] = {}
     for each in receipt.asked:
-        knob = knobs_.by_name(knobs, each.key)
+        knob = by_name(knobs, each.key)
         if knob is None:
             raise UnknownKnob(
                 f'{each.key} ({each.origin}) of the receipt is not a knob: '

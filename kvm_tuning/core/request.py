@@ -6,7 +6,6 @@ import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kvm_tuning.core import knobs as knobs_
 from kvm_tuning.core.exceptions import (
     InvalidValue,
     RequestError,
@@ -14,9 +13,10 @@ from kvm_tuning.core.exceptions import (
     UnknownKnob,
     raise_all,
 )
-from kvm_tuning.core.knobs import Knob, Source, Value
+from kvm_tuning.core.knobs import Knob, Source, Value, by_name
 from kvm_tuning.core.nova import image_properties
-from kvm_tuning.core.nova import topology as topology_
+from kvm_tuning.core.nova.topology import Topology
+from kvm_tuning.core.nova.topology import read as read_topology
 from kvm_tuning.core.wording import invalid, short
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Request:
     #: By key.
     asked: Mapping[str, Asked] = field(default_factory=dict)
     #: The guest cells that Nova's own keys request; None: none.
-    topology: topology_.Topology | None = None
+    topology: Topology | None = None
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image_properties: Mapping[str, str] = field(default_factory=dict)
     #: The kinds of PCI device that the host's operator defined, by alias, as
@@ -112,7 +112,7 @@ class Request:
             asked={k: v for k, v in self.asked.items() if k != key},
             extra_specs=specs,
             image_properties=properties,
-            topology=topology_.read(
+            topology=read_topology(
                 self.vcpus, self.memory_mib, specs, properties
             ),
         )
@@ -158,7 +158,7 @@ def read(
         reader.take(key, text, Source.DEFAULT, 'default of the host')
     topology = None
     try:
-        topology = topology_.read(
+        topology = read_topology(
             flavor.vcpus,
             flavor.ram_mib,
             flavor.extra_specs,
@@ -199,7 +199,7 @@ class _Reader:
         self.images = {k.image: k for k in knobs.values() if k.image}
 
     def take(self, key: str, text: str, source: Source, origin: str) -> None:
-        knob = knobs_.by_name(self.knobs, key)
+        knob = by_name(self.knobs, key)
         if knob is None:
             if key.startswith(NAMESPACE) or not source.promise:
                 self.errors.append(self._unknown(key, origin))

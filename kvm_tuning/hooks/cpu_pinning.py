@@ -17,6 +17,7 @@ from kvm_tuning.core.knobs import Choice, Knob, VcpuList
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.xml import pins
 from kvm_tuning.hooks.base import Hook, Outcome
 
 LOCALITY = 'kvm:cpu_locality'
@@ -150,4 +151,4 @@ def _dedicated(request: Request) -> bool:
 
 
 def _pin(vcpu: int, cpus: str) -> Element:
-    return Element(f"cputune/vcpupin[@vcpu='{vcpu}']", {'cpuset': cpus})
+    return Element(pins.vcpu_pin(vcpu), {'cpuset': cpus})

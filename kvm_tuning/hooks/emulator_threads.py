@@ -11,6 +11,7 @@ from kvm_tuning.core.knobs import Choice, Knob
 from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.xml import pins
 from kvm_tuning.hooks.base import Hook, Outcome, unkept
 
 CPUS = 'kvm:emulator_cpus'
@@ -79,9 +80,7 @@ class EmulatorThreads(Hook):
             yield unkept(asked, str(policy), f'{policy} takes precedence')
         cpus = emulator_cpus(request, placement, site)
         if cpus:
-            yield Element(
-                'cputune/emulatorpin', {'cpuset': cpuset.format(cpus)}
-            )
+            yield Element(pins.EMULATOR_PIN, {'cpuset': cpuset.format(cpus)})
 
 
 def emulator_cpus(

@@ -12,6 +12,7 @@ from kvm_tuning.core.knobs import Choice, Count, Knob
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
+from kvm_tuning.core.xml import pins
 from kvm_tuning.hooks.base import Hook, Outcome, missed, unkept
 from kvm_tuning.hooks.emulator_threads import POOLS, emulator_cpus
 
@@ -101,7 +102,7 @@ class Iothreads(Hook):
             text = cpuset.format(cpus)
             for number in _ids(guest, count):
                 yield Element(
-                    f"cputune/iothreadpin[@iothread='{number}']",
+                    pins.iothread_pin(number),
                     {'cpuset': text},
                 )
 

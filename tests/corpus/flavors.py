@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from kvm_tuning import loader
-from kvm_tuning.conf import profiles as profiles_
+from kvm_tuning.conf.profiles import read, texts
 from kvm_tuning.core import documents, knobs, request
 from kvm_tuning.core.documents import Flavor, Image
 
@@ -36,8 +36,8 @@ _VALUES = {
 @functools.cache
 def profiles():
     """Return the knob texts of the profiles that come with us, by name."""
-    found = profiles_.read(loader.knobs(loader.load()), '/nonexistent')
-    return profiles_.texts(found.values())
+    found = read(loader.knobs(loader.load()), '/nonexistent')
+    return texts(found.values())
 
 
 def _choices(knob):

@@ -8,7 +8,7 @@ Public methods keep Nova's exact signatures, and there are no new ones: Nova's
 tests hold drivers to that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import copy
 import logging
@@ -47,6 +47,34 @@ _T = TypeVar('_T')
 _checked: list[bool] = []
 
 
+@contextlib.contextmanager
+def _refusing(
+    instance: Any,
+    convert: Callable[[KvmTuningError], Exception],
+    context: Any = None,
+) -> Iterator[None]:
+    """Log an error of ours, and raise it as Nova's.
+
+    :param convert: makes Nova's exception.
+    :param context: write an event of the server, too; None: do not.
+    """
+    try:
+        yield
+    except KvmTuningError as error:
+        told = faults.told(error)
+        LOG.error('instance %s: %s', instance.uuid, told)
+        if context is not None:
+            events.refused(context, instance, told)
+        raise convert(error) from error
+
+
+def _rolled_back(error: KvmTuningError) -> Exception:
+    rolled_back: Exception = exception.InstanceFaultRollback(
+        inner_exception=faults.abort(error)
+    )
+    return rolled_back
+
+
 class KvmTuningDriver(driver.LibvirtDriver):
     """See the module."""
 
@@ -74,16 +102,10 @@ class KvmTuningDriver(driver.LibvirtDriver):
     # XML
 
     def _get_guest_xml(self, *args: Any, **kwargs: Any) -> str:
-        try:
+        given = dict(zip(('context', 'instance'), args, strict=False))
+        given |= kwargs
+        with _refusing(given['instance'], faults.of, given['context']):
             xml: str = super()._get_guest_xml(*args, **kwargs)
-        except KvmTuningError as error:
-            given = dict(zip(('context', 'instance'), args, strict=False))
-            given |= kwargs
-            instance = given['instance']
-            told = faults.told(error)
-            LOG.error('instance %s: %s', instance.uuid, told)
-            events.refused(given['context'], instance, told)
-            raise faults.of(error) from error
         return xml
 
     def _get_guest_config(
@@ -114,16 +136,16 @@ class KvmTuningDriver(driver.LibvirtDriver):
             if post_xml_callback is not None:
                 post_xml_callback()
 
-        try:
-            guest = super()._create_guest(
-                context, xml, instance, power_on, pause, defined
-            )
-        except KvmTuningError as error:
-            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
-            raise faults.of(error) from error
-        except Exception:
-            virtual_functions.ended(instance.uuid)
-            raise
+        with _refusing(instance, faults.of):
+            try:
+                guest = super()._create_guest(
+                    context, xml, instance, power_on, pause, defined
+                )
+            except KvmTuningError:
+                raise
+            except Exception:
+                virtual_functions.ended(instance.uuid)
+                raise
         with timing.told('threads placed', guest.uuid):
             threads.started(guest, xml)
         return guest
@@ -176,17 +198,10 @@ class KvmTuningDriver(driver.LibvirtDriver):
         exists. The claim of an evacuation has checked it already.
         """
         if not evacuate:
-            try:
+            with _refusing(instance, _rolled_back, context):
                 self._kvm_tuning.check(
                     instance.flavor, image_meta, instance.numa_topology
                 )
-            except KvmTuningError as error:
-                told = faults.told(error)
-                LOG.error('instance %s: %s', instance.uuid, told)
-                events.refused(context, instance, told)
-                raise exception.InstanceFaultRollback(
-                    inner_exception=faults.abort(error)
-                ) from error
         return super().rebuild(
             context,
             instance,
@@ -342,14 +357,14 @@ class KvmTuningDriver(driver.LibvirtDriver):
             guest.get_xml_desc(),
             bool(guest._domain.isActive()),
         )
-        try:
-            with hotplug.into(where):
-                done = plug()
-        except KvmTuningError as error:
-            LOG.error('instance %s: %s', instance.uuid, faults.told(error))
+
+        def undone(error: KvmTuningError) -> Exception:
             with contextlib.suppress(Exception):
                 undo()
-            raise failed(faults.shown(error)) from error
+            return failed(faults.shown(error))
+
+        with _refusing(instance, undone), hotplug.into(where):
+            done = plug()
         self._kvm_tuning_record(instance)
         return done
 

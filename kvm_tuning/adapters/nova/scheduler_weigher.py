@@ -16,7 +16,8 @@ from nova.scheduler import weights
 
 from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.scheduling import hosts
-from kvm_tuning.adapters.nova.scheduling import score as compactness
+from kvm_tuning.adapters.nova.scheduling.score import Score
+from kvm_tuning.adapters.nova.scheduling.score import score as score_of
 
 #: Nova's own weighers have multipliers of 1 (except the build failures'
 #: 1000000, which still counts first).
@@ -49,7 +50,7 @@ class KvmTuningWeigher(weights.BaseHostWeigher):
         raise NotImplementedError
 
 
-def _score(host_state: Any, spec: Any) -> compactness.Score | None:
+def _score(host_state: Any, spec: Any) -> Score | None:
     """Return the score of a host; None where there is nothing to compare."""
     wanted, there = spec.numa_topology, host_state.numa_topology
     what = hosts.asking(host_state, spec)
@@ -66,4 +67,4 @@ def _score(host_state: Any, spec: Any) -> compactness.Score | None:
             requests.requests if requests else None,
             host_state.pci_stats,
         )
-    return None if found is None else compactness.score(found)
+    return None if found is None else score_of(found)

@@ -11,7 +11,7 @@ from lxml import etree
 
 from kvm_tuning.adapters.trial import instance
 from kvm_tuning.adapters.trial.instance import Answer, Instance, Unavailable
-from kvm_tuning.core import domain as domain_
+from kvm_tuning.core import domain
 from kvm_tuning.core.audit import readback
 from kvm_tuning.core.domain import Domain
 
@@ -57,7 +57,7 @@ class Judge:
         """
         if self.missing:
             return Verdict(not_judged=self.missing)
-        untuned = domain_.undo(before)
+        untuned = domain.undo(before)
         strange = _strange_emulator(before)
         if strange is not None:
             return Verdict(
@@ -153,7 +153,7 @@ def _altered(untuned: str, tuned: str, first: Answer, stored: str) -> str:
 
 
 def _parse(xml: str) -> etree._Element:
-    return domain_.read_without_receipt(xml).root
+    return domain.read_without_receipt(xml).root
 
 
 def _strange_emulator(found: Domain) -> str | None:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kvm_tuning.adapters.trial.judge import Judge
-from kvm_tuning.core import domain as domain_
-from kvm_tuning.core import knobs as knobs_
-from kvm_tuning.core import plan as plan_
+from kvm_tuning.core import domain
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.exceptions import KvmTuningError, Unsupported
 from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.knobs import by_name
 from kvm_tuning.core.placement import Unkept
 from kvm_tuning.core.plan import Plan
+from kvm_tuning.core.plan import make as make_plan
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks import base
@@ -51,9 +51,9 @@ def make(
     """
     unkept: list[Unkept] = []
     while True:
-        made = plan_.make(hooks, request, found.guest, site)
+        made = make_plan(hooks, request, found.guest, site)
         made = replace(made, unkept=(*made.unkept, *unkept))
-        xml = domain_.tune(found, made)
+        xml = domain.tune(found, made)
         if xml == found.xml:
             return Planned(made, xml)
         verdict = judge.judge(found, xml)
@@ -96,11 +96,11 @@ def _cause(
     knobs = {knob.name: knob for hook in hooks for knob in hook.knobs}
     for asked in sorted(request.asked.values(), key=lambda each: each.promise):
         key = asked.key
-        knob = knobs_.by_name(knobs, key)
+        knob = by_name(knobs, key)
         try:
             less = request.without(key, None if knob is None else knob.image)
-            made = plan_.make(hooks, less, found.guest, site)
-            xml = domain_.tune(found, made)
+            made = make_plan(hooks, less, found.guest, site)
+            xml = domain.tune(found, made)
         except KvmTuningError:
             continue
         if not less.asked and _resizes(request, found.guest):

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvm_tuning import loader
-from kvm_tuning.core import request as request_
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.exceptions import CloudFailed
 from kvm_tuning.core.guest import Disk, Guest, Interface
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.placement import Placement
+from kvm_tuning.core.request import PROFILE
+from kvm_tuning.core.request import read as read_request
 from kvm_tuning.core.site import Site
 from kvm_tuning.hooks.guest_tuning import ANY_CHANNELS, TUNING, GuestTuning
 
@@ -54,7 +55,7 @@ def of(server: Mapping[str, Any], image: Any) -> Sequence[Setting]:
     id_ = (server.get('image') or {}).get('id')
     properties = image(id_) if id_ else {}
     hooks = loader.load()
-    request = request_.read(
+    request = read_request(
         asked, Image(id_ or '', id_ or '', properties), loader.knobs(hooks)
     )
     guest = _guest(server, asked, properties)
@@ -82,7 +83,7 @@ def _flavor(flavor: Mapping[str, Any]) -> Flavor:
             str(key): str(value)
             for key, value in (flavor.get('extra_specs') or {}).items()
             # A profile is the host's; its knobs are unknown here.
-            if key != request_.PROFILE
+            if key != PROFILE
         },
     )
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from lxml import etree
 
 from kvm_tuning.core import drift, edit, receipt
+from kvm_tuning.core.xml import pins
 
 # What tells elements of one tag from each other, for messages.
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     'disk': (('target', 'dev'),),
     'interface': (('mac', 'address'),),
     'controller': (('', 'type'), ('', 'index')),
-    'vcpupin': (('', 'vcpu'),),
-    'iothreadpin': (('', 'iothread'),),
+    pins.VCPU: (('', 'vcpu'),),
+    pins.IOTHREAD: (('', 'iothread'),),
     'cell': (('', 'id'),),
     'memnode': (('', 'cellid'),),
     'sibling': (('', 'id'),),

@@ -9,6 +9,8 @@ and rules are those of libvirt's formatdomain.
 from dataclasses import dataclass
 import enum
 
+from kvm_tuning.core.xml import pins
+
 
 class Thing(enum.Enum):
     """What can be named by a number."""
@@ -50,7 +52,7 @@ def _of(
 
 #: Parents stand before their children.
 REFERENCES: tuple[Reference, ...] = (
-    *_of(Thing.VCPU, ('cputune/vcpupin', 'vcpu')),
+    *_of(Thing.VCPU, (pins.VCPU_PIN, 'vcpu')),
     *_of(
         Thing.VCPU,
         ('cputune/vcpusched', 'vcpus'),
@@ -84,7 +86,7 @@ REFERENCES: tuple[Reference, ...] = (
 
 #: What tells elements of one tag and parent from each other, in paths.
 KEYS: dict[str, tuple[str, ...]] = {
-    'vcpupin': ('vcpu',),
+    pins.VCPU: ('vcpu',),
     'vcpusched': ('vcpus', 'scheduler'),
     'cachetune': ('vcpus',),
     'memorytune': ('vcpus',),

@@ -7,6 +7,8 @@ one host cell, and a cell without L3 information is one. Free means: of the
 pCPUs that may be dedicated, those that nobody held before the guest.
 """
 
+from collections.abc import Iterable
+
 #: 1 for a guest cell out of reach of a helper pool that was promised: none of
 #: its L3 domains has a shared pCPU that nobody holds (an ``l3`` pool), or,
 #: where only a ``numa`` pool was promised, its host cell has none.
@@ -75,3 +77,14 @@ WORDS = (
     'free pCPUs in its L3 domains',
     'free pCPUs of its host cell',
 )
+
+#: Bits for one entry when several are added as one number.
+ENTRY_BITS = 40
+
+
+def number(entries: Iterable[int]) -> int:
+    """Return a number that adds and compares as the entries do."""
+    found = 0
+    for entry in entries:
+        found = found << ENTRY_BITS | entry
+    return found

@@ -107,20 +107,18 @@ class Fitter:
 
     def _fewest(self, ask: Ask) -> tuple[list[int | None], int]:
         """As :meth:`fewest`, and the fewest of all."""
-        derived = self.grid.derived
-        found = derived.get(ask)
-        if found is None:
-            hardware = stock.empty(self.grid)
-            every = self.kinds[-1].mask
-            rows = [
-                packing.fewest_empty(hardware, row, ask, every)
-                if hardware.room(row, ask.policy) >= ask.vcpus + ask.emulator
-                else None
-                for row in self.grid.rows
-            ]
-            least = min([n for n in rows if n is not None], default=0)
-            found = derived[ask] = rows, least
-        return found  # type: ignore[return-value]
+        return self.grid.memo.once(ask, lambda: self._count_fewest(ask))
+
+    def _count_fewest(self, ask: Ask) -> tuple[list[int | None], int]:
+        hardware = stock.empty(self.grid)
+        every = self.kinds[-1].mask
+        rows = [
+            packing.fewest_empty(hardware, row, ask, every)
+            if hardware.room(row, ask.policy) >= ask.vcpus + ask.emulator
+            else None
+            for row in self.grid.rows
+        ]
+        return rows, min([n for n in rows if n is not None], default=0)
 
     def fits(
         self, cell: CellDemand, own_limits: bool = False
@@ -298,36 +296,46 @@ class Fitter:
             wish += self._numa_wish and apart
         load = floats.load if floats is not None else 0
         if not used:
-            return (promise, 0, 0, 0, 0, 0, 0, found.rank, emulator, wish) + (
-                0,
-                0,
-                load,
-                0,
-                0,
-                0,
-                0,
+            return (
+                promise,  # PROMISES
+                0,  # LOCALITY
+                0,  # AWAY
+                0,  # KINDS
+                0,  # PACKAGES
+                0,  # DOMAINS
+                0,  # SLOW
+                found.rank,  # PAGES
+                emulator,  # EMULATOR
+                wish,  # WISHES
+                0,  # PARTIAL
+                0,  # CORES
+                load,  # LOAD
+                0,  # SPREAD
+                0,  # STRANDED
+                0,  # FREE
+                0,  # PACK
             )
         if over < 0:
             over = 0
         left = self.stock.row_free[row.index]
         return (
-            promise,
-            over if self._l3 else 0,
-            0,
-            kinds.mixed,
-            0,
-            over * self._weight + left if self._crowds else over,
-            kinds.ranks,
-            found.rank,
-            emulator,
-            wish,
-            partial,
-            used,
-            load,
-            self.grid.largest - left if self._spread else 0,
-            stranded,
-            free,
-            0 if self._spread else left,
+            promise,  # PROMISES
+            over if self._l3 else 0,  # LOCALITY
+            0,  # AWAY
+            kinds.mixed,  # KINDS
+            0,  # PACKAGES
+            over * self._weight + left if self._crowds else over,  # DOMAINS
+            kinds.ranks,  # SLOW
+            found.rank,  # PAGES
+            emulator,  # EMULATOR
+            wish,  # WISHES
+            partial,  # PARTIAL
+            used,  # CORES
+            load,  # LOAD
+            self.grid.largest - left if self._spread else 0,  # SPREAD
+            stranded,  # STRANDED
+            free,  # FREE
+            0 if self._spread else left,  # PACK
         )
 
     def pages(self, cell: CellDemand, row: Row) -> Pages | None:
@@ -368,17 +376,18 @@ class Fitter:
 
 def _kinds(grid: Grid) -> list[Kinds]:
     """Return the kinds of core that may be used together, few first."""
-    found = grid.derived.get('kinds')
-    if found is None:
-        count = len(grid.kinds)
-        sizes = range(1, count + 1) if count <= MOST_KINDS else (1, count)
-        found = grid.derived['kinds'] = [
-            Kinds(
-                sum(grid.kinds[kind] for kind in kinds),
-                len(kinds) - 1,
-                sum(1 << grid.ranks[kind] for kind in kinds),
-            )
-            for size in sizes
-            for kinds in combinations(range(count), size)
-        ] or [Kinds(0, 0, 0)]
-    return found  # type: ignore[return-value]
+    return grid.memo.once('kinds', lambda: _combined(grid))
+
+
+def _combined(grid: Grid) -> list[Kinds]:
+    count = len(grid.kinds)
+    sizes = range(1, count + 1) if count <= MOST_KINDS else (1, count)
+    return [
+        Kinds(
+            sum(grid.kinds[kind] for kind in kinds),
+            len(kinds) - 1,
+            sum(1 << grid.ranks[kind] for kind in kinds),
+        )
+        for size in sizes
+        for kinds in combinations(range(count), size)
+    ] or [Kinds(0, 0, 0)]

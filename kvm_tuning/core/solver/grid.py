@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.inventory import NO_CELL, Cpu, Inventory
 from kvm_tuning.core.ledger import Claim
+from kvm_tuning.core.memo import Memo
 from kvm_tuning.core.site import Policy
 
 # Cores whose capacity is within this share of the fastest one of a kind belong
@@ -192,8 +193,8 @@ class Grid:
             cpu: domain for domain in self.domains for cpu in domain.cpus
         }
         self._held: dict[frozenset[int], int] = {}
-        #: What others derived from the grid, by a key of theirs.
-        self.derived: dict[object, object] = {}
+        #: What others compute from the grid once.
+        self.memo = Memo()
 
     def held(self, cpus: frozenset[int]) -> int:
         """Return the bits of those of ``cpus`` that may be dedicated."""
@@ -221,10 +222,7 @@ class Grid:
 def of(inventory: Inventory, policy: Policy) -> Grid:
     """Return the grid of a host under a policy; it is made once."""
     key = ('grid', policy.dedicated_cpus, policy.shared_cpus, policy.overlap)
-    grid = inventory.derived.get(key)
-    if grid is None:
-        grid = inventory.derived[key] = Grid(inventory, policy)
-    return grid  # type: ignore[return-value]
+    return inventory.memo.once(key, lambda: Grid(inventory, policy))
 
 
 def _kinds(cpus: Iterable[Cpu]) -> dict[int | None, int]:

@@ -65,10 +65,7 @@ def _add(sums: dict[_Key, int], more: Mapping[_Key, int]) -> None:
 
 def sums(ledger: Ledger) -> Sums:
     """Return the totals of a ledger; they are computed once."""
-    found = ledger.derived.get('pages')
-    if found is None:
-        found = ledger.derived['pages'] = Sums(ledger)
-    return found  # type: ignore[return-value]
+    return ledger.memo.once('pages', lambda: Sums(ledger))
 
 
 def free_pages(site: Site, cell: int, pool: PagePool) -> int:

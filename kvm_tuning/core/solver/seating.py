@@ -11,8 +11,6 @@ from kvm_tuning.core.solver import costs, devices, matching, refusal
 from kvm_tuning.core.solver.devices import Chosen, Offer
 from kvm_tuning.core.solver.fit import Fit, Fitter
 
-# Bits for one entry of a cost when several are added as one number.
-_ENTRY = 40
 # Sets of host cells with devices that are tried for a guest of several
 # cells; hosts have devices in few cells.
 _MOST_SETS = 256
@@ -92,7 +90,7 @@ def _seat_several(fitter: Fitter, offered: list[Offer]) -> Seating:
     matrix = []
     for line in fits:
         if id(line) not in numbers:
-            numbers[id(line)] = [f and _number(f.cost) for f in line]
+            numbers[id(line)] = [f and costs.number(f.cost) for f in line]
         matrix.append(numbers[id(line)])
     best: Seating | None = None
     for restrictions in _restrictions(fitter, offered):
@@ -144,14 +142,6 @@ def best_rows_are_short(fitter: Fitter) -> bool:
         best = min([n for n in limits if n is not None], default=None)
         rows.append([n is not None and n == best for n in limits])
     return matching.shortage(rows) is not None
-
-
-def _number(cost: tuple[int, ...]) -> int:
-    """Return a number that adds and compares as the cost does."""
-    number = 0
-    for entry in cost:
-        number = number << _ENTRY | entry
-    return number
 
 
 def _restrictions(
@@ -221,7 +211,7 @@ def _assign(
         return None
     if not must and all(line is matrix[0] for line in matrix):
         return _cheapest(matrix[0], columns, len(matrix))
-    bonus = 1 << (_ENTRY * len(costs.WORDS) + _ENTRY)
+    bonus = 1 << costs.ENTRY_BITS * (len(costs.WORDS) + 1)
     narrowed = [
         [
             None

@@ -22,12 +22,11 @@ from kvm_tuning.core.solver import (
     sharing,
 )
 from kvm_tuning.core.solver import grid as grids
-from kvm_tuning.core.solver import wants as wants_
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.grid import Grid
 from kvm_tuning.core.solver.packing import Pins
 from kvm_tuning.core.solver.seating import Seating
-from kvm_tuning.core.solver.wants import Wants
+from kvm_tuning.core.solver.wants import Wants, sort
 
 __all__ = ['COST', 'CellPlacement', 'Placement', 'Unkept', 'solve']
 
@@ -48,7 +47,7 @@ def solve(demands: Iterable[Demand], site: Site) -> Placement:
     :raises Unsupported: this host could not do it even with nobody else there.
     :raises Exhausted: there is not enough left; it says what was free where.
     """
-    wants = wants_.sort(demands)
+    wants = sort(demands)
     grid = grids.of(site.inventory, site.policy)
     _check(wants, site, grid)
     if not wants.cells:

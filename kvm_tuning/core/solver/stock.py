@@ -178,17 +178,12 @@ class Stock:
 
 def of(site: Site, grid: Grid) -> Stock:
     """Return what the site's ledger leaves free; it is computed once."""
-    derived = site.ledger.derived
-    found = derived.get(grid)
-    if found is None:
-        held = grid.held_by(site.ledger.claims)
-        found = derived[grid] = Stock(grid, held, site.ledger)
-    return found  # type: ignore[return-value]
+    ledger = site.ledger
+    return ledger.memo.once(
+        grid, lambda: Stock(grid, grid.held_by(ledger.claims), ledger)
+    )
 
 
 def empty(grid: Grid) -> Stock:
     """Return the stock of the host with nobody on it; it is computed once."""
-    found = grid.derived.get('empty')
-    if found is None:
-        found = grid.derived['empty'] = Stock(grid, 0)
-    return found  # type: ignore[return-value]
+    return grid.memo.once('empty', lambda: Stock(grid, 0))

@@ -4,7 +4,7 @@ QEMU itself is not queried: libvirt's monitor passthrough taints the domain. A
 caller who accepts that passes ``monitor``.
 """
 
-from kvm_tuning.core import domain as domain_
+from kvm_tuning.core import domain
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Arguments, Observed, Unknown
@@ -41,7 +41,7 @@ def observe(
     :raises InventoryUnreadable: there is no such process, it has ended
         meanwhile, or it is another guest's.
     """
-    document = domain_.read(live) if isinstance(live, str) else live
+    document = domain.read(live) if isinstance(live, str) else live
     process = Process(pid, root)
     cmdline = process.raw('cmdline')
     arguments: Arguments | Unknown

@@ -17,8 +17,7 @@ from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Policy, Site
 from kvm_tuning.host.access.sysfs import Tree
-from kvm_tuning.host.inventory import devices
-from kvm_tuning.host.inventory import reader as inventory_
+from kvm_tuning.host.inventory import devices, reader
 from kvm_tuning.host.probes import prober, storage
 
 _Version = tuple[int, int, int]
@@ -41,7 +40,7 @@ class ThisHost:
 
     def inventory(self) -> Inventory:
         """Return its CPUs, caches and cells."""
-        return inventory_.read('/', devices=False)
+        return reader.read('/', devices=False)
 
     def functions(self) -> tuple[PciDevice, ...]:
         """Return its PCI functions."""

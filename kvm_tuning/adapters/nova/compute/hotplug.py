@@ -16,8 +16,7 @@ from typing import Any
 from lxml import etree
 
 from kvm_tuning.adapters.nova.compute import hotplug_room
-from kvm_tuning.adapters.nova.compute import tuning as tuning_
-from kvm_tuning.adapters.nova.compute.tuning import Tuning
+from kvm_tuning.adapters.nova.compute.tuning import Tuning, effects_below
 from kvm_tuning.core import domain, edit
 from kvm_tuning.core import guest as guests
 from kvm_tuning.core.effects import Absent, Element
@@ -107,7 +106,7 @@ def _effects(plug: Plug, element: etree._Element) -> list[Element | Absent]:
     guest = guests.read(root)
     path = _path(guest, element)
     made = plug.tuning.plan(plug.instance, plug.image_meta, guest)
-    effects = tuning_.effects_below(made, path)
+    effects = effects_below(made, path)
     if not plug.running:
         return effects
     return list(

@@ -23,7 +23,7 @@ from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.exceptions import KvmTuningError
-from kvm_tuning.core.xml import paths
+from kvm_tuning.core.xml import paths, pins
 
 LOG = logging.getLogger(__name__)
 
@@ -122,10 +122,10 @@ def _written(found: Domain, running: etree._Element) -> str:
             _keep(editor, promise, running)
         elif floats and promise.path.startswith(_PLACE):
             editor.remove(Absent(promise.path))
-    emulator = root.find('cputune/emulatorpin')
+    emulator = root.find(pins.EMULATOR_PIN)
     cpus = None if emulator is None else emulator.get('cpuset')
     if cpus is not None:
-        for pin in root.iterfind('cputune/iothreadpin'):
+        for pin in root.iterfind(pins.IOTHREAD_PIN):
             pin.set('cpuset', cpus)
     return etree.tostring(root, encoding='unicode')
 

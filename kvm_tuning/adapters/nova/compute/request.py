@@ -6,9 +6,7 @@ import logging
 from typing import Any
 
 from kvm_tuning import loader
-from kvm_tuning.core import cpuset, plan
-from kvm_tuning.core import knobs as knobs_
-from kvm_tuning.core import request as request_
+from kvm_tuning.core import cpuset, plan, request
 from kvm_tuning.core.compiled import ALIAS, VFS
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
@@ -16,7 +14,7 @@ from kvm_tuning.core.exceptions import (
     RequestError,
     raise_all,
 )
-from kvm_tuning.core.knobs import Knob
+from kvm_tuning.core.knobs import Knob, by_name
 from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.plan import Prepared
 from kvm_tuning.core.request import NAMESPACE, Request
@@ -61,7 +59,7 @@ class Reader:
         )
 
     def _kept_by_claim(self, key: str) -> bool:
-        knob = knobs_.by_name(self.knobs, key)
+        knob = by_name(self.knobs, key)
         return knob is not None and knob.kept_by_claim
 
     def read(self, flavor: Any, image_meta: Any) -> Prepared:
@@ -88,7 +86,7 @@ class Reader:
             asked.extra_specs, self.knobs, f'flavor {asked.name!r}'
         ):
             LOG.warning('%s', wrong)
-        found = request_.read(
+        found = request.read(
             asked, image, self.knobs, self.profiles, self.defaults
         )
         _check_vfs(found)

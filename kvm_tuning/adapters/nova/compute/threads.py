@@ -15,6 +15,7 @@ from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.effects import Phase
 from kvm_tuning.core.guest import Guest
+from kvm_tuning.core.xml import pins
 from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import observe
 from kvm_tuning.host.guests.settings import (
@@ -123,13 +124,13 @@ def _pins(defined: Guest, live: Guest) -> Iterator[_Pin]:
     libvirt's method that sets it.
     """
     for vcpu, cpus in defined.pins.items():
-        path = f"cputune/vcpupin[@vcpu='{vcpu}']"
+        path = pins.vcpu_pin(vcpu)
         yield path, cpus, live.pins.get(vcpu), ('pinVcpuFlags', vcpu)
     emulator = defined.emulator_pin
     if emulator is not None:
-        path = 'cputune/emulatorpin'
+        path = pins.EMULATOR_PIN
         yield path, emulator, live.emulator_pin, ('pinEmulator',)
     for number, cpus in defined.iothread_pins.items():
-        path = f"cputune/iothreadpin[@iothread='{number}']"
+        path = pins.iothread_pin(number)
         now = live.iothread_pins.get(number)
         yield path, cpus, now, ('pinIOThread', number)

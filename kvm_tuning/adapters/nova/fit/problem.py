@@ -20,9 +20,6 @@ from kvm_tuning.core.solver.wants import Wants
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 
-# Bits per entry of a cost when several are added as one number.
-_ENTRY = 24
-
 
 _FREE = (0,) * len(costs.WORDS)
 
@@ -363,13 +360,9 @@ def _price(cost: tuple[int, ...], rank: Rank) -> int:
     cells, as a number that adds and compares as the cost does.
     """
     wanted, unwanted, used, memory = rank
-    number = 0
-    for position, entry in enumerate(cost):
-        if position == costs.DOMAINS:
-            number = number << _ENTRY | unwanted
-        own = wanted if position == costs.AWAY else entry
-        number = number << _ENTRY | own
-    return (number << _ENTRY | used) << _ENTRY | memory
+    entries = [*cost[: costs.AWAY], wanted, *cost[costs.AWAY + 1 :]]
+    entries.insert(costs.DOMAINS, unwanted)
+    return costs.number([*entries, used, memory])
 
 
 def _raised(values: list[int]) -> list[int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Kind, Observed, Thread, Unknown
+from kvm_tuning.core.xml import pins
 
 _UNTOLD = Unknown(
     "QEMU's threads have no names (it runs without debug-threads=on)",
@@ -124,7 +125,7 @@ def _shown(thread: Thread) -> str:
 
 
 RULES: Rules = {
-    ('cputune/vcpupin', 'cpuset'): Rule(
+    (pins.VCPU_PIN, 'cpuset'): Rule(
         _vcpupin,
         'vcpu-affinity',
         'a vCPU that moves loses its caches, and may take a pCPU that '
@@ -135,12 +136,12 @@ RULES: Rules = {
         'vcpu-affinity',
         'the vCPUs may run where they should not',
     ),
-    ('cputune/emulatorpin', 'cpuset'): Rule(
+    (pins.EMULATOR_PIN, 'cpuset'): Rule(
         _emulatorpin,
         'emulator-affinity',
         "the emulator's threads may take time from the vCPUs",
     ),
-    ('cputune/iothreadpin', 'cpuset'): Rule(
+    (pins.IOTHREAD_PIN, 'cpuset'): Rule(
         _iothreadpin,
         'iothread-affinity',
         'an iothread may take time from the vCPUs',

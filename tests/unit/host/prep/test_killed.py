@@ -9,8 +9,8 @@ from testtools.matchers import Equals
 
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory.host import Host
-from kvm_tuning.host.prep import apply as prepare
 from kvm_tuning.host.prep import journal
+from kvm_tuning.host.prep.apply import resume
 from kvm_tuning.host.prep.groups import (
     block_scheduler,
     compaction,
@@ -100,7 +100,7 @@ class KilledTest(testtools.TestCase):
         return found
 
     def resume(self, kernel: FakeKernel) -> None:
-        done = prepare.resume(prepared.context(kernel))
+        done = resume(prepared.context(kernel))
         if done.failed:
             raise AssertionError(done.failed)
 
