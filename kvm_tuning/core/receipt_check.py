@@ -14,7 +14,7 @@ from kvm_tuning.core import cpuset
 from kvm_tuning.core.edit import TEXT, Promise, Removal
 from kvm_tuning.core.effects import Setting
 from kvm_tuning.core.ledger import Claim
-from kvm_tuning.core.xml import paths, tree
+from kvm_tuning.core.xml import paths, pins, tree
 from kvm_tuning.core.xml.remade import Remade
 from kvm_tuning.core.xml.tree import Removed
 
@@ -34,7 +34,7 @@ _NAME = re.compile(r'[A-Za-z_][\w.-]{0,255}\Z')
 _NO_CHARACTER = re.compile(
     '[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]'
 )
-_PINS = frozenset({'vcpupin', 'iothreadpin', 'emulatorpin'})
+_PINS = frozenset({pins.VCPU, pins.IOTHREAD, pins.EMULATOR})
 
 
 class Content(Protocol):

@@ -11,6 +11,7 @@ import re
 from lxml import etree
 
 from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.xml import pins
 
 #: Most elements at a path. QEMU's largest machine has 4,096 vCPUs
 #: (pc_q35_machine_options), and a PCI topology far fewer devices.
@@ -19,8 +20,8 @@ MOST: tuple[tuple[str, int], ...] = (
     ('devices/interface', 4096),
     ('devices/hostdev', 4096),
     ('devices/controller', 16384),
-    ('cputune/vcpupin', 16384),
-    ('cputune/iothreadpin', 4096),
+    (pins.VCPU_PIN, 16384),
+    (pins.IOTHREAD_PIN, 4096),
     ('iothreadids/iothread', 4096),
     ('cpu/numa/cell', 1024),
     ('numatune/memnode', 1024),
@@ -43,13 +44,13 @@ _DIGITS = re.compile(r'\s*(\d+)\s*\Z')
 _SINGLE = (
     'vcpu', 'iothreads', 'iothreadids', 'cputune', 'numatune',
     'memoryBacking', 'cpu', 'os', 'metadata', 'devices', 'memory',
-    'currentMemory', 'cputune/emulatorpin', 'numatune/memory',
+    'currentMemory', pins.EMULATOR_PIN, 'numatune/memory',
     'cpu/topology', 'cpu/numa', 'cpu/cache', 'memoryBacking/hugepages',
 )  # fmt: skip
 #: Elements that an attribute tells from others of their kind.
 _KEYED = (
-    ('cputune/vcpupin', 'vcpu'),
-    ('cputune/iothreadpin', 'iothread'),
+    (pins.VCPU_PIN, 'vcpu'),
+    (pins.IOTHREAD_PIN, 'iothread'),
     ('numatune/memnode', 'cellid'),
     ('cpu/numa/cell', 'id'),
     ('iothreadids/iothread', 'id'),
