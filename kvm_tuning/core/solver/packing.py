@@ -293,7 +293,7 @@ def _rated(
         room += profile.room
         reached |= profile.shared
     if part:
-        number, left = fill(_pool(part), rest)
+        number, left = fill(pool(part), rest)
         used += number
         stranded += left
         for profile in part:
@@ -316,150 +316,8 @@ def _rated(
     )
 
 
-def _pool(part: tuple[Profile, ...]) -> tuple[int, ...]:
+def pool(part: tuple[Profile, ...]) -> tuple[int, ...]:
+    """Return the counts of all cores of some domains together."""
     if len(part) == 1:
         return part[0].counts
     return tuple(map(sum, zip(*(p.counts for p in part), strict=True)))
-
-
-class Pins(NamedTuple):
-    """The pCPUs of a packing, core by core, and what they hold idle."""
-
-    pcpus: list[int]
-    idle: list[int]
-    emulator: int | None
-
-
-def pin(
-    stock: Stock, packing: Packing, ask: Ask, kinds: int, row: Row
-) -> Pins:
-    """Return the pCPUs of a packing: the lowest that its cost allows.
-
-    :param kinds: the cores that may be used, as bits, as for the profiles.
-    """
-    isolate = ask.policy is ThreadPolicy.ISOLATE
-    pcpus: list[int] = []
-    idle: list[int] = []
-    for profile in packing.full:
-        _take(
-            stock,
-            profile.domain.mask & kinds,
-            _takes(isolate, profile.counts, profile.slots),
-            isolate,
-            pcpus,
-            idle,
-        )
-    if packing.share:
-        for profile in packing.part:
-            _take(
-                stock,
-                profile.domain.mask & kinds,
-                _takes(isolate, profile.counts, packing.share),
-                isolate,
-                pcpus,
-                idle,
-            )
-    elif packing.part:
-        mask = 0
-        for profile in packing.part:
-            mask |= profile.domain.mask
-        _take(
-            stock,
-            mask & kinds,
-            _takes(isolate, _pool(packing.part), packing.rest),
-            isolate,
-            pcpus,
-            idle,
-        )
-    emulator = None
-    if ask.emulator:
-        emulator = _emulator(stock, packing, isolate, pcpus, idle, row)
-    return Pins(pcpus, idle, emulator)
-
-
-def _takes(
-    isolate: bool, counts: tuple[int, ...], vcpus: int
-) -> list[cores.Take]:
-    if isolate:
-        return cores.isolated(counts, vcpus)
-    return cores.takes(counts, vcpus)
-
-
-def _take(
-    stock: Stock,
-    mask: int,
-    takes: list[cores.Take],
-    isolate: bool,
-    pcpus: list[int],
-    idle: list[int],
-) -> None:
-    """Add the pCPUs of the lowest cores that ``takes`` names."""
-    grid = stock.grid
-    siblings = grid.siblings
-    for size, used, number in takes:
-        if isolate:
-            found = stock.isolable & grid.sized[size] & mask
-        else:
-            found = stock.at_least[size] & mask
-            if size < grid.threads:
-                found &= ~stock.at_least[size + 1]
-        for _ in range(number):
-            core = found & -found
-            found ^= core
-            mask ^= core
-            threads = siblings[core.bit_length() - 1]
-            if len(threads) != size:
-                threads = _threads(stock, core)
-            if isolate:
-                pcpus.append(threads[0])
-                idle += threads[1:]
-            else:
-                pcpus += threads[:used] if used < size else threads
-
-
-def _threads(stock: Stock, core: int) -> list[int]:
-    """Return the free threads of a core, given as its bit."""
-    grid = stock.grid
-    threads = grid.siblings[core.bit_length() - 1]
-    return [cpu for cpu in threads if stock.free & grid.bit[cpu]]
-
-
-def _emulator(
-    stock: Stock,
-    packing: Packing,
-    isolate: bool,
-    pcpus: list[int],
-    idle: list[int],
-    row: Row,
-) -> int:
-    """Return a pCPU for the emulator: the least useful one for others.
-
-    Next to the vCPUs if there is one, on the core with the fewest free
-    threads. With ``isolate`` it is on a core of its own, held idle.
-    """
-    grid = stock.grid
-    own = [p.domain for p in packing.full + packing.part]
-    rest = Stock(
-        grid, grid.all & ~stock.free | grid.held(frozenset(pcpus + idle))
-    )
-    far = [d for d in row.domains if d not in own]
-    for domains in (own, far):
-        mask = 0
-        for domain in domains:
-            mask |= domain.mask
-        if isolate:
-            found = rest.isolable & mask
-            for size in range(1, grid.threads + 1):
-                cores_ = found & grid.sized[size]
-                if cores_:
-                    threads = _threads(rest, cores_ & -cores_)
-                    idle += threads[1:]
-                    return threads[0]
-            continue
-        for size in range(1, grid.threads + 1):
-            found = rest.at_least[size] & mask
-            if size < grid.threads:
-                found &= ~rest.at_least[size + 1]
-            if found:
-                return _threads(rest, found & -found)[0]
-    raise ValueError('no room for the emulator')

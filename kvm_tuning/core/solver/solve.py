@@ -15,8 +15,8 @@ from kvm_tuning.core.site import Site
 from kvm_tuning.core.solver import (
     costs,
     devices,
-    packing,
     pages,
+    pinning,
     refusal,
     seating,
     sharing,
@@ -24,7 +24,7 @@ from kvm_tuning.core.solver import (
 from kvm_tuning.core.solver import grid as grids
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.grid import Grid
-from kvm_tuning.core.solver.packing import Pins
+from kvm_tuning.core.solver.pinning import Pins
 from kvm_tuning.core.solver.seating import Seating
 from kvm_tuning.core.solver.wants import Wants, sort
 
@@ -94,7 +94,7 @@ def _placement(fitter: Fitter, seated: Seating) -> Placement:
     unkept: list[Unkept] = []
     emulator: frozenset[int] = frozenset()
     for cell, fit in zip(wants.cells, seated.fits, strict=True):
-        pins = packing.pin(
+        pins = pinning.pin(
             fitter.stock, fit.packing, fit.ask, fit.kinds.mask, fit.row
         )
         if pins.emulator is not None:

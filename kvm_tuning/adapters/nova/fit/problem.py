@@ -13,7 +13,7 @@ from kvm_tuning.adapters.nova.fit.context import Asking
 from kvm_tuning.adapters.nova.fit.guest_cell import Answer, Stand
 from kvm_tuning.adapters.nova.fit.host_cells import Host, Shown, read
 from kvm_tuning.core.demands import CellDemand
-from kvm_tuning.core.solver import costs, packing, ranking, seating
+from kvm_tuning.core.solver import costs, pinning, ranking, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
 from kvm_tuning.core.solver.wants import Wants
 
@@ -305,10 +305,10 @@ class Problem:
                 )
         return cells
 
-    def _pins(self, fit: Fit | None) -> packing.Pins | None:
+    def _pins(self, fit: Fit | None) -> pinning.Pins | None:
         if fit is None:
             return None
-        return packing.pin(
+        return pinning.pin(
             self.fitter.stock, fit.packing, fit.ask, fit.kinds.mask, fit.row
         )
 
