@@ -8,36 +8,36 @@ import testtools
 _LIBRARY = """
 import warnings
 
-def old():
-    return older()
-
-def older():
+def inner():
     warnings.warn('gone soon', DeprecationWarning)
     return 1
 
-def of_its_own(call):
-    return call()
+def outer():
+    return inner()
+
+def named():
+    warnings.warn('gone soon', DeprecationWarning, stacklevel=2)
+    return 1
 """
 
 
-def library(name):
-    module = ModuleType(name)
-    exec(compile(_LIBRARY, f'{name}.py', 'exec'), module.__dict__)
+def library():
+    module = ModuleType('cliff')
+    exec(compile(_LIBRARY, '/usr/lib/cliff.py', 'exec'), module.__dict__)
     return module
 
 
 class OwnWarningsTest(testtools.TestCase):
-    def test_a_call_of_ours(self):
-        error = self.assertRaises(
-            DeprecationWarning, lambda: library('cliff').old()
-        )
-        self.assertIn('gone soon', str(error))
+    def test_a_call_of_ours_whoever_is_named(self):
+        for call in (lambda: library().inner(), lambda: library().named()):
+            error = self.assertRaises(DeprecationWarning, call)
+            self.assertIn('gone soon', str(error))
 
     def test_a_warning_of_ours(self):
         self.assertRaises(
-            DeprecationWarning, warnings.warn, 'x', DeprecationWarning
+            DeprecationWarning,
+            lambda: warnings.warn('x', DeprecationWarning, stacklevel=1),
         )
 
-    def test_a_library_that_calls_another_one(self):
-        outer, inner = library('cliff'), library('stevedore')
-        self.assertEqual(1, outer.of_its_own(inner.old))
+    def test_a_call_inside_of_a_library(self):
+        self.assertEqual(1, library().outer())

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 import re
+import tokenize
 
 import testtools
 
@@ -256,3 +257,18 @@ class WallsTest(testtools.TestCase):
             if fitting:
                 most = MOST_MODULES[max(fitting, key=len)]
                 self.assertLessEqual(number, most, folder)
+
+
+class TypesTest(testtools.TestCase):
+    def test_no_exemption_from_types(self):
+        bad = []
+        for path in MODULES.values():
+            with path.open('rb') as stream:
+                bad += [
+                    f'{path.relative_to(PACKAGE)}:{token.start[0]}'
+                    for token in tokenize.tokenize(stream.readline)
+                    if token.type == tokenize.COMMENT
+                    and 'type:' in token.string
+                    and 'ignore' in token.string
+                ]
+        self.assertEqual([], bad)

@@ -14,10 +14,10 @@ from kvm_tuning.adapters import (
     standalone,
     starting,
 )
-from kvm_tuning.core import domain, request
+from kvm_tuning.core import domain, receipt, request
 from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.documents import Flavor, Image
-from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.core.exceptions import InvalidDocument, JournalFailed
 from kvm_tuning.host import configuration
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guests import start_queue, vf_journal
@@ -188,6 +188,55 @@ class GuestsTest(testtools.TestCase):
                 site.release.text(f'guests/{name}-before.xml'),
                 site.store.record(name).defined,
             )
+
+
+class LaterTest(testtools.TestCase):
+    """After a downgrade: a receipt that takes a newer release to read."""
+
+    def test_it_is_refused_and_left_alone(self):
+        for release in RELEASES.values():
+            site = self.useFixture(Site(release))
+            path = site.store.folder / 'cells.xml'
+            later = path.read_text().replace(
+                " flavor='cells'",
+                f" flavor='cells' format='{receipt.FORMAT + 1}'",
+            )
+            path.write_text(later)
+            self.assertRaises(
+                InvalidDocument,
+                standalone.undo,
+                site.store,
+                site.conf,
+                'cells',
+            )
+            self.assertEqual(later, path.read_text())
+            (done,) = audit.audit(
+                site.store, site.conf, ['cells'], root=site.root
+            )
+            codes = [finding.code for finding in done.findings]
+            self.assertEqual(['receipt-unreadable'], codes)
+
+    def test_what_it_holds_is_not_given_away(self):
+        for release in RELEASES.values():
+            site = self.useFixture(Site(release))
+            path = site.store.folder / 'plain.xml'
+            held = {
+                pcpu
+                for each in holders.read(site.store, site.conf, site.root)
+                if each.name == 'plain'
+                for claim in each.claims
+                for pcpu in claim.pcpus
+            }
+            self.assertNotEqual(set(), held)
+            path.write_text(
+                path.read_text().replace(
+                    " flavor='plain'",
+                    f" flavor='plain' format='{receipt.FORMAT + 1}'",
+                )
+            )
+            ledger = standalone.ledger(site.store, site.conf, site.root)
+            claimed = {p for claim in ledger.claims for p in claim.pcpus}
+            self.assertEqual(set(), held - claimed)
 
 
 class VfsTest(testtools.TestCase):
