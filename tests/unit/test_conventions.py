@@ -26,7 +26,7 @@ FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}
 
 #: Most lines of a module; and those that have more, which may only shrink.
 MOST_LINES = 400
-LONGER = {'adapters/nova/driver.py': 451}
+LONGER = {'adapters/nova/driver.py': 438}
 
 BAD_NAMES = {'utils', 'util', 'common', 'manager', 'helper', 'helpers', 'misc'}
 

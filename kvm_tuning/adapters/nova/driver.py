@@ -8,7 +8,7 @@ Public methods keep Nova's exact signatures, and there are no new ones: Nova's
 tests hold drivers to that.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import contextlib
 import copy
 import logging
@@ -21,11 +21,11 @@ from nova.virt.libvirt import driver
 from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.compute import (
     claims,
-    events,
     faults,
     hotplug,
     migration,
     receipts,
+    refusals,
     rehearsal,
     threads,
     timing,
@@ -45,34 +45,6 @@ _T = TypeVar('_T')
 
 # Filled once Nova is found to fit: that does not change while we run.
 _checked: list[bool] = []
-
-
-@contextlib.contextmanager
-def _refusing(
-    instance: Any,
-    convert: Callable[[KvmTuningError], Exception],
-    context: Any = None,
-) -> Iterator[None]:
-    """Log an error of ours, and raise it as Nova's.
-
-    :param convert: makes Nova's exception.
-    :param context: write an event of the server, too; None: do not.
-    """
-    try:
-        yield
-    except KvmTuningError as error:
-        told = faults.told(error)
-        LOG.error('instance %s: %s', instance.uuid, told)
-        if context is not None:
-            events.refused(context, instance, told)
-        raise convert(error) from error
-
-
-def _rolled_back(error: KvmTuningError) -> Exception:
-    rolled_back: Exception = exception.InstanceFaultRollback(
-        inner_exception=faults.abort(error)
-    )
-    return rolled_back
 
 
 class KvmTuningDriver(driver.LibvirtDriver):
@@ -104,7 +76,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
     def _get_guest_xml(self, *args: Any, **kwargs: Any) -> str:
         given = dict(zip(('context', 'instance'), args, strict=False))
         given |= kwargs
-        with _refusing(given['instance'], faults.of, given['context']):
+        with refusals.refusing(given['instance'], faults.of, given['context']):
             xml: str = super()._get_guest_xml(*args, **kwargs)
         return xml
 
@@ -136,7 +108,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
             if post_xml_callback is not None:
                 post_xml_callback()
 
-        with _refusing(instance, faults.of):
+        with refusals.refusing(instance, faults.of):
             try:
                 guest = super()._create_guest(
                     context, xml, instance, power_on, pause, defined
@@ -198,7 +170,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
         exists. The claim of an evacuation has checked it already.
         """
         if not evacuate:
-            with _refusing(instance, _rolled_back, context):
+            with refusals.refusing(instance, refusals.rolled_back, context):
                 self._kvm_tuning.check(
                     instance.flavor, image_meta, instance.numa_topology
                 )
@@ -363,7 +335,7 @@ class KvmTuningDriver(driver.LibvirtDriver):
                 undo()
             return failed(faults.shown(error))
 
-        with _refusing(instance, undone), hotplug.into(where):
+        with refusals.refusing(instance, undone), hotplug.into(where):
             done = plug()
         self._kvm_tuning_record(instance)
         return done
