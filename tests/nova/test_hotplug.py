@@ -69,7 +69,7 @@ class HotPlugTest(base.ServersTest):
         self.useFixture(
             fixtures.MonkeyPatch(
                 'kvm_tuning.adapters.nova.compute.request.Reader.asks',
-                lambda *args: True,
+                lambda *args, **_: True,
             )
         )
         object.__setattr__(reader, 'defaults', defaults)
