@@ -38,7 +38,13 @@ from kvm_tuning.adapters.nova import (  # noqa: E402
     scheduler_weigher,
     signatures,
 )
-from kvm_tuning.adapters.nova.compute import claims, host, tuning, vif  # noqa: E402
+from kvm_tuning.adapters.nova.compute import (  # noqa: E402
+    claims,
+    devices,
+    host,
+    tuning,
+    vif,
+)
 from kvm_tuning.adapters.nova.fit import guest_cell, patch  # noqa: E402
 from kvm_tuning.adapters.nova.scheduling import hosts  # noqa: E402
 from kvm_tuning.conf import defaults  # noqa: E402
@@ -60,6 +66,7 @@ def count():
     """Count the calls of all that we override or wrap."""
     for cls in (
         driver.KvmTuningDriver,
+        devices.DevicesDriver,
         vif.VifDriver,
         scheduler_filter.KvmTuningFilter,
         scheduler_weigher.KvmTuningWeigher,
