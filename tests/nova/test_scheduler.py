@@ -1,10 +1,12 @@
 """The scheduler's half: the filter, the weigher, traits and stats."""
 
+import fixtures
 from nova import objects
 from nova.scheduler import host_manager
 
-from kvm_tuning.adapters.nova.fit import context, patch
+from kvm_tuning.adapters.nova.fit import context, fit, patch
 from kvm_tuning.adapters.nova.scheduling import hosts, stats
+from kvm_tuning.core.demands import Locality
 from tests.nova import base
 
 PACKAGE = 'kvm_tuning.adapters.nova'
@@ -67,6 +69,25 @@ class SchedulerTest(base.ServersTest):
         self.assertNotEqual(first, self.host(server))
         pins = self.pins(server, self.host(server))
         self.assertIn(pins, base.L3)
+
+    def test_a_profile_is_seen_by_claim_filter_and_weigher(self):
+        seen, search = [], fit.search
+
+        def watched(*args, **kwargs):
+            seen.append(context.current().locality)
+            return search(*args, **kwargs)
+
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{fit.__name__}.search', watched)
+        )
+        self.start('one')
+        self.start('two')
+        self.boot(kvm__profile='network', **PINNED)
+        self.assertEqual({Locality.NUMA}, {found.level for found in seen})
+        self.assertEqual(
+            {"kvm:cpu_locality=numa (profile 'network')"},
+            {found.asked_by for found in seen},
+        )
 
     def test_a_host_without_the_extension_keeps_novas_answer(self):
         self.flags(compute_driver='libvirt.LibvirtDriver')

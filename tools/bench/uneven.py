@@ -59,9 +59,10 @@ DOMAINS = tuple(
     frozenset(c for c in range(2 * CORES) if c % CORES // L3_CORES == domain)
     for domain in range(CORES // L3_CORES)
 )
-STATS = stats.write(DOMAINS, 'l3')
+PREFERRED = context.preferences({}, {context.LOCALITY: 'l3'})
+STATS = stats.write(DOMAINS, PREFERRED)
 TUNING = SimpleNamespace(
-    reader=SimpleNamespace(defaults={context.LOCALITY: 'l3'}),
+    reader=SimpleNamespace(preferences=PREFERRED),
     host=SimpleNamespace(domains=DOMAINS),
     check=lambda *args: None,
 )
@@ -194,7 +195,8 @@ class Asked:
         wanted = self.spec.numa_topology
         if not self.ours:
             return hardware.numa_fit_instance_to_host(self.there, wanted, None)
-        what = context.Asking(DOMAINS, context.locality({}, 'l3'))
+        near = context.locality({}, PREFERRED)
+        what = context.Asking(DOMAINS, near)
         token = fit.WHY.set([])
         try:
             with context.asking(what):

@@ -32,7 +32,6 @@ from kvm_tuning.adapters.nova.compute import (
     vif,
     virtual_functions,
 )
-from kvm_tuning.adapters.nova.fit.context import LOCALITY
 from kvm_tuning.adapters.nova.scheduling import stats
 from kvm_tuning.core.exceptions import KvmTuningError
 
@@ -278,7 +277,7 @@ class KvmTuningDriver(devices.DevicesDriver):
         data.setdefault('stats', {}).update(
             stats.write(
                 self._kvm_tuning.host.domains,
-                self._kvm_tuning.reader.defaults.get(LOCALITY),
+                self._kvm_tuning.reader.preferences,
             )
         )
         return data

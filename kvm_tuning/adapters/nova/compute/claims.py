@@ -59,16 +59,13 @@ def _test(
 ) -> Any:
     flavor = getattr(claim, 'flavor', None) or claim.instance.flavor
     image = getattr(claim, 'image_meta', None) or claim.instance.image_meta
-    reader = tuning.reader
     specs = flavor.extra_specs if 'extra_specs' in flavor else {}
     why: list[str] = []
     token = fit.WHY.set(why)
     try:
         what = Asking(
             tuning.host.domains,
-            context.locality(
-                specs or {}, reader.defaults.get(context.LOCALITY)
-            ),
+            context.locality(specs or {}, tuning.reader.preferences),
         )
         with (
             timing.told('placed', claim.instance.uuid),

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 import logging
 from typing import Any
 
 from kvm_tuning import loader
+from kvm_tuning.adapters.nova.fit import context
+from kvm_tuning.adapters.nova.fit.context import Preferences
 from kvm_tuning.core import cpuset, plan, request
 from kvm_tuning.core.compiled import ALIAS, VFS
 from kvm_tuning.core.documents import Flavor, Image
@@ -46,6 +49,11 @@ class Reader:
     known: dict[object, Prepared] = field(
         default_factory=dict, compare=False, repr=False
     )
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What profiles and defaults prefer of the fit."""
+        return context.preferences(self.profiles, self.defaults)
 
     def asks(self, flavor: Any, *, after_claim: bool = False) -> bool:
         """Return whether any key of ours is requested.

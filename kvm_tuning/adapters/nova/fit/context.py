@@ -7,13 +7,18 @@ scheduler's filter, a replay) sets both here, for the duration of the call.
 from collections.abc import Iterator, Mapping
 import contextlib
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core.demands import Locality, LocalityDemand
+from kvm_tuning.core.request import PROFILE
 
 LOCALITY = 'kvm:cpu_locality'
 POLICY = 'kvm:cpu_locality_policy'
+
+_LEVELS = frozenset(level.value for level in Locality)
+_POLICIES = frozenset({'strict', 'preferred'})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +35,73 @@ _call: ContextVar[Asking | None] = ContextVar('asking', default=None)
 _process: list[Asking] = []
 
 
-def locality(
-    extra_specs: Mapping[str, str], default: str | None = None
-) -> LocalityDemand | None:
-    """Return the locality that a flavor requests, or otherwise the host
-    prefers.
+class Preference(NamedTuple):
+    """What a profile or a host's defaults prefer, in the words of the knobs;
+    None: nothing.
     """
-    text = extra_specs.get(LOCALITY, '').strip()
-    values = {level.value for level in Locality}
-    if text in values:
-        strict = extra_specs.get(POLICY, '').strip() == 'strict'
-        return LocalityDemand(
-            Locality(text), strict and text == 'l3', f'{LOCALITY}={text}'
-        )
-    if default in values:
-        return LocalityDemand(Locality(default), False, 'default of the host')
+
+    locality: str | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What applies to a flavor that does not set it itself."""
+
+    default: Preference = Preference()
+    #: By the profile's name.
+    profiles: Mapping[str, Preference] = field(default_factory=dict)
+
+
+def preferences(
+    profiles: Mapping[str, Mapping[str, str]], defaults: Mapping[str, str]
+) -> Preferences:
+    """Return the part of a host's profiles and defaults that the fit needs.
+
+    :param profiles: knob texts by profile name.
+    :param defaults: knob texts.
+    """
+    return Preferences(
+        _preference(defaults),
+        {
+            name: found
+            for name, texts in profiles.items()
+            if any(found := _preference(texts))
+        },
+    )
+
+
+def _preference(texts: Mapping[str, str]) -> Preference:
+    return Preference(
+        texts.get(LOCALITY, '').strip() or None,
+        texts.get(POLICY, '').strip() or None,
+    )
+
+
+def locality(
+    extra_specs: Mapping[str, str], preferred: Preferences
+) -> LocalityDemand | None:
+    """Return the locality that a flavor requests, or else its profile, or
+    else the host's defaults, as the plan reads them. Only a flavor's own
+    locality can be strict; its policy may come from any of the three.
+    """
+    name = extra_specs.get(PROFILE, '').strip()
+    sources = (
+        (_preference(extra_specs), ''),
+        (preferred.profiles.get(name, Preference()), f'profile {name!r}'),
+        (preferred.default, 'default of the host'),
+    )
+    policy = next(
+        (found.policy for found, _ in sources if found.policy in _POLICIES),
+        None,
+    )
+    for found, origin in sources:
+        text = found.locality
+        if text not in _LEVELS:
+            continue
+        strict = not origin and policy == 'strict' and text == 'l3'
+        asked = f'{LOCALITY}={text}' + (f' ({origin})' if origin else '')
+        return LocalityDemand(Locality(text), strict, asked)
     return None
 
 

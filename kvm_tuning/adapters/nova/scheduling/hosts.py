@@ -23,7 +23,8 @@ def asking(host_state: Any, spec: Any) -> Asking | None:
     """Return what a guest requests of a host; None for a host without the
     extension, which keeps Nova's own answer.
     """
-    known = stats.read(host_state.stats or {})
+    # Nova sets it with the first update of a host.
+    known = stats.read(getattr(host_state, 'stats', None) or {})
     if known is None:
         return None
     domains, preferred = known

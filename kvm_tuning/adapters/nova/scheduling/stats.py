@@ -7,27 +7,35 @@ without the extension have no such key.
 
 from collections.abc import Mapping
 from functools import lru_cache
+import json
 
+from kvm_tuning.adapters.nova.fit.context import Preference, Preferences
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core import cpuset
-from kvm_tuning.core.demands import Locality
 
-#: Keys of the stats: L3 domains as CPU lists, and the host's own preference.
+#: Keys of the stats: L3 domains as CPU lists, the locality that the host
+#: prefers and its policy, and those of its profiles: a JSON object of
+#: ``[locality, policy]`` by name.
 L3 = 'kvm_tuning_l3'
 LOCALITY = 'kvm_tuning_locality'
+POLICY = 'kvm_tuning_locality_policy'
+PROFILES = 'kvm_tuning_profiles'
 
 
-def write(domains: Domains, locality: str | None) -> dict[str, str]:
+def write(domains: Domains, preferred: Preferences) -> dict[str, str]:
     """Return the stats of a host."""
     return {
         L3: ';'.join(cpuset.format(domain) for domain in domains),
-        LOCALITY: locality or '',
+        LOCALITY: preferred.default.locality or '',
+        POLICY: preferred.default.policy or '',
+        PROFILES: json.dumps(preferred.profiles, sort_keys=True),
     }
 
 
-def read(stats: Mapping[str, str]) -> tuple[Domains, str | None] | None:
-    """Return a host's L3 domains and its preference; None for a host without
-    the extension, or one whose stats cannot be read.
+def read(stats: Mapping[str, str]) -> tuple[Domains, Preferences] | None:
+    """Return a host's L3 domains and what it prefers; None for a host without
+    the extension, or one whose stats cannot be read. A host of an earlier
+    release reports no profiles.
     """
     text = stats.get(L3)
     if text is None:
@@ -36,11 +44,37 @@ def read(stats: Mapping[str, str]) -> tuple[Domains, str | None] | None:
         domains = _domains(text)
     except ValueError:
         return None
-    locality = stats.get(LOCALITY)
-    known = {level.value for level in Locality}
-    return domains, locality if locality in known else None
+    return domains, _preferences(
+        stats.get(LOCALITY) or None,
+        stats.get(POLICY) or None,
+        stats.get(PROFILES, ''),
+    )
 
 
 @lru_cache(maxsize=1024)
 def _domains(text: str) -> Domains:
     return tuple(cpuset.parse(part) for part in text.split(';') if part)
+
+
+@lru_cache(maxsize=1024)
+def _preferences(
+    locality: str | None, policy: str | None, profiles: str
+) -> Preferences:
+    return Preferences(Preference(locality, policy), _profiles(profiles))
+
+
+def _profiles(text: str) -> dict[str, Preference]:
+    """Return the profiles of a report, without what is not one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: Preference(*values)
+        for name, values in found.items()
+        if isinstance(values, list)
+        and len(values) == 2
+        and all(value is None or isinstance(value, str) for value in values)
+    }
