@@ -122,7 +122,7 @@ class MacvtapTest(DevicesTest):
         self.ask(**{'kvm:macvtap_mode': 'passthrough'})
         self.tune(first)
         done = self.tune(second, status=1)
-        self.assertIn(f'another guest has {lower} for itself', done.stderr)
+        self.assertIn(f'another guest has {lower} to itself', done.stderr)
         self.start(first)
         self.assertEqual(['passthru'], list(self.modes(lower).values()))
         listed = self.guest('list').document
