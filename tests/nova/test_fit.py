@@ -106,7 +106,7 @@ def is_right(found, there):
     return True
 
 
-class FitTest(testtools.TestCase):
+class FitBase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         objects.register_all()
@@ -115,6 +115,8 @@ class FitTest(testtools.TestCase):
         self.addCleanup(packing.uninstall)
         packing.install(domains=DOMAINS)
 
+
+class FitTest(FitBase):
     def test_uneven_cells(self):
         """As by force; Nova's own answers some of these wrongly."""
         rng = random.Random(3)

@@ -19,8 +19,7 @@ from typing import Any
 from nova import objects
 from nova.scheduler.filters import numa_topology_filter
 
-from kvm_tuning.adapters.nova.fit import context, fit
-from kvm_tuning.adapters.nova.scheduling import hosts
+from kvm_tuning.adapters.nova.scheduling import answers, hosts
 
 LOG = logging.getLogger(__name__)
 
@@ -44,28 +43,20 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
         ):
             return False
         limits = _limits(host_state, spec_obj)
-        requests = spec_obj.pci_requests
-        requests = requests.requests if requests else None
 
         def fits(candidate: Any) -> bool:
-            found = fit.search(
-                there,
-                wanted,
-                candidate['mappings'],
-                limits,
-                requests,
-                host_state.pci_stats,
+            found = answers.find(
+                host_state, spec_obj, what, candidate['mappings'], limits
             )
             return found is not None
 
-        with context.asking(what):
-            if not self.filter_candidates(host_state, fits):
-                LOG.debug(
-                    'host %s has no room for the cells of instance %s',
-                    host_state.host,
-                    spec_obj.instance_uuid,
-                )
-                return False
+        if not self.filter_candidates(host_state, fits):
+            LOG.debug(
+                'host %s has no room for the cells of instance %s',
+                host_state.host,
+                spec_obj.instance_uuid,
+            )
+            return False
         host_state.limits['numa_topology'] = limits
         return True
 

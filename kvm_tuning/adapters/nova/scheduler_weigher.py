@@ -14,8 +14,7 @@ from typing import Any
 
 from nova.scheduler import weights
 
-from kvm_tuning.adapters.nova.fit import context, fit
-from kvm_tuning.adapters.nova.scheduling import hosts
+from kvm_tuning.adapters.nova.scheduling import answers, hosts
 from kvm_tuning.adapters.nova.scheduling.score import Score
 from kvm_tuning.adapters.nova.scheduling.score import score as score_of
 
@@ -56,15 +55,12 @@ def _score(host_state: Any, spec: Any) -> Score | None:
     what = hosts.asking(host_state, spec)
     if what is None or not wanted or not there:
         return None
-    requests = spec.pci_requests
     candidates = host_state.allocation_candidates
-    with context.asking(what):
-        found = fit.search(
-            there,
-            wanted,
-            candidates[0]['mappings'] if candidates else {},
-            host_state.limits.get('numa_topology'),
-            requests.requests if requests else None,
-            host_state.pci_stats,
-        )
+    found = answers.find(
+        host_state,
+        spec,
+        what,
+        candidates[0]['mappings'] if candidates else {},
+        host_state.limits.get('numa_topology'),
+    )
     return None if found is None else score_of(found)

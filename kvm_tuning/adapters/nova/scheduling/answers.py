@@ -1,0 +1,97 @@
+"""The fit of a guest on a host, computed once for filter and weigher.
+
+The answer is kept on Nova's ``HostState`` with what it depends on. It counts
+only as long as all of that is the same: the host may have been consumed by
+another guest, or updated, between the two.
+"""
+
+import operator
+from typing import Any, NamedTuple
+
+import nova.conf
+
+from kvm_tuning.adapters.nova.fit import context, fit
+from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.fit import Found
+from kvm_tuning.adapters.nova.fit.host_cells import read
+
+CONF = nova.conf.CONF
+
+_KEPT = '_kvm_tuning_answer'
+
+
+class _Question(NamedTuple):
+    """What an answer depends on."""
+
+    #: Objects that nobody changes, compared by identity.
+    same: tuple[Any, ...]
+    #: What consuming a host changes, and options, compared by value.
+    equal: tuple[Any, ...]
+
+    def repeats(self, other: '_Question') -> bool:
+        """Return whether it is the same question."""
+        return all(map(operator.is_, self.same, other.same)) and (
+            self.equal == other.equal
+        )
+
+
+class _Answer(NamedTuple):
+    question: _Question
+    found: Found | None
+
+
+def find(
+    host_state: Any, spec: Any, what: Asking, mapping: Any, limits: Any
+) -> Found | None:
+    """Return the best seating of a guest on a host, or None.
+
+    :param mapping: an allocation candidate's providers by request group.
+    :param limits: ``NUMATopologyLimits``; None for none.
+    """
+    requests = spec.pci_requests
+    requests = requests.requests if requests else None
+    if not (requests and host_state.pci_stats):
+        # Then all candidates of the host are alike.
+        mapping = None
+    question = _question(host_state, spec, what, mapping, limits)
+    kept = getattr(host_state, _KEPT, None)
+    if kept is not None and kept.question.repeats(question):
+        answer: Found | None = kept.found
+        return answer
+    with context.asking(what):
+        found = fit.search(
+            host_state.numa_topology,
+            spec.numa_topology,
+            mapping,
+            limits,
+            requests,
+            host_state.pci_stats,
+        )
+    setattr(host_state, _KEPT, _Answer(question, found))
+    return found
+
+
+def _question(
+    host_state: Any, spec: Any, what: Asking, mapping: Any, limits: Any
+) -> _Question:
+    there, pci = host_state.numa_topology, host_state.pci_stats
+    return _Question(
+        (there, spec.numa_topology, spec.pci_requests, mapping, limits, pci),
+        (
+            what,
+            CONF.compute.packing_host_numa_cells_allocation_strategy,
+            [_usage(cell) for cell in there.cells],
+            [dict(pool) for pool in pci.pools] if pci else None,
+        ),
+    )
+
+
+def _usage(cell: Any) -> tuple[Any, ...]:
+    """Return what guests take of a host cell, as a copy."""
+    return (
+        frozenset(read(cell, 'pcpuset')),
+        frozenset(read(cell, 'pinned_cpus')),
+        cell.cpu_usage,
+        cell.memory_usage,
+        [(pages.total, pages.used, pages.reserved) for pages in cell.mempages],
+    )
