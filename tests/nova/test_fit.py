@@ -240,6 +240,20 @@ class FitTest(FitBase):
         self.assertIn(reserved, there.cells[cell.id].pcpuset)
         self.assertEqual('isolate', found.emulator_threads_policy)
 
+    def test_like_cells_on_a_legacy_host_have_their_own_vcpus(self):
+        """With vcpu_pin_set, Nova packs isolate with SMT itself."""
+        for sizes in ([4, 4], [2, 2, 2]):
+            there = host(4)
+            for cell in there.cells:
+                cell.cpuset = set(cell.pcpuset)
+            wanted = guest(sizes, policy='isolate')
+            vcpus = [set(cell.pcpuset) for cell in wanted.cells]
+            found = hardware.numa_fit_instance_to_host(there, wanted, {})
+            self.assertTrue(is_right(found, there))
+            self.assertEqual(
+                vcpus, [set(cell.cpu_pinning) for cell in found.cells]
+            )
+
     def test_require_wants_siblings(self):
         there = host(1)
         # Only one thread of each core is left.

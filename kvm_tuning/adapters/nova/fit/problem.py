@@ -284,7 +284,15 @@ class Problem:
             if answer.pagesize not in (None, one.pagesize):
                 cell.pagesize = answer.pagesize
             if answer.pinning is not None:
-                cell.cpu_pinning = answer.pinning
+                # Like guest cells share an answer, and each has vCPU numbers
+                # of its own.
+                cell.cpu_pinning = dict(
+                    zip(
+                        sorted(one.pcpuset),
+                        (pcpu for _, pcpu in sorted(answer.pinning.items())),
+                        strict=True,
+                    )
+                )
                 cell.cpuset_reserved = answer.reserved
             elif found is not None:
                 pinning = dict(
