@@ -254,6 +254,47 @@ class FitTest(FitBase):
                 vcpus, [set(cell.cpu_pinning) for cell in found.cells]
             )
 
+    def test_a_mixed_cell_of_shared_vcpus_is_judged_by_nova(self):
+        """The first guest cell has no dedicated vCPU."""
+
+        def wanted(policy=None, **kwargs):
+            made = guest([2, 4], policy=policy, **kwargs)
+            for cell in made.cells:
+                cell.cpu_policy = 'mixed'
+            first = made.cells[0]
+            first.cpuset, first.pcpuset = first.pcpuset, set()
+            return made
+
+        def there(full):
+            made = host(2)
+            for cell in made.cells:
+                cell.cpuset = {100 + cell.id, 200 + cell.id}
+            if full:
+                made.cells[0].pinned_cpus = set(made.cells[0].pcpuset)
+            return made
+
+        for full, right, kwargs in (
+            (False, True, {}),
+            (True, True, {}),
+            (False, False, {'emulator_threads_policy': 'isolate'}),
+            (True, False, {'emulator_threads_policy': 'isolate'}),
+            (False, True, {'policy': 'require'}),
+            (True, False, {'policy': 'require'}),
+        ):
+            packing.uninstall()
+            stock = hardware.numa_fit_instance_to_host(
+                there(full), wanted(**kwargs), {}
+            )
+            packing.install(domains=DOMAINS)
+            found = hardware.numa_fit_instance_to_host(
+                there(full), wanted(**kwargs), {}
+            )
+            self.assertEqual(right, stock is not None, (full, kwargs))
+            self.assertEqual(right, found is not None, (full, kwargs))
+            if found is not None:
+                self.assertTrue(is_right(found, there(full)))
+                self.assertEqual({}, found.cells[0].cpu_pinning or {})
+
     def test_require_wants_siblings(self):
         there = host(1)
         # Only one thread of each core is left.

@@ -58,6 +58,14 @@ class Stand:
         )
 
     @property
+    def only_shared(self) -> bool:
+        """Whether it is a cell of a mixed guest without dedicated vCPUs, for
+        which Nova has conditions nevertheless: ``require`` wants free
+        siblings there, and isolated emulator threads find no pCPU.
+        """
+        return self.cpu_policy == 'mixed' and not self.pcpuset
+
+    @property
     def threads(self) -> ThreadPolicy:
         policy = self.cpu_thread_policy
         return ThreadPolicy(policy) if policy else ThreadPolicy.PREFER

@@ -57,7 +57,10 @@ class Line:
         self.stand = problem.stands[index]
         self.reserved = int(problem.isolated and index == 0)
         self.fits = fits
-        self.by_nova = guest_cell.left_to_nova(problem.cells, self.stand)
+        self.by_nova = (
+            guest_cell.left_to_nova(problem.cells, self.stand)
+            or self.stand.only_shared
+        )
         wants_pins = bool(self.stand.pcpuset) and not self.by_nova
         self.costs: list[int | None] = [
             _price(fit.cost if fit else _FREE, rank)

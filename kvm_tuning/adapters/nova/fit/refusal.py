@@ -28,6 +28,11 @@ def why(problem: Problem, lines: Sequence[Line]) -> str:
         except KvmTuningError as error:
             return str(error)
     for index, line in enumerate(lines):
+        if line.reserved and line.stand.only_shared:
+            return (
+                f'guest cell {index} has no dedicated vCPU, so that Nova '
+                'reserves no pCPU for its isolated emulator threads'
+            )
         if all(cost is None for cost in line.allowed()):
             return (
                 f'the memory, pages or limits of every host cell are too '
