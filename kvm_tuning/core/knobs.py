@@ -20,6 +20,7 @@ Value = bool | int | str | frozenset[int]
 # As oslo.utils' bool_from_string(strict=True), which Nova uses.
 _TRUE = frozenset({'1', 't', 'true', 'on', 'y', 'yes'})
 _ALIASES = r'[\w.-]{1,64}:\d{1,4}(\s*,\s*[\w.-]{1,64}:\d{1,4}){0,63}'
+_WORD = r'[A-Za-z0-9_.:=,^-]{1,255}'
 _FALSE = frozenset({'0', 'f', 'false', 'off', 'n', 'no'})
 
 
@@ -100,19 +101,12 @@ class Count(Kind):
         return {'oneOf': [number, {'enum': list(self.words)}]}
 
     def nova_value(self) -> dict[str, Any]:
-        if not self.words:
-            return {
-                'type': int,
-                'min': self.minimum,
-                'max': self.maximum,
-                'description': self.description,
-            }
-        # Nova has no union type: a pattern takes the words and any number; the
-        # bounds are checked again when the flavor is used.
-        words = '|'.join(re.escape(word) for word in self.words)
+        # Nova's own type for numbers takes more than this parser, and it has
+        # no union type: a pattern says exactly what is taken.
+        words = ''.join(f'|{re.escape(word)}' for word in self.words)
         return {
             'type': str,
-            'pattern': rf'^({words}|\d{{1,{len(str(self.maximum))}}})$',
+            'pattern': f'^({_numbers(self.minimum, self.maximum)}{words})$',
             'description': self.description,
         }
 
@@ -268,7 +262,7 @@ class Word(Kind):
 
     def parse(self, text: str) -> str:
         word = text.strip()
-        if not re.fullmatch(r'[\w.:=,^-]{1,255}', word, re.ASCII):
+        if not re.fullmatch(_WORD, word):
             raise ValueError(self.description)
         return word
 
@@ -276,11 +270,55 @@ class Word(Kind):
         return {'type': 'string', 'maxLength': 255}
 
     def nova_value(self) -> dict[str, Any]:
-        return {'type': str, 'description': self.description}
+        return {
+            'type': str,
+            'pattern': f'^{_WORD}$',
+            'description': self.description,
+        }
 
     @property
     def description(self) -> str:
         return self.what
+
+
+def _numbers(minimum: int, maximum: int) -> str:
+    """Return a pattern of the whole numbers from ``minimum`` to ``maximum``,
+    in up to nine digits, as :meth:`Count.parse` takes them.
+    """
+    parts = [
+        part
+        for digits in range(len(str(minimum)), len(str(maximum)) + 1)
+        for part in _span(
+            str(max(minimum, 10 ** (digits - 1) if digits > 1 else 0)),
+            str(min(maximum, 10**digits - 1)),
+        )
+    ]
+    # Zeros before a number change nothing.
+    return rf'(?=[0-9]{{1,9}}$)0*({"|".join(parts)})'
+
+
+def _span(low: str, high: str) -> list[str]:
+    """Return patterns of the numbers from ``low`` to ``high``, which have as
+    many digits.
+    """
+    if low == high:
+        return [low]
+    size = len(low) - 1
+    if low[0] == high[0]:
+        return [low[0] + rest for rest in _span(low[1:], high[1:])]
+    if size == 0:
+        return [f'[{low}-{high}]']
+    first, last = int(low[0]), int(high[0])
+    parts = []
+    if low[1:] != '0' * size:
+        parts += [low[0] + rest for rest in _span(low[1:], '9' * size)]
+        first += 1
+    if high[1:] != '9' * size:
+        parts += [high[0] + rest for rest in _span('0' * size, high[1:])]
+        last -= 1
+    if first <= last:
+        parts.append(f'[{first}-{last}][0-9]{{{size}}}')
+    return parts
 
 
 class Source(enum.Enum):

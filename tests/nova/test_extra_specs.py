@@ -45,7 +45,15 @@ class ExtraSpecsTest(base.ServersTest):
         self.assertIn('kvm:typo', self.refused(kvm__typo='1'))
 
     def test_numbers_have_bounds(self):
-        self.assertIn('max value of', self.refused(kvm__iothreads='17'))
+        for specs in (
+            {'kvm__iothreads': '17'},
+            {'kvm__iothreads': '+2'},
+            {'kvm__vif_queues': '0'},
+            {'kvm__vif_queues': '999'},
+            {'kvm__disk_queues': '257'},
+        ):
+            (text,) = specs.values()
+            self.assertIn(text, self.refused(**specs))
 
     def test_old_microversions_store_anything(self):
         self.api.microversion = '2.85'
