@@ -224,7 +224,7 @@ class TestHostDumps(testtools.TestCase):
 
     def test_one_with_partly_absent_devices(self):
         dump = self.useFixture(HostDump('32em64t-2n8c+dax+nvme+mic+dimms'))
-        found = devices.read(Tree(dump.root))
+        found = devices.read(Tree(dump.root), [])
         self.assertThat(found.pci, HasLength(137))
         self.assertThat(
             [(nic.name, nic.pci, nic.cell) for nic in found.nics],
