@@ -109,7 +109,7 @@ class VirtualFunctionsTest(VfTest):
         # Fewer than are asked for are no VFs that were promised.
         few = {**SPECS, 'kvm:vfs': '2'}
         server = self.boot(vcpus=2, expected_state='ERROR', **few)
-        self.assertIn('asks for fewer', server['fault']['message'])
+        self.assertIn('requests fewer', server['fault']['message'])
 
         # What a PF does not take fails the guest, and all is as it was.
         self.writer.refused.add('vlan')
