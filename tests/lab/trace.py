@@ -19,9 +19,11 @@ CALLS = (
 
 _OPEN = re.compile(r'\bopen(?:at2?)?\(')
 _FOR_WRITING = re.compile(r'O_(WRONLY|RDWR|CREAT|TRUNC)')
-# A file is asked whether it is a terminal, and that for its size.
+# A file is asked whether it is a terminal, and that for its size; a port for
+# its permanent MAC, the one thing that is asked of ethtool.
 _HARMLESS = re.compile(
-    r'\bioctl\(\d+(<[^>]*>)?, (TCGETS2?|TIOCGWINSZ|FIOCLEX)|"/dev/null"'
+    r'\bioctl\(\d+(<[^>]*>)?, (TCGETS2?|TIOCGWINSZ|FIOCLEX|SIOCETHTOOL)'
+    r'|"/dev/null"'
 )
 #: Of the entry points that are installed, written by stevedore.
 CACHE = '/.cache/python-entrypoints'

