@@ -44,16 +44,11 @@ def steps(path: str) -> tuple[Step, ...]:
         match = _STEP.match(path, position)
         if match is None:
             raise ValueError(f'{path!r} is not a path of an element')
-        keys = tuple(Key(*key) for key in _KEY.findall(match[2]))
-        if len(keys) != match[2].count('['):
+        keys = list(_KEY.finditer(match[2]))
+        # A value may have brackets of its own.
+        if sum(len(key[0]) for key in keys) != len(match[2]):
             raise ValueError(f'{path!r} is not a path of an element')
-        # findall gives '' for a group that did not take part.
-        found.append(
-            Step(
-                match[1],
-                tuple(k._replace(child=k.child or None) for k in keys),
-            )
-        )
+        found.append(Step(match[1], tuple(Key(*k.groups()) for k in keys)))
         position = match.end()
     if not found or path.endswith('/'):
         raise ValueError(f'{path!r} is not a path of an element')
