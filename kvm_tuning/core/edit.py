@@ -259,9 +259,10 @@ class Editor:
         for key in step.keys:
             _keyed(child, key).set(key.attribute, key.value)
         tree.append(parent, child, depth)
-        if len(step.keys) == 1:
-            key = step.keys[0]
-            self._children(parent, step.tag, key)[key.value] = child
+        # It is the last of its tag: whoever has its key already comes first.
+        for name, index in self._index.get((parent, step.tag), {}).items():
+            index.setdefault(paths.value(child, paths.Key(*name, '')), child)
+        self._forget_above(parent, step.tag)
         return child
 
     def _cut(self, element: etree._Element) -> None:
@@ -278,6 +279,10 @@ class Editor:
         self._known.clear()
         tag = str(element.tag)
         self._index.pop((parent, tag), None)
+        self._forget_above(parent, tag)
+
+    def _forget_above(self, parent: etree._Element, tag: str) -> None:
+        """Forget who has which key where the keys are children of ``tag``."""
         above = parent.getparent()
         if above is not None:
             by_key = self._index.get((above, str(parent.tag)), {})

@@ -38,6 +38,23 @@ class EditTest(testtools.TestCase):
         self.before = text(self.root)
         self.editor = edit.Editor(self.root)
 
+    def test_an_element_made_by_two_keys_has_each_of_them(self):
+        editor = edit.Editor(etree.fromstring('<domain/>'))
+        # Nobody has the key yet, which is remembered.
+        editor.remove(Absent("vcpu[@k='1']/a"))
+        editor.apply(Element("vcpu[@k='1'][@m='3']"))
+        editor.apply(Element("vcpu[@k='1']", {'x': '2'}))
+        (made,) = editor.root
+        self.assertEqual({'k': '1', 'm': '3', 'x': '2'}, dict(made.attrib))
+
+    def test_a_child_made_later_is_a_key_of_its_parent(self):
+        editor = edit.Editor(etree.fromstring('<domain><d><i/></d></domain>'))
+        path = "d/i[t/@k='1']"
+        editor.remove(Absent(f'{path}/a'))
+        editor.apply(Element("d/i/t[@k='1']"))
+        editor.apply(Element(path, {'x': '2'}, make=True))
+        self.assertEqual(1, len(editor.root.findall('d/i')))
+
     def test_makes_what_is_missing_and_indents_it(self):
         self.editor.apply(
             Element("cputune/vcpupin[@vcpu='0']", {'cpuset': '3'})
