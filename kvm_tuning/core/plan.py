@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
-from kvm_tuning.core import device_models, given, present
+from kvm_tuning.core import device_models, given
 from kvm_tuning.core.consequences import resize
 from kvm_tuning.core.demands import CellDemand, Demand
 from kvm_tuning.core.effects import (
@@ -33,7 +33,7 @@ from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.core.solver import solve
+from kvm_tuning.core.solver import present, solve
 from kvm_tuning.core.xml import paths
 
 _P = ParamSpec('_P')

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import testtools
 
-from kvm_tuning.core import present
 from kvm_tuning.core.demands import Affinity, CellDemand
 from kvm_tuning.core.guest import Guest
 from kvm_tuning.core.knobs import Source
 from kvm_tuning.core.request import Asked, Request
+from kvm_tuning.core.solver import present
 from tests.fixtures.fake_host import FakeHost, FakePf
 
 CELL = CellDemand(0, frozenset({0}), frozenset({0}), 1024)
