@@ -195,7 +195,9 @@ def _defined_claim(
     if claim is not None:
         return replace(
             claim,
-            pcpus=claim.pcpus | (held - claim.shared),
+            pcpus=claim.pcpus
+            | (held - claim.shared)
+            | _alone(defined.current, online, within),
             devices=claim.devices | devices,
         )
     return Claim(
@@ -243,10 +245,26 @@ def _live_claim(
         return found
     return replace(
         claim,
-        pcpus=claim.pcpus | (found.pcpus - claim.shared),
+        pcpus=claim.pcpus
+        | (found.pcpus - claim.shared)
+        | _alone(guest, online, within),
         pages_in_use=True,
         devices=claim.devices | found.devices,
     )
+
+
+def _alone(
+    guest: Guest, online: frozenset[int], within: frozenset[int]
+) -> frozenset[int]:
+    """Return the dedicated pCPUs that a vCPU is pinned to alone: they are
+    held, even where a receipt calls them shared.
+
+    Where any pCPU may be dedicated, one may also be all that is shared.
+    """
+    if within == online:
+        return frozenset()
+    single = [cpus for cpus in guest.pins.values() if len(cpus) == 1]
+    return frozenset[int]().union(*single) & within
 
 
 def _devices(guest: Guest) -> frozenset[str]:
