@@ -106,7 +106,7 @@ def _step(digest):
         with open(STATE, encoding='utf-8') as file:
             found = json.load(file)
         return found['step'] if found['digest'] == digest else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

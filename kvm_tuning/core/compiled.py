@@ -9,6 +9,7 @@ is left alone.
 
 from collections.abc import Iterator, Mapping
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.exceptions import ConflictingKnobs, raise_all
 from kvm_tuning.core.knobs import Knob
 
@@ -184,8 +185,7 @@ def _reason(trait: str, extra_specs: Mapping[str, str], knobs: Knobs) -> str:
 
 
 def _vfs(extra_specs: Mapping[str, str]) -> int:
-    text = extra_specs.get(VFS, '0').strip()
-    return int(text) if text.isdecimal() else 0
+    return whole.number(extra_specs.get(VFS, '0').strip()) or 0
 
 
 def _parts(text: str) -> list[str]:

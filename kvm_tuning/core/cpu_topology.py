@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kvm_tuning.core import whole
+
 #: Client editions of Windows use the vCPUs of two sockets at most.
 _MOST_SOCKETS = 2
 # All that libvirt counts: newer ones add some to every definition.
@@ -35,5 +37,4 @@ def resized(found: Mapping[str, str], vcpus: int) -> dict[str, str]:
 
 
 def _number(found: Mapping[str, str], level: str) -> int:
-    text = found.get(level, '1')
-    return max(1, int(text)) if text.isdecimal() else 1
+    return max(1, whole.number(found.get(level, '1')) or 1)

@@ -142,10 +142,10 @@ def read(element: etree._Element) -> Receipt:
         found = _read(element)
         receipt_check.check(found)
         return found
-    except (KeyError, ValueError, TypeError, etree.XMLSyntaxError) as exc:
+    except (KeyError, TypeError, ValueError, RecursionError, SyntaxError) as e:
         raise InvalidDocument(
-            f"the domain's receipt ({NAMESPACE}) cannot be read: {exc!r}"
-        ) from exc
+            f"the domain's receipt ({NAMESPACE}) cannot be read: {e!r}"
+        ) from e
 
 
 def _read(root: etree._Element) -> Receipt:
@@ -307,15 +307,12 @@ def _read_removal(element: etree._Element) -> Removal:
 
 
 def _read_removed(element: etree._Element) -> tuple[Removed, ...]:
-    def text(value: str | None) -> str | None:
-        return None if value is None else str(json.loads(value))
-
     return tuple(
         Removed(
             int(_get(e, 'position')),
             _get(e, 'xml'),
-            text(e.get('before')),
-            text(e.get('after')),
+            receipt_check.text(e.get('before')),
+            receipt_check.text(e.get('after')),
         )
         for e in element.iterfind(_name('removed'))
     )

@@ -5,6 +5,7 @@ checked as a whole when it is read, so that whatever uses it later need not.
 """
 
 from collections.abc import Collection, Iterable
+import json
 import re
 from typing import Protocol
 
@@ -57,6 +58,18 @@ class Content(Protocol):
 
     @property
     def remade(self) -> Iterable[Remade]: ...
+
+
+def text(value: str | None) -> str | None:
+    """Return the text that an attribute keeps as JSON; None: there is none.
+
+    :raises ValueError: it is something else.
+    :raises RecursionError: it is nested.
+    """
+    found = json.loads(value or 'null')
+    if isinstance(found, str | None):
+        return found
+    raise ValueError('want a text')
 
 
 def check(receipt: Content) -> None:

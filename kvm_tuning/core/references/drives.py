@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from kvm_tuning.core import whole
+
 #: Models that ``scsi`` as a disk bus means.
 VIRTIO_SCSI = frozenset({
     'virtio-scsi', 'virtio-transitional', 'virtio-non-transitional',
@@ -117,4 +119,4 @@ def by_name(name: str, bus: str) -> Place | None:
 
 def _place(address: etree._Element) -> Place:
     numbers = (address.get(name, '0') for name in Place._fields)
-    return Place(*(int(n) if n.isdecimal() else 0 for n in numbers))
+    return Place(*(whole.number(n) or 0 for n in numbers))

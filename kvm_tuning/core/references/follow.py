@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, whole
 from kvm_tuning.core.edit import Editor, Promise, Removal
 from kvm_tuning.core.effects import Absent, Effect, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, Unsupported
@@ -113,7 +113,8 @@ def is_virtio(model: str | None) -> bool:
 def _numbers(root: etree._Element, thing: Thing) -> frozenset[int]:
     if thing is Thing.VCPU:
         text = (root.findtext('vcpu') or '1').strip()
-        return frozenset(range(int(text) if text.isdecimal() else 1))
+        count = whole.number(text)
+        return frozenset(range(1 if count is None else count))
     return frozenset(
         int(cell.get('id', str(index)))
         for index, cell in enumerate(root.iterfind(_CELL))
@@ -263,9 +264,9 @@ def _scsi_controllers(
     root: etree._Element,
 ) -> Iterator[tuple[int, str | None]]:
     for each in root.iterfind('devices/controller'):
-        index = each.get('index', '0')
-        if each.get('type') == 'scsi' and index.isdecimal():
-            yield int(index), each.get('model')
+        index = whole.number(each.get('index', '0'))
+        if each.get('type') == 'scsi' and index is not None:
+            yield index, each.get('model')
 
 
 def _without(editor: Editor, path: str, below: str, name: str) -> _Promises:

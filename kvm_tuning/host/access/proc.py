@@ -6,10 +6,11 @@ that may not be read comes back as an
 (see proc(5) for each file).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import errno
 import os
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 
@@ -69,7 +70,7 @@ class Process:
             found = os.listdir(os.path.join(self._path, name))
         except OSError as error:
             return self._unknown(name, error)
-        return sorted(int(each) for each in found if each.isdigit())
+        return _numbers(found)
 
     def links(self) -> dict[int, str] | Unknown:
         """Return where each descriptor leads, by its number."""
@@ -128,4 +129,9 @@ def processes(root: str = '/') -> Iterator[int]:
         names = os.listdir(os.path.join(root, 'proc'))
     except OSError:
         names = []
-    yield from sorted(int(name) for name in names if name.isdigit())
+    yield from _numbers(names)
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    found = map(whole.number, names)
+    return sorted(number for number in found if number is not None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import json
 import re
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.observed import Arguments
 
 #: The options whose values are used.
@@ -19,7 +20,6 @@ _READ = frozenset(
     }
 )  # fmt: skip
 # Longer numbers are not valid, and Python parses at most 4300 digits.
-_NUMBER = re.compile(r'[0-9]{1,18}\Z')
 # The parts between single commas.
 _PART = re.compile(r'(?:[^,]|,,)+')
 
@@ -71,9 +71,7 @@ def flag(value: object) -> bool | None:
 
 def number(value: object) -> int | None:
     """Return a whole number; None for other values."""
-    if isinstance(value, bool) or not _NUMBER.match(str(value)):
-        return None
-    return int(str(value))
+    return None if isinstance(value, bool) else whole.number(str(value))
 
 
 def _value(text: str) -> Options | None:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.observed import Unknown
 from kvm_tuning.host.access import owned
@@ -222,7 +223,7 @@ def _user(process: Process) -> int | None:
     words = (
         [] if isinstance(status, Unknown) else status.get('Uid', '').split()
     )
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+    return whole.number(words[1]) if len(words) > 1 else None
 
 
 def _program(process: Process, sure: bool) -> str | None:

@@ -80,6 +80,6 @@ def _recorded(path: str, root: str) -> str | None:
     try:
         raw = owned.read(path, _MAX_BYTES, root)
         found = None if raw is None else json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, str) else None

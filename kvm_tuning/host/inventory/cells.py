@@ -5,6 +5,7 @@ import os
 import re
 import struct
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import Cell, PagePool
 from kvm_tuning.host.access.sysfs import Tree
@@ -35,8 +36,9 @@ def _of_gpus(tree: Tree) -> frozenset[int]:
         text = tree.text(f'{_GPUS}/{gpu}/numa_status') or ''
         for line in text.splitlines():
             key, _colon, value = line.partition(':')
-            if key == 'Node' and value.strip().isdecimal():
-                found.add(int(value))
+            number = whole.number(value.strip())
+            if key == 'Node' and number is not None:
+                found.add(number)
     return frozenset(found)
 
 
@@ -109,8 +111,9 @@ def read_page_size_kib(tree: Tree) -> int:
             return int(value) // 1024
     for line in (tree.text('proc/hwloc-nofile-info') or '').splitlines():
         key, _colon, text = line.partition(': ')
-        if key == 'PageSize' and text.isdecimal() and int(text) >= 1024:
-            return int(text) // 1024
+        size = whole.number(text) if key == 'PageSize' else None
+        if size is not None and size >= 1024:
+            return size // 1024
     return 4
 
 
@@ -144,12 +147,10 @@ def _memory(tree: Tree, path: str, oddities: list[str]) -> tuple[int, int]:
         oddities.append(str(error))
     for line in text.splitlines():
         words = line.split()
-        if (
-            len(words) >= 3
-            and words[-3] in _MEMORY_KEYS
-            and words[-2].isdecimal()
-        ):
-            found.setdefault(words[-3], int(words[-2]) * 1024)
+        if len(words) >= 3 and words[-3] in _MEMORY_KEYS:
+            kib = whole.number(words[-2])
+            if kib is not None:
+                found.setdefault(words[-3], kib * 1024)
     missing = [key.rstrip(':') for key in _MEMORY_KEYS if key not in found]
     if missing:
         oddities.append(f'/{path} does not show {" and ".join(missing)}')
@@ -179,6 +180,7 @@ def _distances(
 ) -> Mapping[int, int]:
     """Return the distance to each cell; the file has the cells' order."""
     words = (tree.text(path) or '').split()
-    if len(words) != len(ids) or not all(w.isdecimal() for w in words):
+    found = [n for n in map(whole.number, words) if n is not None]
+    if len(words) != len(ids) or len(found) != len(ids):
         return {}
-    return dict(zip(ids, map(int, words), strict=True))
+    return dict(zip(ids, found, strict=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import re
 from typing import TypeVar
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.core.inventory import BlockDevice, Nic, PciDevice
 from kvm_tuning.host.access import attribute
@@ -128,7 +129,7 @@ def _read_function(tree: Tree, address: str, real: str) -> PciDevice:
         else 0,
         vfs=_read_vfs(tree, real, shown),
         pf=tree.link_name(f'{real}/physfn') if 'physfn' in shown else None,
-        iommu_group=int(group) if group and group.isdecimal() else None,
+        iommu_group=whole.number(group),
     )
 
 

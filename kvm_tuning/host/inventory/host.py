@@ -4,6 +4,7 @@ from functools import cached_property
 import os
 import re
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import reader
@@ -60,6 +61,6 @@ class Host:
         for line in (self.tree.text('proc/meminfo') or '').splitlines():
             name, _colon, rest = line.partition(':')
             words = rest.split()
-            if name == key and words and words[0].isdecimal():
-                return int(words[0])
+            if name == key and words:
+                return whole.number(words[0])
         return None

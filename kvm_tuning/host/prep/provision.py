@@ -96,7 +96,9 @@ def state(tree: Tree) -> State | None:
             str(found.get('boot', '')),
             str(found.get('ran', '')),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (
+        ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ):  # fmt: skip
         return State(Step.BEGUN, '', f'/{STATE} cannot be parsed')
 
 

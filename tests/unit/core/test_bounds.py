@@ -197,6 +197,38 @@ class ReceiptTest(testtools.TestCase):
         self.assertIn('vcpu[', str(found.unreadable))
         self.assertEqual('g', found.current.name)
 
+    def test_nested_and_other_values_that_are_kept_as_texts(self):
+        removal = Removal('cpu', (Removed(0, '<a/>', None, None),))
+        for text in ('[' * 100_000, '[1]', '7'):
+            element = receipt.write(promises.receipt(removal))
+            (removed,) = element.iter(f'{{{receipt.NAMESPACE}}}removed')
+            removed.set('before', text)
+            self.assertRaises(InvalidDocument, receipt.read, element)
+
+    def test_a_pCPU_of_one_vCPU_is_held_though_it_is_called_shared(self):
+        path = "cputune/vcpupin[@vcpu='0']"
+        forged = Claim('', '', shared=frozenset({3}), shared_vcpus=1)
+        text = etree.tostring(
+            receipt.write(
+                promises.receipt(
+                    Promise(path, {'cpuset': '3'}, {}), claim=forged
+                )
+            ),
+            encoding='unicode',
+        )
+        xml = (
+            f'<domain><name>g</name><metadata>{text}</metadata>'
+            "<vcpu>1</vcpu><cputune><vcpupin vcpu='0' cpuset='3'/>"
+            '</cputune></domain>'
+        )
+        online = frozenset(range(8))
+        for record in (
+            claims.Record('g', 'u', xml, None),
+            claims.Record('g', 'u', None, xml, {0: frozenset({3})}),
+        ):
+            found = claims.read([record], online, frozenset({2, 3}))
+            self.assertEqual({3}, found.pcpus)
+
     def test_pins_hold_whatever_a_receipt_says(self):
         path = "cputune/vcpupin[@vcpu='0']"
         for held in (frozenset(), frozenset({5})):

@@ -9,7 +9,7 @@ from typing import Any
 from kvm_tuning import loader
 from kvm_tuning.adapters.nova.fit import context
 from kvm_tuning.adapters.nova.fit.context import Preferences
-from kvm_tuning.core import cpuset, plan, request
+from kvm_tuning.core import cpuset, plan, request, whole
 from kvm_tuning.core.compiled import ALIAS, VFS
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
@@ -150,7 +150,7 @@ def _check_vfs(found: Request) -> None:
 def _devices(alias: str) -> int:
     """Return how many devices an alias requests (Nova's pci/request.py)."""
     counts = (each.rpartition(':')[2].strip() for each in alias.split(','))
-    return sum(int(count) for count in counts if count.isdigit())
+    return sum(whole.number(count) or 0 for count in counts)
 
 
 def reader(profiles: Mapping[str, Texts], defaults: Texts) -> Reader:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, whole
 from kvm_tuning.core.audit.rules.rule import Case, Rule, Rules, Verdict
 from kvm_tuning.core.observed import Kind, Observed, Thread, Unknown
 from kvm_tuning.core.xml import pins
@@ -59,8 +59,7 @@ def _plugged(case: Case) -> int | None:
     (formatdomain, ``<vcpu current>``).
     """
     vcpu = case.domain.root.find('vcpu')
-    text = None if vcpu is None else vcpu.get('current')
-    return int(text) if text and text.isdigit() else None
+    return None if vcpu is None else whole.number(vcpu.get('current'))
 
 
 def _all_vcpus(case: Case) -> Verdict:

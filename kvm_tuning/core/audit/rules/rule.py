@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-import re
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, whole
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.drift import Point
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.observed import Observed, Unknown
-
-_NUMBER = re.compile(r'[0-9]{1,18}\Z')
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +34,7 @@ class Case:
 
     def number(self, key: str) -> int | None:
         """Return the number at a key of the path."""
-        text = self.point.key(key)
-        return int(text) if text and _NUMBER.match(text) else None
+        return whole.number(self.point.key(key))
 
 
 @dataclass(frozen=True, slots=True)

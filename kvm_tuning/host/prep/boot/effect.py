@@ -9,7 +9,7 @@ Where the kernel shows what it did, that is the answer:
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, whole
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.goals import Argument
 from kvm_tuning.host.prep.kinds import command_line
@@ -248,9 +248,10 @@ def _shown_pages(host: Host, value: str) -> str | None:
     wanted: dict[int | None, int] = {}
     for part in count.partition('=')[2].split(','):
         node, colon, pages = part.rpartition(':')
-        if not pages.isdecimal() or (colon and not node.isdecimal()):
+        pool = whole.number(pages), whole.number(node)
+        if pool[0] is None or (colon and pool[1] is None):
             return None
-        wanted[int(node) if colon else None] = int(pages)
+        wanted[pool[1]] = pool[0]
     for cell, number in wanted.items():
         found = _pool(host, cell, size_kib)
         if found is None:

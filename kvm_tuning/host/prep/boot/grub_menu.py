@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 import re
 
+from kvm_tuning.core import whole
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.prep.boot import grub_script, grubenv
 from kvm_tuning.host.prep.boot.grub_script import Command, Word
@@ -75,8 +76,8 @@ def _chosen(entries: list[Entry], text: str) -> Entry | None:
     name, _mark, rest = text.replace('>>', '\0').partition('>')
     name = name.replace('\0', '>')
     found = None
-    if name.isdecimal():
-        index = int(name)
+    index = whole.number(name)
+    if index is not None:
         found = entries[index] if index < len(entries) else None
     else:
         for entry in entries:

@@ -116,7 +116,7 @@ def _runs(tree: Tree, value: str) -> bool:
 def _receipts(tree: Tree) -> dict[str, str]:
     try:
         found = json.loads(tree.text(RECEIPT) or '{}')
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import cpuset, whole
 from kvm_tuning.core.effects import SettingKind
 from kvm_tuning.core.exceptions import ConfigInvalid, InventoryUnreadable
 from kvm_tuning.host.inventory.host import Host
@@ -145,10 +145,11 @@ def read(host: Host) -> State:
     tree = host.tree
     interrupts = {}
     for name in tree.names(_IRQ):
-        if name.isdecimal():
+        number = whole.number(name)
+        if number is not None:
             cpus = tree.cpus(f'{_IRQ}/{name}/smp_affinity_list', '')
             if cpus:
-                interrupts[int(name)] = cpus
+                interrupts[number] = cpus
     elsewhere: tuple[tuple[str, str], ...] = ()
     unseen = ''
     try:

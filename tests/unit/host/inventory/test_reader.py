@@ -262,6 +262,19 @@ class TestCpus(TreeTest):
         self.assertThat(found.cpus[0].die_id, Is(None))
 
 
+class TestNumbers(TreeTest):
+    def test_more_digits_than_python_takes(self):
+        self.put(f'{self.cpu}/online', '0')
+        self.put(f'{self.node}/online', '0')
+        self.put(f'{self.node}/node0/cpulist', '0')
+        self.put(f'{self.node}/node0/distance', '9' * 5000)
+        self.put(
+            f'{self.node}/node0/meminfo', f'Node 0 MemTotal: {"9" * 5000} kB'
+        )
+        (cell,) = reader.read(self.root).cells
+        self.assertEqual(0, cell.memory_bytes)
+
+
 class TestCapacity(TreeTest):
     def setUp(self) -> None:
         super().setUp()
