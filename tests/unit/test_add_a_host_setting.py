@@ -1,26 +1,20 @@
 """What a host setting costs, and that the page about it is all it takes."""
 
 import json
-import os
-from pathlib import Path
-import shutil
-import subprocess
-import sys
 
 import fixtures
 import testtools
 
 from tests.fixtures import host_costs
-from tests.fixtures.page_blocks import blocks
+from tests.fixtures.page_copy import TOP, PageCopy
 
-TOP = Path(__file__).parents[2]
-PAGE = TOP / 'doc/source/contributor/host_settings.rst'
+PAGE = 'doc/source/contributor/host_settings.rst'
 PARTS = (
     'kvm_tuning', 'tests/__init__.py', 'tests/fixtures',
     'tests/host_settings', 'doc/source/admin/host_settings.rst',
     'releasenotes/notes',
 )  # fmt: skip
-TABLE = Path(host_costs.TABLE)
+TABLE = host_costs.TABLE
 #: Plans, applies and undoes everything on the whole host; prints what of it
 #: is the new setting's.
 RUN = """
@@ -55,61 +49,28 @@ class PageTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.top = Path(self.useFixture(fixtures.TempDir()).path)
-        for part in PARTS:
-            source, target = TOP / part, self.top / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(
-                    source, target,
-                    ignore=shutil.ignore_patterns('__pycache__'),
-                )  # fmt: skip
-            else:
-                shutil.copy(source, target)
-        self.steps = dict(blocks(PAGE))
-
-    def follow(self, leave_out=None):
-        """Do what the page says."""
-        for path, text in self.steps.items():
-            if leave_out is None or not str(path).startswith(leave_out):
-                self.write(self.top / path, text)
-
-    def write(self, path, text):
-        """Make a file, or add to the one that there is."""
-        if path == self.top / TABLE:
-            path.write_text(patched(path.read_text(), text))
-        elif path.exists():
-            path.write_text(f'{path.read_text()}\n{text}')
-        else:
-            path.write_text(text)
+        self.copy = self.useFixture(PageCopy(PAGE, PARTS, {TABLE: patched}))
 
     def python(self, *words):
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=self.top,
-            env={**os.environ, 'PYTHONPATH': str(self.top)},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = self.copy.python(*words)
         self.assertEqual('', done.stderr)
         return done
 
     def left_out(self, path=None):
         """Return what is said when the step about ``path`` is left out."""
-        self.follow(leave_out=path)
+        self.copy.follow(path)
         done = self.python('-m', 'tests.fixtures.host_costs')
         self.assertEqual(bool(done.stdout.strip()), bool(done.returncode))
         return done.stdout.strip().splitlines()
 
     def test_the_page_has_five_steps(self):
-        self.assertEqual(5, len(self.steps))
+        self.assertEqual(5, len(self.copy.steps))
 
     def test_nothing_is_left_out(self):
         self.assertEqual([], self.left_out())
 
     def test_it_is_planned_applied_shown_and_undone(self):
-        self.follow()
+        self.copy.follow()
         root = self.useFixture(fixtures.TempDir()).path
         path, title = 'proc/sys/kernel/numa_balancing', 'NUMA balancing'
         done = self.python('-c', RUN, root, path, title)
@@ -126,7 +87,7 @@ class PageTest(testtools.TestCase):
         self.assertIn('there is no kvm_tuning/host/prep/groups/numa.py', line)
 
     def test_the_entry_is_left_out(self):
-        (line, *_) = self.left_out(str(TABLE))
+        (line, *_) = self.left_out(TABLE)
         self.assertIn('has no entry numa.GROUP in GROUPS', line)
 
     def test_the_whole_host_test_is_left_out(self):

@@ -1,26 +1,19 @@
 """What a knob costs, and that the page about it is all that it takes."""
 
 import configparser
-import os
-from pathlib import Path
-import shutil
-import subprocess
-import sys
 
-import fixtures
 import testtools
 
 from tests.fixtures import knob_costs
-from tests.fixtures.page_blocks import blocks
+from tests.fixtures.page_copy import TOP, PageCopy
 
-TOP = Path(__file__).parents[2]
-PAGE = TOP / 'doc/source/contributor/hooks.rst'
+PAGE = 'doc/source/contributor/hooks.rst'
 PARTS = (
     'kvm_tuning', 'setup.cfg', 'tests/__init__.py', 'tests/cloud',
     'tests/fixtures', 'tests/scenarios', 'doc/source/user',
     'releasenotes/notes',
 )  # fmt: skip
-SETUP = Path('setup.cfg')
+SETUP = 'setup.cfg'
 GROUP = 'kvm_tuning.hooks =\n'
 
 
@@ -38,54 +31,27 @@ class PageTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.top = Path(self.useFixture(fixtures.TempDir()).path)
-        for part in PARTS:
-            source, target = TOP / part, self.top / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(
-                    source, target,
-                    ignore=shutil.ignore_patterns('__pycache__', '_outputs'),
-                )  # fmt: skip
-            else:
-                shutil.copy(source, target)
-        self.steps = dict(blocks(PAGE))
+        self.copy = self.useFixture(PageCopy(PAGE, PARTS, {SETUP: self.join}))
 
-    def follow(self, leave_out=None):
-        """Do what the page says; return what is then said to be left out."""
-        for path, text in self.steps.items():
-            if path != leave_out:
-                self.write(self.top / path, text)
+    def join(self, text, line):
+        self.assertEqual(1, text.count(GROUP))
+        return text.replace(GROUP, GROUP + line)
+
+    def left_out(self, path=None):
+        """Return the sentences when the step about ``path`` is left out."""
+        self.copy.follow(path)
         self.install()
-        done = subprocess.run(
-            [sys.executable, '-m', 'tests.fixtures.knob_costs'],
-            cwd=self.top,
-            env={**os.environ, 'PYTHONPATH': str(self.top)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = self.copy.python('-m', 'tests.fixtures.knob_costs')
         self.assertEqual('', done.stderr)
         self.assertEqual(bool(done.stdout.strip()), bool(done.returncode))
         return done.stdout.strip().splitlines()
-
-    def write(self, path, text):
-        """Make a file, or add to the one that there is."""
-        if path == self.top / SETUP:
-            before = path.read_text()
-            self.assertEqual(1, before.count(GROUP))
-            path.write_text(before.replace(GROUP, GROUP + text))
-        elif path.exists():
-            path.write_text(f'{path.read_text()}\n{text}')
-        else:
-            path.write_text(text)
 
     def install(self):
         """Make what pip makes of the copy's setup.cfg."""
         parser = configparser.ConfigParser(interpolation=None)
         parser.optionxform = str
-        parser.read(self.top / SETUP)
-        info = self.top / 'kvm_tuning-0.dist-info'
+        parser.read(self.copy.top / SETUP)
+        info = self.copy.top / 'kvm_tuning-0.dist-info'
         info.mkdir()
         (info / 'METADATA').write_text('Name: kvm-tuning\nVersion: 0\n')
         (info / 'entry_points.txt').write_text(
@@ -96,15 +62,10 @@ class PageTest(testtools.TestCase):
         )
 
     def test_the_page_has_five_steps(self):
-        self.assertEqual(5, len(self.steps))
+        self.assertEqual(5, len(self.copy.steps))
 
     def test_all_steps(self):
-        self.assertEqual([], self.follow())
-
-    def left_out(self, path):
-        """Return the sentences when the step about ``path`` is left out."""
-        (step,) = (each for each in self.steps if str(each).startswith(path))
-        return self.follow(leave_out=step)
+        self.assertEqual([], self.left_out())
 
     def test_the_hook_is_left_out(self):
         (line,) = self.left_out('kvm_tuning/hooks')

@@ -27,37 +27,19 @@ def pin(
     isolate = ask.policy is ThreadPolicy.ISOLATE
     pcpus: list[int] = []
     idle: list[int] = []
-    for profile in packing.full:
-        _take(
-            stock,
-            profile.domain.mask & kinds,
-            _takes(isolate, profile.counts, profile.slots),
-            isolate,
-            pcpus,
-            idle,
-        )
+    shares = [(p.domain.mask, p.counts, p.slots) for p in packing.full]
     if packing.share:
-        for profile in packing.part:
-            _take(
-                stock,
-                profile.domain.mask & kinds,
-                _takes(isolate, profile.counts, packing.share),
-                isolate,
-                pcpus,
-                idle,
-            )
+        shares += [
+            (p.domain.mask, p.counts, packing.share) for p in packing.part
+        ]
     elif packing.part:
         mask = 0
         for profile in packing.part:
             mask |= profile.domain.mask
-        _take(
-            stock,
-            mask & kinds,
-            _takes(isolate, pool(packing.part), packing.rest),
-            isolate,
-            pcpus,
-            idle,
-        )
+        shares.append((mask, pool(packing.part), packing.rest))
+    for mask, counts, vcpus in shares:
+        takes = _takes(isolate, counts, vcpus)
+        _take(stock, mask & kinds, takes, isolate, pcpus, idle)
     emulator = None
     if ask.emulator:
         emulator = _emulator(stock, packing, isolate, pcpus, idle, row)

@@ -85,30 +85,32 @@ def _io(case: Case) -> Verdict:
     return equal(case.wanted, disk.engine)
 
 
+def _iothreads(case: Case) -> Mapping[int, tuple[int, ...]] | Unknown:
+    """Return the queues that each iothread of a disk serves."""
+    served = _served(case)
+    return served if isinstance(served, Unknown) else served.iothreads
+
+
 def _iothread(case: Case) -> Verdict:
     """Check the ``iothread`` of a driver: one for all queues."""
-    served = _served(case)
+    served = _iothreads(case)
     if isinstance(served, Unknown):
         return Verdict.unknown(served)
-    if isinstance(served.iothreads, Unknown):
-        return Verdict.unknown(served.iothreads)
-    found = _shown(served.iothreads)
+    found = _shown(served)
     if case.wanted == ABSENT:
         # Also promised where <iothreads> below the driver says it instead.
-        mapped = len(served.iothreads) != 1 or any(served.iothreads.values())
-        return Verdict(not served.iothreads or mapped, found)
-    kept = {str(number) for number in served.iothreads} == {case.wanted}
+        mapped = len(served) != 1 or any(served.values())
+        return Verdict(not served or mapped, found)
+    kept = {str(number) for number in served} == {case.wanted}
     return Verdict(kept, found)
 
 
 def _mapped(case: Case) -> Verdict:
     """Check one iothread of a queue map."""
-    served = _served(case)
+    served = _iothreads(case)
     if isinstance(served, Unknown):
         return Verdict.unknown(served)
-    if isinstance(served.iothreads, Unknown):
-        return Verdict.unknown(served.iothreads)
-    found = _shown(served.iothreads)
+    found = _shown(served)
     steps = paths.steps(case.point.path)
     numbers = [
         key.value
@@ -117,8 +119,8 @@ def _mapped(case: Case) -> Verdict:
         for key in step.keys
     ]
     if case.wanted == ABSENT and not numbers:
-        return Verdict(len(served.iothreads) < 2, found)
-    there = set(numbers) <= {str(n) for n in served.iothreads}
+        return Verdict(len(served) < 2, found)
+    there = set(numbers) <= {str(n) for n in served}
     return Verdict(there == (case.wanted == PRESENT), found)
 
 
