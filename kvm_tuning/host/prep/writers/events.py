@@ -1,14 +1,21 @@
 """Rules of udev's that write a file: at a device's events, or by its path."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import re
 import shlex
 
+from kvm_tuning.core.exceptions import InventoryUnreadable
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.prep.kinds.udev import PATH as OUR_RULES
 from kvm_tuning.host.prep.writers import shell, udev_events, udev_rules
 from kvm_tuning.host.prep.writers.shell import Write
-from kvm_tuning.host.prep.writers.target import UNKNOWN, Line, Target, Writer
+from kvm_tuning.host.prep.writers.target import (
+    UNKNOWN,
+    Line,
+    Target,
+    Writer,
+    unknown,
+)
 from kvm_tuning.host.prep.writers.udev_events import Act, Device
 from kvm_tuning.host.prep.writers.udev_rules import Rule
 
@@ -37,23 +44,37 @@ def of_devices(
     tree: Tree, wanted: Target, devices: Iterable[Device], after: str = ''
 ) -> Iterator[Writer]:
     """Yield the rules that write the file at an event of a device: of those
-    that surely do, the last one.
+    that surely do, the last one. A device that cannot be read may have any.
 
     :param after: a file of rules; those before it do not count.
+    :raises InventoryUnreadable: the rules cannot be read.
     """
     first = after.rpartition('/')[2]
     rules = udev_rules.read(tree, OUR_RULES)
     found: dict[tuple[str, int], Writer] = {}
     for device in devices:
-        for action in udev_events.ACTIONS:
-            acts = [
-                act
-                for act in udev_events.run(rules, device, action)
-                if act.kind == 'RUN' or act.rule.name > first
-            ]
-            for writer, rule in _last(tree, wanted, acts):
+        try:
+            for writer, rule in _of_device(tree, wanted, device, rules, first):
                 found.setdefault((rule.path, rule.line), writer)
+        except InventoryUnreadable as error:
+            yield unknown('udev', error)
     yield from found.values()
+
+
+def _of_device(
+    tree: Tree,
+    wanted: Target,
+    device: Device,
+    rules: Sequence[Rule],
+    first: str,
+) -> Iterator[tuple[Writer, Rule]]:
+    for action in udev_events.ACTIONS:
+        acts = [
+            act
+            for act in udev_events.run(rules, device, action)
+            if act.kind == 'RUN' or act.rule.name > first
+        ]
+        yield from _last(tree, wanted, acts)
 
 
 def _last(

@@ -55,7 +55,7 @@ def find(
         try:
             found += events.of_devices(host.tree, wanted, devices, after)
         except InventoryUnreadable:
-            pass  # One of the unknown already.
+            pass  # The rules: they are one of the unknown already.
     return found + unknown
 
 
@@ -69,7 +69,6 @@ def _all(host: Host) -> tuple[list[Line], list[Writer]]:
         try:
             lines += look(host.tree)
         except InventoryUnreadable as error:
-            text = f'it cannot be determined whether it sets it: {error}'
-            unknown.append(Writer(name, text))
+            unknown.append(target.unknown(name, error))
     _READ[host] = lines, unknown
     return lines, unknown

@@ -25,6 +25,11 @@ class Writer:
     active: bool = True
 
 
+def unknown(name: str, error: InventoryUnreadable) -> Writer:
+    """Return somebody who may write a file, as it cannot be read whether."""
+    return Writer(name, f'it cannot be determined whether it sets it: {error}')
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A file. ``names``: its paths, relative to the root; sysfs shows the
