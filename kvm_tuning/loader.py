@@ -48,7 +48,7 @@ def verify(found: Iterable[tuple[str, object]]) -> tuple[Hook, ...]:
         if not (isinstance(plugin, type) and issubclass(plugin, Hook)):
             raise HookLoadError(
                 f'entry point {name!r} of {NAMESPACE} names {plugin!r}, '
-                f'which is no subclass of {Hook.__module__}.Hook'
+                f'which is not a subclass of {Hook.__module__}.Hook'
             )
         if getattr(plugin, 'name', None) != name:
             raise HookLoadError(

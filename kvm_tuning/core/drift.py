@@ -105,7 +105,7 @@ def points(
         found = ABSENT if element is None else PRESENT
         yield Point(promise.path, '', ABSENT, found, gone, element)
         return
-    # A unit is part of the size beside it, or in the path.
+    # A unit is part of the size next to it, or in the path.
     sized = _SIZED & set(promise.wanted) or _SIZED & _keys(promise.path)
     names = [n for n in promise.wanted if not (sized and n == 'unit')]
     if not names:

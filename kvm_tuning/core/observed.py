@@ -33,7 +33,7 @@ class Kind(enum.Enum):
     VCPU = 'vCPU'
     IOTHREAD = 'iothread'
     VHOST = 'vhost'
-    #: The main loop, and what libvirt's emulatorpin holds beside it.
+    #: The main loop, and what libvirt's emulatorpin holds besides it.
     EMULATOR = 'emulator'
     #: QEMU's pool for blocking I/O: comes and goes.
     WORKER = 'worker'

@@ -235,7 +235,7 @@ def _told(error: Any) -> Iterator[str]:
         known = error.schema.get('properties', {})
         for key in error.instance:
             if key not in known:
-                yield f'{where}.{key} is no key{_like(str(key), known)}'
+                yield f'{where}.{key} is not a key{_like(str(key), known)}'
         return
     yield f'{where} = {_short(error.instance)}: want {want(error.schema)}'
 

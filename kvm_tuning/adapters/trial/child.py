@@ -52,7 +52,7 @@ def main(root: str) -> int:
         if hard != resource.RLIM_INFINITY:
             limit = min(limit, hard)
         resource.setrlimit(which, (limit, limit))
-    # What libvirt and QEMU print is no answer of ours.
+    # What libvirt and QEMU print is not an answer of ours.
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
     try:

@@ -4,7 +4,7 @@ Findings are data, not errors: one for every promise of the receipt, kept or
 not, and one for everything else that is wrong. A promise is compared with the
 live document first and then, by the rule of its address
 (:mod:`kvm_tuning.core.audit.rules`), with what the kernel and QEMU show: that
-a document contains a promise is no proof that it holds.
+a document contains a promise does not prove that it holds.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Which extra specs exist: Nova's own, ours, and what is near one of them.
 
 Nova's are those of ``nova.api.validation.extra_specs`` of 2025.1 to 2026.2
-that concern a libvirt guest; a test beside Nova compares the two.
+that concern a libvirt guest; a test that runs with Nova compares the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -59,11 +59,13 @@ def parse(raw: bytes) -> Document:
         lines, broken = _salvaged(text)
         return _document(VERSION, lines, (damage, *broken))
     if not isinstance(document, dict):
-        return Document(VERSION, (), (Strange(document, 'it is no journal'),))
+        return Document(
+            VERSION, (), (Strange(document, 'it is not a journal'),)
+        )
     version = document.get('version')
     strange: list[Strange] = []
     if type(version) is not int or version < 1:
-        strange.append(Strange(version, 'it is no version'))
+        strange.append(Strange(version, 'it is not a version'))
         version = VERSION
     elif version > VERSION:
         strange.append(
@@ -71,7 +73,7 @@ def parse(raw: bytes) -> Document:
         )
     values: Any = document.get('entries')
     if not isinstance(values, list):
-        strange.append(Strange(values, 'it is no list of entries'))
+        strange.append(Strange(values, 'it is not a list of entries'))
         values = []
     kept = document.get(_UNREADABLE, [])
     strange += [
@@ -133,7 +135,7 @@ def _document(
 def _wrong(value: Any) -> Iterator[str]:
     """Yield what is wrong with an entry."""
     if not isinstance(value, dict):
-        yield 'it is no entry'
+        yield 'it is not an entry'
         return
     for key in _TEXTS:
         text = value.get(key)

@@ -58,11 +58,11 @@ class CheckTest(testtools.TestCase):
             ),
             (
                 'config: {ksm: {runn: off}}',
-                'kvm_tuning.config.ksm.runn is no key; did you mean run?',
+                'kvm_tuning.config.ksm.runn is not a key; did you mean run?',
             ),
             (
                 'config: {hugepages: {}}',
-                'kvm_tuning.config.hugepages is no key; did you mean '
+                'kvm_tuning.config.hugepages is not a key; did you mean '
                 'huge_pages?',
             ),
             ('reboot: maybe', "kvm_tuning.reboot = 'maybe': want true or"),
