@@ -48,8 +48,8 @@ class LoaderTest(testtools.TestCase):
             ([('one', One), ('thief', Thief)], 'kvm:one is owned by two'),
             ([('one', One), ('one', One)], "two hooks are called 'one'"),
             ([('other', One)], "calls itself 'one'"),
-            ([('one', One())], 'no subclass'),
-            ([('one', object)], 'no subclass'),
+            ([('one', One())], 'not a subclass'),
+            ([('one', object)], 'not a subclass'),
             ([('fragile', Fragile)], 'RuntimeError: oh'),
         ):
             error = self.assertRaises(HookLoadError, loader.verify, found)
