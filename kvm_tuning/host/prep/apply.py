@@ -59,11 +59,6 @@ class Plan:
     #: Settings of ours that the configuration no longer wants.
     dropped: tuple[Entry, ...] = ()
 
-    @property
-    def clean(self) -> bool:
-        """Whether there is nothing to do and nothing refused."""
-        return not (self.changes or self.refusals or self.mends or self.unseen)
-
 
 @dataclass(slots=True)
 class Outcome:

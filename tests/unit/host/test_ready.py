@@ -61,10 +61,9 @@ class TestUnseen(testtools.TestCase):
             Equals(('unseen', True, 'it is not there', 'not yet')),
         )
 
-    def test_the_plan_has_it_and_is_not_clean(self):
+    def test_the_plan_has_it(self):
         made = prepared.plan(self.kernel, [_UNSEEN])
         self.assertThat(made.unseen, Equals((_UNSEEN,)))
-        self.assertThat(made.clean, Equals(False))
 
     def test_it_stops_nothing(self):
         done = prepared.apply(self.kernel, [_UNSEEN])

@@ -20,7 +20,6 @@ from kvm_tuning.host.prep.groups.sriov.models import Model
 from kvm_tuning.host.prep.kinds import vf_count
 
 CONCERN = 'sriov'
-METHODS = ('auto', 'sysfs', 'max_vfs')
 _MOST_SHOWN = 16
 
 
