@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 
+from kvm_tuning.core import whole
 from kvm_tuning.core.inventory import PciDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.writers import events
@@ -162,6 +163,4 @@ def _asked(name: str) -> str | None:
 
 def number(value: object) -> int | None:
     """Return the number in what somebody else has written."""
-    text = str(value).strip().strip('"\'')
-    # Python refuses to parse digits without end.
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+    return whole.number(str(value).strip().strip('"\''))
