@@ -48,7 +48,9 @@ class CaseTest(testtools.TestCase):
     def kernel(self, name):
         folder = self.useFixture(fixtures.TempDir(killed.SCRATCH)).path
         with tarfile.open(f'{_CASES}/host/{name}/tree.tar.gz') as archive:
-            archive.extractall(folder, filter='tar')
+            # Debian 12's Python has no argument for it (PEP 706).
+            archive.extraction_filter = getattr(tarfile, 'tar_filter', None)
+            archive.extractall(folder)
         return FakeKernel(f'{folder}/tree')
 
     def plan(self, kernel):
@@ -103,10 +105,10 @@ class CaseTest(testtools.TestCase):
         made, rows, reasons = plain_user.answer(
             kernel.root,
             lambda: (
-                self.plan(kernel).clean,
+                len(self.plan(kernel).unseen),
                 [row.state for row in self.rows(kernel)],
                 self.ready(kernel),
             ),
         )
-        self.assertThat((made, rows), Equals((False, ['unseen'])))
+        self.assertThat((made, rows), Equals((1, ['unseen'])))
         self.assertThat(reasons[0], Contains('Permission denied'))
