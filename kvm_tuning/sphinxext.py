@@ -96,7 +96,7 @@ class HostTableDirective(SphinxDirective):
 
 
 def groups(rows: Iterable[host_table.Row]) -> Iterator[str]:
-    """Yield the reStructuredText of the host settings' table.
+    """Yield the reStructuredText about the groups, one after the other.
 
     :raises HostTableIncomplete: with all that a group lacks.
     """
@@ -104,21 +104,23 @@ def groups(rows: Iterable[host_table.Row]) -> Iterator[str]:
     lacking = list(host_table.missing(rows))
     if lacking:
         raise HostTableIncomplete('\n'.join(lacking))
-    yield from ('.. list-table::', '   :header-rows: 1', '')
-    yield from _cells(
-        'group', 'options', 'sets', 'others that are found', 'persisted by',
-        'undo restores',
-    )  # fmt: skip
     for row in rows:
         group = row.group
-        yield from _cells(
-            f':ref:`{group.name} <{host_table.anchor(group.name)}>`',
-            _listed(option.dest for option in group.options),
-            _listed(sorted(row.evidence.kinds)),
-            ', '.join(_rivals(group.rivals)) or 'nobody',
-            group.persisted,
-            group.undone,
+        yield f':ref:`{group.name} <{host_table.anchor(group.name)}>`'
+        yield from (
+            f'   :{what}: {text}'
+            for what, text in (
+                ('options', _listed(option.dest for option in group.options)),
+                ('sets', _listed(sorted(row.evidence.kinds))),
+                (
+                    'others that are found',
+                    ', '.join(_rivals(group.rivals)) or 'nobody',
+                ),
+                ('persisted by', group.persisted),
+                ('undo restores', group.undone),
+            )
         )
+        yield ''
 
 
 def _rivals(rivals: Rivals | None) -> Iterator[str]:

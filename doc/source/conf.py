@@ -15,6 +15,8 @@ extensions = [
 graphviz_dot = shutil.which('dot') or 'graphviz-pure'
 graphviz_output_format = 'svg'
 html_theme = 'alabaster'
+# Wide enough for the drawings and for an output of 100 columns.
+html_theme_options = {'page_width': '1240px'}
 
 version = release = ''
 
