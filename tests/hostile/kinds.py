@@ -15,7 +15,7 @@ from kvm_tuning.core.documents import Image
 from kvm_tuning.core.exceptions import InvalidDocument, KvmTuningError
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Capabilities, Policy, Site
-from kvm_tuning.host.access.sysfs import Tree
+from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.guests import vf_journal
 from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.inventory.host import Host
@@ -166,6 +166,9 @@ class Journals:
             text = mutate.text(rng, text)
         raw = text.encode('utf-8', 'surrogatepass')
         if good is self.host:
+            # A longer file is refused before anything of it is parsed.
+            if len(raw) > LARGE_BYTES:
+                return False
             found = journal_text.parse(raw)
             again = journal_text.parse(
                 journal_text.encode(
