@@ -134,7 +134,7 @@ def collect() -> dict[str, Any]:
             'changed': command.CHANGED,
         },
         'finding codes': sorted(first(*CODES).BY_CODE),
-        'journal kinds': sorted(first(*KINDS).KINDS),
+        'journal kinds': sorted(map(str, first(*KINDS).KINDS)),
         'options': options(),
         'entry points': {
             group: sorted(names)
