@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import fixtures
 
 from kvm_tuning.adapters.nova.fit import context, fit
-from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.adapters.nova.scheduling import answers
 from tests.nova import test_fit
 
@@ -28,7 +28,7 @@ class AnswersTest(test_fit.FitBase):
         self.spec = SimpleNamespace(
             numa_topology=test_fit.guest([8]), pci_requests=None
         )
-        self.what = Asking(test_fit.DOMAINS)
+        self.what = FitContext(test_fit.DOMAINS)
 
     def find(self, mapping=None):
         return answers.find(self.host, self.spec, self.what, mapping, None)
@@ -59,7 +59,7 @@ class AnswersTest(test_fit.FitBase):
             lambda: setattr(cell, 'memory_usage', 100),
             lambda: setattr(cell, 'cpu_usage', 3),
             lambda: setattr(cell.mempages[0], 'used', 5),
-            lambda: setattr(self, 'what', Asking(self.what.domains, near)),
+            lambda: setattr(self, 'what', FitContext(self.what.domains, near)),
             lambda: setattr(self.spec, 'numa_topology', test_fit.guest([4])),
             rest,
         )

@@ -20,9 +20,9 @@ from nova.virt import hardware
 
 from kvm_tuning.adapters.nova import packing
 from kvm_tuning.adapters.nova.fit import context, fit
-from kvm_tuning.adapters.nova.fit.context import Asking
-from kvm_tuning.adapters.nova.fit.host_cells import Shown
-from kvm_tuning.adapters.nova.fit.problem import Problem
+from kvm_tuning.adapters.nova.fit.context import FitContext
+from kvm_tuning.adapters.nova.fit.host_cells import NovaCells
+from kvm_tuning.adapters.nova.fit.pairing import Pairing
 from kvm_tuning.core.demands import Locality, LocalityDemand
 
 CONF = nova.conf.CONF
@@ -185,7 +185,7 @@ class FitTest(FitBase):
             *(threads(core) for core in range(0, CORES, L3_CORES))
         )
         strict = LocalityDemand(Locality.L3, True)
-        with context.asking(Asking(DOMAINS, strict)):
+        with context.applied(FitContext(DOMAINS, strict)):
             self.assertIsNone(
                 hardware.numa_fit_instance_to_host(there, guest([8]), {})
             )
@@ -200,12 +200,12 @@ class FitTest(FitBase):
     def test_strict_locality_wants_all_domains(self):
         """Nova may have turned pCPUs off, and those show no caches."""
         strict = LocalityDemand(Locality.L3, True)
-        with context.asking(Asking(DOMAINS[:2], strict)):
+        with context.applied(FitContext(DOMAINS[:2], strict)):
             self.assertIsNone(
                 hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
             )
         wish = LocalityDemand(Locality.L3, False)
-        with context.asking(Asking(DOMAINS[:2], wish)):
+        with context.applied(FitContext(DOMAINS[:2], wish)):
             self.assertIsNotNone(
                 hardware.numa_fit_instance_to_host(host(1), guest([8]), {})
             )
@@ -312,7 +312,7 @@ class FitTest(FitBase):
         """A report of L3 domains may be of other CPU numbers."""
         there = host(1)
         wrong = (frozenset(range(CORES)), frozenset(range(CORES, 2 * CORES)))
-        with context.asking(Asking(wrong)):
+        with context.applied(FitContext(wrong)):
             found = hardware.numa_fit_instance_to_host(
                 there, guest([4], policy='require'), {}
             )
@@ -359,16 +359,19 @@ class FitTest(FitBase):
             )
             level = rng.choice((None, Locality.L3))
             locality = level and LocalityDemand(level, rng.random() < 0.3)
-            problem = Problem(
-                Shown(there.cells), wanted, None, Asking(DOMAINS, locality)
+            pairing = Pairing(
+                NovaCells(there.cells),
+                wanted,
+                None,
+                FitContext(DOMAINS, locality),
             )
-            quick = problem.quick()
-            lines = problem.lines()
-            best = problem.best(lines)
+            quick = pairing.quick()
+            options = pairing.options()
+            best = pairing.best(options)
             if quick is None:
                 continue
             answered += 1
-            self.assertEqual(problem.seats(lines, best)[0][:2], quick[:2])
+            self.assertEqual(pairing.choices(options, best)[0][:2], quick[:2])
         self.assertTrue(answered > RUNS, answered)
 
     def test_nobody_is_refused_by_the_count_alone(self):
@@ -382,7 +385,7 @@ class FitTest(FitBase):
                     rng.sample(sorted(cell.pcpuset), rng.choice((0, 8, 12)))
                 )
             sizes = [rng.choice((2, 6, 12)) for _ in range(rng.randint(1, 4))]
-            if Shown(there.cells).may_hold(list(sizes)):
+            if NovaCells(there.cells).may_hold(list(sizes)):
                 continue
             refused += 1
             why = []

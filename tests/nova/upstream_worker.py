@@ -78,7 +78,7 @@ def count():
                 and name not in NEVER
             ):
                 setattr(cls, name, _counting(f'{cls.__name__}.{name}', value))
-    guest_cell.ask = _counting('stand.ask', guest_cell.ask)
+    guest_cell.ask = _counting('guest_cell.ask', guest_cell.ask)
 
 
 def _counting(label, function):

@@ -196,10 +196,10 @@ class Asked:
         if not self.ours:
             return hardware.numa_fit_instance_to_host(self.there, wanted, None)
         near = context.locality({}, PREFERRED)
-        what = context.Asking(DOMAINS, near)
+        what = context.FitContext(DOMAINS, near)
         token = fit.WHY.set([])
         try:
-            with context.asking(what):
+            with context.applied(what):
                 return hardware.numa_fit_instance_to_host(
                     self.there, wanted, None
                 )

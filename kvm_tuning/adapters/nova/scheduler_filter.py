@@ -34,7 +34,7 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
 
     def host_passes(self, host_state: Any, spec_obj: Any) -> bool:
         """Return whether the guest fits on the host."""
-        what = hosts.asking(host_state, spec_obj)
+        what = hosts.fit_context(host_state, spec_obj)
         wanted, there = spec_obj.numa_topology, host_state.numa_topology
         if what is None or not wanted or not there:
             return bool(super().host_passes(host_state, spec_obj))

@@ -52,7 +52,7 @@ class KvmTuningWeigher(weights.BaseHostWeigher):
 def _score(host_state: Any, spec: Any) -> Score | None:
     """Return the score of a host; None where there is nothing to compare."""
     wanted, there = spec.numa_topology, host_state.numa_topology
-    what = hosts.asking(host_state, spec)
+    what = hosts.fit_context(host_state, spec)
     if what is None or not wanted or not there:
         return None
     candidates = host_state.allocation_candidates

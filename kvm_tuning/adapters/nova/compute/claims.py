@@ -13,7 +13,7 @@ from nova.compute import claims
 
 from kvm_tuning.adapters.nova.compute import events, faults, timing
 from kvm_tuning.adapters.nova.fit import context, fit, patch
-from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
@@ -63,13 +63,13 @@ def _test(
     why: list[str] = []
     token = fit.WHY.set(why)
     try:
-        what = Asking(
+        what = FitContext(
             tuning.host.domains,
             context.locality(specs or {}, tuning.reader.preferences),
         )
         with (
             timing.told('placed', claim.instance.uuid),
-            context.asking(what),
+            context.applied(what),
         ):
             refused = original(claim, compute_node, limit)
     finally:

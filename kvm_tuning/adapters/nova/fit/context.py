@@ -22,7 +22,7 @@ _POLICIES = frozenset({'strict', 'preferred'})
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class FitContext:
     """What is known about the host, and what is requested of it."""
 
     #: Empty: unknown, each cell counts as one.
@@ -30,9 +30,9 @@ class Asking:
     locality: LocalityDemand | None = None
 
 
-_call: ContextVar[Asking | None] = ContextVar('asking', default=None)
+_call: ContextVar[FitContext | None] = ContextVar('fit_context', default=None)
 # For a process of one host, where nobody sets it for each call.
-_process: list[Asking] = []
+_process: list[FitContext] = []
 
 
 class Preference(NamedTuple):
@@ -105,12 +105,12 @@ def locality(
     return None
 
 
-def current() -> Asking:
+def current() -> FitContext:
     """Return what applies to the current call."""
-    asking = _call.get()
-    if asking is not None:
-        return asking
-    return _process[0] if _process else Asking()
+    fit_context = _call.get()
+    if fit_context is not None:
+        return fit_context
+    return _process[0] if _process else FitContext()
 
 
 def known() -> bool:
@@ -119,7 +119,7 @@ def known() -> bool:
 
 
 @contextlib.contextmanager
-def asking(what: Asking) -> Iterator[None]:
+def applied(what: FitContext) -> Iterator[None]:
     """Apply ``what`` to the calls within."""
     token = _call.set(what)
     try:
@@ -128,6 +128,6 @@ def asking(what: Asking) -> Iterator[None]:
         _call.reset(token)
 
 
-def for_process(what: Asking | None) -> None:
+def for_process(what: FitContext | None) -> None:
     """Apply ``what`` to all calls of this process; None: no longer."""
     _process[:] = [] if what is None else [what]

@@ -3,7 +3,7 @@
 ``nova.virt.hardware.numa_fit_instance_to_host`` is called once in the claim,
 which gives the guest its final pins, and in the scheduler, which only asks
 whether they could be given. This one uses the fewest L3 domains, finds the
-cells by matching, and never mixes up one cell's pins with another's.
+cells by pairing, and never mixes up one cell's pins with another's.
 
 What a pair of cells needs besides pCPUs (pages, memory, limits) is left to
 Nova's own ``_numa_fit_instance_cell``; devices and network affinity to Nova's
@@ -20,8 +20,8 @@ from nova import objects
 from nova.virt import hardware
 
 from kvm_tuning.adapters.nova.fit import context, guest_cell, refusal
-from kvm_tuning.adapters.nova.fit.host_cells import Shown, read
-from kvm_tuning.adapters.nova.fit.problem import Problem, Seat
+from kvm_tuning.adapters.nova.fit.host_cells import NovaCells, read
+from kvm_tuning.adapters.nova.fit.pairing import Choice, Pairing
 
 #: How many sets of host cells are shown to Nova's judges of devices and
 #: networks before the host is given up.
@@ -33,11 +33,11 @@ WHY: ContextVar[list[str] | None] = ContextVar('why', default=None)
 Judge = Callable[[Sequence[int]], bool]
 
 
-class Found(NamedTuple):
-    """A seat for each guest cell."""
+class Solution(NamedTuple):
+    """A choice for each guest cell."""
 
-    problem: Problem
-    seats: list[Seat]
+    pairing: Pairing
+    choices: list[Choice]
 
 
 def fit(
@@ -65,7 +65,7 @@ def fit(
     if 'emulator_threads_policy' in instance_topology:
         policy = instance_topology.emulator_threads_policy
     return objects.InstanceNUMATopology(
-        cells=found.problem.give(found.seats),
+        cells=found.pairing.give(found.choices),
         emulator_threads_policy=policy,
     )
 
@@ -77,7 +77,7 @@ def search(
     limits: Any = None,
     pci_requests: Any = None,
     pci_stats: Any = None,
-) -> Found | None:
+) -> Solution | None:
     """Return the best seating, or None; change nothing."""
     if not (host_topology and instance_topology):
         return None
@@ -87,65 +87,65 @@ def search(
             f'{len(host_topology)}'
         )
         return None
-    shown = Shown(host_topology.cells)
-    if WHY.get() is None and not shown.may_hold(
+    nova_cells = NovaCells(host_topology.cells)
+    if WHY.get() is None and not nova_cells.may_hold(
         [len(read(cell, 'pcpuset')) for cell in instance_topology.cells]
     ):
         return None
-    problem = Problem(
-        shown,
+    pairing = Pairing(
+        nova_cells,
         instance_topology,
         limits,
         context.current(),
         pci_requests,
         pci_stats,
     )
-    if problem.blind:
+    if pairing.blind:
         _say(
             'the L3 domains of its pCPUs are unknown: the kernel shows none, '
             'or some pCPUs are off'
         )
         return None
-    quick = problem.quick()
+    quick = pairing.quick()
     if quick is not None:
-        return Found(problem, [quick])
-    lines = problem.lines()
+        return Solution(pairing, [quick])
+    all_options = pairing.options()
     judge = _judge(
-        problem, host_topology, provider_mapping, pci_requests, pci_stats
+        pairing, host_topology, provider_mapping, pci_requests, pci_stats
     )
     if judge is None:
-        best = problem.best(lines)
+        best = pairing.best(all_options)
         if best is not None:
-            return Found(problem, problem.seats(lines, best))
+            return Solution(pairing, pairing.choices(all_options, best))
     else:
-        for columns in islice(problem.seatings(lines), MOST_SETS):
+        for columns in islice(pairing.seatings(all_options), MOST_SETS):
             if judge(columns):
-                return Found(problem, problem.seats(lines, columns))
+                return Solution(pairing, pairing.choices(all_options, columns))
     if WHY.get() is not None:
-        _say(refusal.why(problem, lines))
+        _say(refusal.why(pairing, all_options))
     return None
 
 
 def _judge(
-    problem: Problem,
+    pairing: Pairing,
     host_topology: Any,
     provider_mapping: Any,
     pci_requests: Any,
     pci_stats: Any,
 ) -> Judge | None:
     """Return who judges a set of host cells; None: nobody does."""
-    network = problem.limits_network
+    network = pairing.limits_network
     pci = bool(pci_requests and pci_stats)
     if not network and not pci:
         return None
 
     def judge(columns: Sequence[int]) -> bool:
-        chosen = [problem.cells[column] for column in columns]
-        stands = guest_cell.seated(
-            problem.stands, (cell.id for cell in chosen)
+        chosen = [pairing.cells[column] for column in columns]
+        guest_cells = guest_cell.seated(
+            pairing.guest_cells, (cell.id for cell in chosen)
         )
         if pci and not pci_stats.support_requests(
-            pci_requests, provider_mapping, stands
+            pci_requests, provider_mapping, guest_cells
         ):
             return False
         return not network or bool(
@@ -164,14 +164,14 @@ def pack(host_cell: Any, instance_cell: Any, reserved: int = 0) -> Any:
     guest = SimpleNamespace(
         cells=[instance_cell], emulator_threads_isolated=reserved > 0
     )
-    problem = Problem(Shown([host_cell]), guest, None, context.current())
-    if not guest_cell.threads_allow(host_cell, problem.stands[0]):
+    pairing = Pairing(NovaCells([host_cell]), guest, None, context.current())
+    if not guest_cell.threads_allow(host_cell, pairing.guest_cells[0]):
         return None
-    (line,) = problem.lines()
-    if line.fits[0] is None:
+    (options,) = pairing.options()
+    if options.fits[0] is None:
         return None
-    line.trust()
-    (given,) = problem.give(problem.seats([line], [0]))
+    options.trust()
+    (given,) = pairing.give(pairing.choices([options], [0]))
     return given
 
 

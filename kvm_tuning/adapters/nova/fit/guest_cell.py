@@ -14,7 +14,7 @@ from kvm_tuning.core.demands import ThreadPolicy
 _checking: ContextVar[str | None] = ContextVar('checking', default=None)
 
 
-class Stand:
+class GuestCell:
     """Stands in for an ``InstanceNUMACell`` while Nova checks a pair: it takes
     the page size, so that the guest's own cell stays unchanged.
     """
@@ -79,7 +79,7 @@ def _read(cell: Any, name: str, default: Any) -> Any:
         return default
 
 
-class Answer:
+class Verdict:
     """Nova's verdict on one guest cell on one host cell."""
 
     __slots__ = ('allowed', 'pagesize', 'pinning', 'reserved')
@@ -98,32 +98,41 @@ class Answer:
         self.reserved = reserved
 
 
-NO = Answer(False)
+NO = Verdict(False)
 
 
 def ask(
-    cell: Any, stand: Stand, limits: Any, reserved: int, pack: bool = False
-) -> Answer:
+    cell: Any,
+    guest_cell: GuestCell,
+    limits: Any,
+    reserved: int,
+    pack: bool = False,
+) -> Verdict:
     """Ask Nova's ``_numa_fit_instance_cell`` about pages, memory, limits and
     the number of pCPUs; about which pCPUs only with ``pack``.
     """
-    if not threads_allow(cell, stand):
+    if not threads_allow(cell, guest_cell):
         return NO
-    size, number = stand.pagesize, stand.id
+    size, number = guest_cell.pagesize, guest_cell.id
     token = _checking.set('pack' if pack else 'count')
     try:
-        found = hardware._numa_fit_instance_cell(cell, stand, limits, reserved)
+        found = hardware._numa_fit_instance_cell(
+            cell, guest_cell, limits, reserved
+        )
         if found is None:
             return NO
-        return Answer(
-            True, stand.pagesize, stand.cpu_pinning, stand.cpuset_reserved
+        return Verdict(
+            True,
+            guest_cell.pagesize,
+            guest_cell.cpu_pinning,
+            guest_cell.cpuset_reserved,
         )
     except exception.MemoryPageSizeNotSupported:
         return NO
     finally:
         _checking.reset(token)
-        stand.pagesize, stand.id = size, number
-        stand.cpu_pinning = stand.cpuset_reserved = None
+        guest_cell.pagesize, guest_cell.id = size, number
+        guest_cell.cpu_pinning = guest_cell.cpuset_reserved = None
 
 
 def checking() -> str | None:
@@ -131,31 +140,33 @@ def checking() -> str | None:
     return _checking.get()
 
 
-def threads_allow(cell: Any, stand: Stand) -> bool:
+def threads_allow(cell: Any, guest_cell: GuestCell) -> bool:
     """Return whether the guest's thread policy allows a host cell: ``require``
     needs SMT.
     """
-    if not stand.pcpuset or stand.cpu_thread_policy != 'require':
+    if not guest_cell.pcpuset or guest_cell.cpu_thread_policy != 'require':
         return True
     return max(map(len, cell.siblings), default=1) > 1
 
 
-def left_to_nova(cells: Iterable[Any], stand: Stand) -> bool:
+def left_to_nova(cells: Iterable[Any], guest_cell: GuestCell) -> bool:
     """Return whether Nova packs a guest cell itself: ``isolate`` with SMT,
     which only hosts with the old ``vcpu_pin_set`` allow, has rules of its own
     for cores that are not whole.
     """
     return (
-        stand.cpu_thread_policy == 'isolate'
-        and bool(stand.pcpuset)
+        guest_cell.cpu_thread_policy == 'isolate'
+        and bool(guest_cell.pcpuset)
         and any(max(map(len, c.siblings), default=1) > 1 for c in cells)
     )
 
 
-def seated(stands: list[Stand], ids: Iterator[int]) -> list[Stand]:
+def seated(
+    guest_cells: list[GuestCell], ids: Iterator[int]
+) -> list[GuestCell]:
     """Return the guest cells as Nova's judges expect them: with the ids of
     host cells.
     """
-    for stand, number in zip(stands, ids, strict=True):
-        stand.id = number
-    return stands
+    for guest_cell, number in zip(guest_cells, ids, strict=True):
+        guest_cell.id = number
+    return guest_cells

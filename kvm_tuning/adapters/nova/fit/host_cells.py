@@ -26,7 +26,7 @@ MOST_KEPT = 64
 #: Sets of L3 domains for which hosts are cached.
 MOST_MAKES = 64
 
-_kept: dict[object, list['Host']] = {}
+_kept: dict[object, list['EmptyHost']] = {}
 _lock = threading.Lock()
 
 # What identifies a host in Nova's cells: ids, sockets, dedicated pCPUs, thread
@@ -39,7 +39,7 @@ _Shape = tuple[
 ]
 
 
-class Shown:
+class NovaCells:
     """Nova's ``NUMACell`` objects, what the fit needs of them read once."""
 
     __slots__ = ('cells', 'pcpus', 'pinned')
@@ -107,7 +107,7 @@ def _all(cells: Sequence[Any], name: str) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class EmptyHost:
     """The part of a host that does not change with its guests."""
 
     #: With nobody on it: memory and pages are Nova's business, and there are
@@ -120,27 +120,27 @@ class Host:
     columns: tuple[int, ...]
     shape: _Shape
 
-    def stock(self, shown: Shown) -> Stock:
+    def stock(self, nova_cells: NovaCells) -> Stock:
         """Return what is free."""
         held = 0
-        for pinned in shown.pinned:
+        for pinned in nova_cells.pinned:
             if pinned:
                 held |= self.grid.held(frozenset(pinned))
         return Stock(self.grid, held)
 
 
-def host(shown: Shown, domains: Domains, pack: bool) -> Host:
+def host(nova_cells: NovaCells, domains: Domains, pack: bool) -> EmptyHost:
     """Return the host of Nova's cells; it is created once.
 
     :param domains: its L3 domains; empty: unknown, a cell counts as one.
     :param pack: whether a used cell is preferred to an empty one.
     """
     key = domains, pack
-    shape = shown.shape()
+    shape = nova_cells.shape()
     for known in _kept.get(key, ()):
         if known.shape == shape:
             return known
-    made = _make(shown.cells, domains, pack)
+    made = _make(nova_cells.cells, domains, pack)
     with _lock:
         alike = _kept.get(key, [])
         while key not in _kept and len(_kept) >= MOST_MAKES:
@@ -159,7 +159,7 @@ def _socket(cell: Any) -> int | None:
     return found
 
 
-def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
+def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> EmptyHost:
     l3 = _known({cpu: domain for domain in domains for cpu in domain}, cells)
     packages: dict[int, frozenset[int]] = {}
     for cell in cells:
@@ -199,7 +199,7 @@ def _make(cells: Sequence[Any], domains: Domains, pack: bool) -> Host:
     made = grid.of(inventory, policy)
     rows = {row.cell: index for index, row in enumerate(made.rows)}
     places = {cell.id: column for column, cell in enumerate(cells)}
-    return Host(
+    return EmptyHost(
         Site(inventory, Ledger(), policy=policy),
         made,
         rows,

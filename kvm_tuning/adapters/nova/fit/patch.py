@@ -15,7 +15,7 @@ from typing import Any
 from nova.virt import hardware
 
 from kvm_tuning.adapters.nova.fit import context, fit, guest_cell
-from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
 from kvm_tuning.core.demands import LocalityDemand
 from kvm_tuning.core.inventory import Inventory
@@ -35,13 +35,13 @@ def install(
 
     :param inventory: the host; or
     :param domains: its L3 domains. Neither: each call sets them
-        (:func:`kvm_tuning.adapters.nova.fit.context.asking`), and Nova answers
-        the calls that do not.
+        (:func:`kvm_tuning.adapters.nova.fit.context.applied`), and Nova
+        answers the calls that do not.
     """
     if inventory is not None:
         domains = inventory.l3
     if domains is not None:
-        context.for_process(Asking(domains, locality))
+        context.for_process(FitContext(domains, locality))
     if _stock:
         return
     for name, wrapper in (

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import nova.conf
 
 from kvm_tuning.adapters.nova.fit import context, fit
-from kvm_tuning.adapters.nova.fit.context import Asking
-from kvm_tuning.adapters.nova.fit.fit import Found
+from kvm_tuning.adapters.nova.fit.context import FitContext
+from kvm_tuning.adapters.nova.fit.fit import Solution
 from kvm_tuning.adapters.nova.fit.host_cells import read
 
 CONF = nova.conf.CONF
@@ -37,12 +37,12 @@ class _Question(NamedTuple):
 
 class _Answer(NamedTuple):
     question: _Question
-    found: Found | None
+    found: Solution | None
 
 
 def find(
-    host_state: Any, spec: Any, what: Asking, mapping: Any, limits: Any
-) -> Found | None:
+    host_state: Any, spec: Any, what: FitContext, mapping: Any, limits: Any
+) -> Solution | None:
     """Return the best seating of a guest on a host, or None.
 
     :param mapping: an allocation candidate's providers by request group.
@@ -56,9 +56,9 @@ def find(
     question = _question(host_state, spec, what, mapping, limits)
     kept = getattr(host_state, _KEPT, None)
     if kept is not None and kept.question.repeats(question):
-        answer: Found | None = kept.found
+        answer: Solution | None = kept.found
         return answer
-    with context.asking(what):
+    with context.applied(what):
         found = fit.search(
             host_state.numa_topology,
             spec.numa_topology,
@@ -72,7 +72,7 @@ def find(
 
 
 def _question(
-    host_state: Any, spec: Any, what: Asking, mapping: Any, limits: Any
+    host_state: Any, spec: Any, what: FitContext, mapping: Any, limits: Any
 ) -> _Question:
     there, pci = host_state.numa_topology, host_state.pci_stats
     return _Question(

@@ -8,7 +8,7 @@ from nova.scheduler import host_manager
 
 from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.fit import context, patch
-from kvm_tuning.adapters.nova.fit.context import Asking
+from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.adapters.nova.scheduling import stats
 
 _NAME = '_locked_consume_from_request'
@@ -19,7 +19,7 @@ calls = {_NAME: 0}
 _stock: list[Any] = []
 
 
-def asking(host_state: Any, spec: Any) -> Asking | None:
+def fit_context(host_state: Any, spec: Any) -> FitContext | None:
     """Return what a guest requests of a host; None for a host without the
     extension, which keeps Nova's own answer.
     """
@@ -30,7 +30,7 @@ def asking(host_state: Any, spec: Any) -> Asking | None:
     domains, preferred = known
     flavor = spec.flavor
     specs = flavor.extra_specs if 'extra_specs' in flavor else {}
-    return Asking(domains, context.locality(specs or {}, preferred))
+    return FitContext(domains, context.locality(specs or {}, preferred))
 
 
 def install() -> None:
@@ -48,8 +48,8 @@ def install() -> None:
     @functools.wraps(original)
     def consume(self: Any, spec_obj: Any) -> Any:
         calls[_NAME] += 1
-        what = asking(self, spec_obj)
-        with context.asking(what) if what else contextlib.nullcontext():
+        what = fit_context(self, spec_obj)
+        with context.applied(what) if what else contextlib.nullcontext():
             return original(self, spec_obj)
 
     setattr(host_manager.HostState, _NAME, consume)

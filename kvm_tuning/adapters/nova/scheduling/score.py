@@ -1,11 +1,11 @@
 """Score how good a host would be for a guest: what the weigher compares."""
 
-from kvm_tuning.adapters.nova.fit.fit import Found
+from kvm_tuning.adapters.nova.fit.fit import Solution
 
 Score = tuple[int, ...]
 
 
-def score(found: Found) -> Score:
+def score(found: Solution) -> Score:
     """Return a score, lower is better.
 
     It compares how many L3 domains beyond the fewest the guest would span;
@@ -14,10 +14,10 @@ def score(found: Found) -> Score:
     solver's own cost decides. Guests without dedicated vCPUs all score the
     same.
     """
-    fits = [seat.fit for seat in found.seats if seat.fit is not None]
+    fits = [choice.fit for choice in found.choices if choice.fit is not None]
     if not fits:
         return ()
-    row_free = found.problem.fitter.stock.row_free
+    row_free = found.pairing.fitter.stock.row_free
     return (
         sum(max(0, fit.packing.spans - fit.fewest) for fit in fits),
         sum(row_free[fit.row.index] for fit in fits),

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import nova.conf
 
 from kvm_tuning.adapters.nova.fit import guest_cell, host_cells
-from kvm_tuning.adapters.nova.fit.context import Asking
-from kvm_tuning.adapters.nova.fit.guest_cell import Answer, Stand
-from kvm_tuning.adapters.nova.fit.host_cells import Host, Shown, read
+from kvm_tuning.adapters.nova.fit.context import FitContext
+from kvm_tuning.adapters.nova.fit.guest_cell import GuestCell, Verdict
+from kvm_tuning.adapters.nova.fit.host_cells import EmptyHost, NovaCells, read
 from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.solver import costs, pinning, ranking, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
@@ -30,17 +30,17 @@ _MEMORY_PARTS = 16
 Rank = tuple[int, int, int, int]
 
 
-class Seat(NamedTuple):
+class Choice(NamedTuple):
     """The host cell, by position, of a guest cell."""
 
     column: int
     #: None: without pCPUs of its own, or packed by Nova.
     fit: Fit | None
     #: Nova's verdict on it.
-    answer: Answer
+    verdict: Verdict
 
 
-class Line:
+class CellOptions:
     """The host cells that equal guest cells could have, cheapest first.
 
     Nova is asked about a host cell only when it is to be used.
@@ -48,37 +48,37 @@ class Line:
 
     def __init__(
         self,
-        problem: 'Problem',
+        pairing: 'Pairing',
         index: int,
         fits: Sequence[Fit | None],
         ranks: Sequence[Rank],
     ) -> None:
-        self.problem = problem
-        self.stand = problem.stands[index]
-        self.reserved = int(problem.isolated and index == 0)
+        self.pairing = pairing
+        self.guest_cell = pairing.guest_cells[index]
+        self.reserved = int(pairing.isolated and index == 0)
         self.fits = fits
         self.by_nova = (
-            guest_cell.left_to_nova(problem.cells, self.stand)
-            or self.stand.only_shared
+            guest_cell.left_to_nova(pairing.cells, self.guest_cell)
+            or self.guest_cell.only_shared
         )
-        wants_pins = bool(self.stand.pcpuset) and not self.by_nova
+        wants_pins = bool(self.guest_cell.pcpuset) and not self.by_nova
         self.costs: list[int | None] = [
             _price(fit.cost if fit else _FREE, rank)
             if fit is not None or not wants_pins
             else None
             for fit, rank in zip(fits, ranks, strict=True)
         ]
-        self._answers: dict[int, Answer] = {}
+        self._verdicts: dict[int, Verdict] = {}
 
-    def answer(self, column: int) -> Answer:
+    def verdict(self, column: int) -> Verdict:
         """Return Nova's verdict on a host cell."""
-        found = self._answers.get(column)
+        found = self._verdicts.get(column)
         if found is None:
-            problem = self.problem
-            found = self._answers[column] = guest_cell.ask(
-                problem.cells[column],
-                self.stand,
-                problem.limits,
+            pairing = self.pairing
+            found = self._verdicts[column] = guest_cell.ask(
+                pairing.cells[column],
+                self.guest_cell,
+                pairing.limits,
                 self.reserved,
                 self.by_nova,
             )
@@ -86,13 +86,13 @@ class Line:
 
     def trust(self) -> None:
         """Take every host cell that has the pCPUs, without asking Nova."""
-        yes = Answer(True, self.stand.pagesize)
-        self._answers = dict.fromkeys(range(len(self.costs)), yes)
+        yes = Verdict(True, self.guest_cell.pagesize)
+        self._verdicts = dict.fromkeys(range(len(self.costs)), yes)
 
     def allowed(self) -> list[int | None]:
         """Return the costs with None where Nova refuses."""
         return [
-            None if cost is None or not self.answer(column).allowed else cost
+            None if cost is None or not self.verdict(column).allowed else cost
             for column, cost in enumerate(self.costs)
         ]
 
@@ -100,45 +100,47 @@ class Line:
         """Yield the host cells that will do, cheapest first."""
         ranked = [(c, i) for i, c in enumerate(self.costs) if c is not None]
         for _cost, column in sorted(ranked):
-            if self.answer(column).allowed:
+            if self.verdict(column).allowed:
                 yield column
 
 
-class Problem:
+class Pairing:
     """The guest's cells and the host's. The guest is not changed before
     :meth:`give`.
     """
 
     def __init__(
         self,
-        shown: Shown,
+        nova_cells: NovaCells,
         guest: Any,
         limits: Any,
-        asking: Asking,
+        fit_context: FitContext,
         pci_requests: Any = None,
         pci_stats: Any = None,
     ) -> None:
-        self.cells = shown.cells
+        self.cells = nova_cells.cells
         self.guest = guest
         self.limits = limits
         self.pci_requests, self.pci_stats = pci_requests, pci_stats
-        self.stands = [Stand(cell) for cell in guest.cells]
+        self.guest_cells = [GuestCell(cell) for cell in guest.cells]
         pack = CONF.compute.packing_host_numa_cells_allocation_strategy
         self.pack = pack
-        self.host: Host = host_cells.host(shown, asking.domains, pack)
+        self.host: EmptyHost = host_cells.host(
+            nova_cells, fit_context.domains, pack
+        )
         self.isolated = bool(guest.emulator_threads_isolated)
         wants = Wants(
             cells=[
                 CellDemand(index, vcpus, vcpus, 0)
-                for index, one in enumerate(self.stands)
+                for index, one in enumerate(self.guest_cells)
                 for vcpus in (frozenset(one.pcpuset),)
             ],
-            threads=self.stands[0].threads,
-            locality=asking.locality,
+            threads=self.guest_cells[0].threads,
+            locality=fit_context.locality,
             emulator=self.isolated,
         )
         self.fitter = Fitter(
-            wants, self.host.site, self.host.grid, self.host.stock(shown)
+            wants, self.host.site, self.host.grid, self.host.stock(nova_cells)
         )
 
     @property
@@ -147,16 +149,16 @@ class Problem:
         return (
             self.fitter.wants.strict
             and not self.host.grid.l3
-            and any(one.pcpuset for one in self.stands)
+            and any(one.pcpuset for one in self.guest_cells)
         )
 
-    def quick(self) -> Seat | None:
-        """Return the seat of a guest with one cell, where the solver alone can
-        decide; None: only the full search can tell.
+    def quick(self) -> Choice | None:
+        """Return the choice for a guest with one cell, where the solver alone
+        can decide; None: only the full search can tell.
         """
-        if len(self.stands) > 1 or self.pci_stats or self.limits_network:
+        if len(self.guest_cells) > 1 or self.pci_stats or self.limits_network:
             return None
-        one = self.stands[0]
+        one = self.guest_cells[0]
         if not one.pcpuset or guest_cell.left_to_nova(self.cells, one):
             return None
         cell = self.fitter.wants.cells[0]
@@ -178,10 +180,12 @@ class Problem:
         else:
             place = 0
         column = columns[place]
-        answer = guest_cell.ask(
+        verdict = guest_cell.ask(
             self.cells[column], one, self.limits, int(self.isolated)
         )
-        return Seat(column, fits[place], answer) if answer.allowed else None
+        return (
+            Choice(column, fits[place], verdict) if verdict.allowed else None
+        )
 
     @property
     def limits_network(self) -> Any:
@@ -190,27 +194,27 @@ class Problem:
             return self.limits.network_metadata
         return None
 
-    def lines(self) -> list[Line]:
-        """Return the line of each guest cell; equal cells share one."""
+    def options(self) -> list[CellOptions]:
+        """Return the options of each guest cell; equal cells share one."""
         fitter = self.fitter
         own_limits = (
             fitter.wants.strict
-            and len(self.stands) > 1
+            and len(self.guest_cells) > 1
             and seating.best_rows_are_short(fitter)
         )
         ranks = self._ranks()
-        known: dict[object, Line] = {}
-        lines = []
-        for index, one in enumerate(self.stands):
+        known: dict[object, CellOptions] = {}
+        all_options = []
+        for index, one in enumerate(self.guest_cells):
             key = one.likeness, self.isolated and index == 0
             if key not in known:
                 fits = self._fits(index, own_limits)
-                known[key] = Line(self, index, fits, ranks)
-            lines.append(known[key])
-        return lines
+                known[key] = CellOptions(self, index, fits, ranks)
+            all_options.append(known[key])
+        return all_options
 
     def _fits(self, index: int, own_limits: bool) -> list[Fit | None]:
-        one = self.stands[index]
+        one = self.guest_cells[index]
         if not one.pcpuset or guest_cell.left_to_nova(self.cells, one):
             return [None] * len(self.cells)
         fits = self.fitter.fits(self.fitter.wants.cells[index], own_limits)
@@ -220,36 +224,40 @@ class Problem:
             for cell in self.cells
         ]
 
-    def best(self, lines: list[Line]) -> Sequence[int] | None:
+    def best(self, all_options: list[CellOptions]) -> Sequence[int] | None:
         """Return the cheapest seating when no judge has a say."""
-        first = lines[0]
-        if any(line is not first for line in lines):
-            return next(self.seatings(lines), None)
+        first = all_options[0]
+        if any(options is not first for options in all_options):
+            return next(self.seatings(all_options), None)
         room = sum(cost is not None for cost in first.costs)
-        if room < len(lines):
+        if room < len(all_options):
             return None
         chosen: list[int] = []
         for column in first.cheapest():
             chosen.append(column)
-            if len(chosen) == len(lines):
+            if len(chosen) == len(all_options):
                 # Where a guest needs every host cell, Nova has no order.
                 every = len(chosen) == len(self.cells)
                 return sorted(chosen) if every else chosen
         return None
 
-    def seatings(self, lines: list[Line]) -> Iterator[Sequence[int]]:
+    def seatings(
+        self, all_options: list[CellOptions]
+    ) -> Iterator[Sequence[int]]:
         """Yield host cells, by position, for the guest cells; cheapest
         first.
         """
-        if len(lines) == 1:
-            for column in lines[0].cheapest():
+        if len(all_options) == 1:
+            for column in all_options[0].cheapest():
                 yield (column,)
             return
         columns = len(self.cells)
         order = [0] * columns
         for place, column in enumerate(
-            sorted(range(columns), key=lambda c: (lines[0].costs[c] or 0, c))
-            if columns > len(lines)
+            sorted(
+                range(columns), key=lambda c: (all_options[0].costs[c] or 0, c)
+            )
+            if columns > len(all_options)
             else range(columns)
         ):
             order[column] = place
@@ -260,43 +268,43 @@ class Problem:
                     None
                     if cost is None
                     else cost * columns**3 + (columns - row) * order[column]
-                    for column, cost in enumerate(line.allowed())
+                    for column, cost in enumerate(options.allowed())
                 ]
-                for row, line in enumerate(lines)
+                for row, options in enumerate(all_options)
             ]
         )
 
-    def seats(
-        self, lines: Sequence[Line], columns: Sequence[int]
-    ) -> list[Seat]:
-        """Return the seats of the guest cells in host cells, by position."""
+    def choices(
+        self, all_options: Sequence[CellOptions], columns: Sequence[int]
+    ) -> list[Choice]:
+        """Return the choices of the guest cells in host cells, by position."""
         return [
-            Seat(column, line.fits[column], line.answer(column))
-            for line, column in zip(lines, columns, strict=True)
+            Choice(column, options.fits[column], options.verdict(column))
+            for options, column in zip(all_options, columns, strict=True)
         ]
 
-    def give(self, seats: Sequence[Seat]) -> list[Any]:
+    def give(self, choices: Sequence[Choice]) -> list[Any]:
         """Write a seating into the guest's cells, as Nova does."""
         cells = list(self.guest.cells)
-        pins = [self._pins(seat.fit) for seat in seats]
-        for cell, one, seat, found in zip(
-            cells, self.stands, seats, pins, strict=True
+        pins = [self._pins(choice.fit) for choice in choices]
+        for cell, one, choice, found in zip(
+            cells, self.guest_cells, choices, pins, strict=True
         ):
-            column, _, answer = seat
+            column, _, verdict = choice
             cell.id = read(self.cells[column], 'id')
-            if answer.pagesize not in (None, one.pagesize):
-                cell.pagesize = answer.pagesize
-            if answer.pinning is not None:
+            if verdict.pagesize not in (None, one.pagesize):
+                cell.pagesize = verdict.pagesize
+            if verdict.pinning is not None:
                 # Like guest cells share an answer, and each has vCPU numbers
                 # of its own.
                 cell.cpu_pinning = dict(
                     zip(
                         sorted(one.pcpuset),
-                        (pcpu for _, pcpu in sorted(answer.pinning.items())),
+                        (pcpu for _, pcpu in sorted(verdict.pinning.items())),
                         strict=True,
                     )
                 )
-                cell.cpuset_reserved = answer.reserved
+                cell.cpuset_reserved = verdict.reserved
             elif found is not None:
                 pinning = dict(
                     zip(sorted(one.pcpuset), found.pcpus, strict=True)
@@ -332,13 +340,13 @@ class Problem:
         and last for others, and a guest that needs every cell has no order.
         """
         cells = self.cells
-        if len(cells) == len(self.stands):
+        if len(cells) == len(self.guest_cells):
             return [(0, 0, 0, 0)] * len(cells)
         none = [0] * len(cells)
         devices = self._devices() if self.pci_stats else none
         sign = 1 if self.pack else -1
         used = none
-        if self.stands[0].cpu_policy in (None, 'shared'):
+        if self.guest_cells[0].cpu_policy in (None, 'shared'):
             used = _raised([-sign * cell.cpu_usage for cell in cells])
         return list(
             zip(
@@ -353,7 +361,7 @@ class Problem:
     def _memory(self, cells: Sequence[Any]) -> list[int]:
         """Return the ranks of host cells by their free memory."""
         free = [cell.avail_memory for cell in cells]
-        if self.stands[0].cpu_policy not in (None, 'shared'):
+        if self.guest_cells[0].cpu_policy not in (None, 'shared'):
             part = max(1, max(c.memory for c in self.cells) // _MEMORY_PARTS)
             free = [each // part for each in free]
         return _raised(free if self.pack else [-each for each in free])
