@@ -27,6 +27,13 @@ namespaces = [ ]
 stdio_handler = "file"
 remember_owner = 0
 """
+# As another user it would find /dev/kvm closed where that is not in the group
+# kvm (a container), though it has just asked QEMU as somebody who may open it;
+# it would take what it keeps for outdated and ask again at every definition.
+_AS_ROOT = """\
+user = "root"
+group = "root"
+"""
 
 _Version = tuple[int, int, int]
 
@@ -153,8 +160,6 @@ def running(
     kept = kept or capabilities.folder()
     root = tempfile.mkdtemp(prefix='kvm-tuning-trial.')
     try:
-        # libvirt starts QEMU as another user, who has to get in.
-        os.chmod(root, 0o711)  # noqa: S103
         _configure(root)
         capabilities.restore(kept, root)
         with _started(root) as process:
@@ -172,7 +177,7 @@ def running(
 def _configure(root: str) -> None:
     os.makedirs(os.path.join(root, 'etc'))
     with open(os.path.join(root, 'etc', 'qemu.conf'), 'x') as file:
-        file.write(_QEMU_CONF)
+        file.write(_QEMU_CONF + ('' if os.geteuid() else _AS_ROOT))
 
 
 @contextlib.contextmanager
