@@ -22,6 +22,7 @@ from kvm_tuning.adapters.nova.compute import (
     devices,
     faults,
     migration,
+    overlaps,
     receipts,
     refusals,
     rehearsal,
@@ -56,6 +57,7 @@ class KvmTuningDriver(devices.DevicesDriver):
         self._kvm_tuning = tuning.load(self._host)
         self.vif_driver = vif.VifDriver(self._host)
         claims.install()
+        overlaps.install()
 
     def init_host(self, host: Any) -> None:
         """As Nova's; then read the host and its receipts."""

@@ -104,6 +104,10 @@ RELIED: dict[str, Sequence[str]] = {
     'nova.compute.claims:Claim._test_numa_topology': (
         'self', 'compute_node', 'limit',
     ),
+    'nova.compute.resource_tracker:ResourceTracker'
+    '._update_usage_from_instances': (
+        'self', 'context', 'instances', 'nodename',
+    ),
 }  # fmt: skip
 
 #: What the scheduler's half relies on.

@@ -11,7 +11,7 @@ from typing import Any
 
 from nova.compute import claims
 
-from kvm_tuning.adapters.nova.compute import events, faults, timing
+from kvm_tuning.adapters.nova.compute import events, faults, overlaps, timing
 from kvm_tuning.adapters.nova.fit import context, fit, patch
 from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -60,6 +60,9 @@ def _test(
     flavor = getattr(claim, 'flavor', None) or claim.instance.flavor
     image = getattr(claim, 'image_meta', None) or claim.instance.image_meta
     specs = flavor.extra_specs if 'extra_specs' in flavor else {}
+    node = overlaps.kept_off(
+        compute_node, tuning.overlaps.get(compute_node.hypervisor_hostname)
+    )
     why: list[str] = []
     token = fit.WHY.set(why)
     try:
@@ -71,7 +74,7 @@ def _test(
             timing.told('placed', claim.instance.uuid),
             context.applied(what),
         ):
-            refused = original(claim, compute_node, limit)
+            refused = original(claim, node, limit)
     finally:
         fit.WHY.reset(token)
     if refused is not None:

@@ -1,6 +1,6 @@
 """Plan Nova's guests and write the plans into their XML."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import functools
 from typing import Any
 
@@ -10,6 +10,7 @@ from nova import exception
 from kvm_tuning.adapters.nova.compute import expected_guest, timing
 from kvm_tuning.adapters.nova.compute import request as requests
 from kvm_tuning.adapters.nova.compute.host import Host
+from kvm_tuning.adapters.nova.compute.overlaps import Overlap
 from kvm_tuning.adapters.nova.compute.request import Reader
 from kvm_tuning.conf import defaults, profiles
 from kvm_tuning.core import domain, plan
@@ -27,6 +28,8 @@ class Tuning:
 
     reader: Reader
     host: Host
+    #: By node: what its last audit found, where servers hold one pCPU.
+    overlaps: dict[str, Overlap] = field(default_factory=dict)
 
     def xml(self, instance: Any, image_meta: Any, xml: str) -> str:
         """Return the XML of a guest as its flavor requests; unchanged if
