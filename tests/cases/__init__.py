@@ -1,0 +1,1 @@
+"""Public cases of guests and their right answers, against today's answers."""
