@@ -9,8 +9,8 @@ import textwrap
 import traceback
 from typing import Any
 
-from cliff import _argparse, lister, show
 from cliff import command as cliff_command
+from cliff import lister, show
 
 from kvm_tuning.core.exceptions import (
     HookError,
@@ -107,6 +107,9 @@ class Command(cliff_command.Command):
 class Lister(Command, lister.Lister, metaclass=abc.ABCMeta):
     """A command that prints one table."""
 
+    #: Columns that a table does without where they do not fit.
+    spare: tuple[str, ...] = ()
+
     def produce_output(
         self,
         parsed_args: argparse.Namespace,
@@ -115,6 +118,8 @@ class Lister(Command, lister.Lister, metaclass=abc.ABCMeta):
     ) -> int:
         if parsed_args.formatter not in _OWN_ESCAPES:
             data = [tuple(map(_cell, row)) for row in data]
+        if parsed_args.formatter == 'table':
+            self.formatter = _tables().Formatter(self.spare)
         try:
             return super().produce_output(parsed_args, column_names, data)
         except ValueError as error:
@@ -123,6 +128,16 @@ class Lister(Command, lister.Lister, metaclass=abc.ABCMeta):
 
 class ShowOne(Command, show.ShowOne, metaclass=abc.ABCMeta):
     """A command that prints one thing."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Sequence[Any],
+    ) -> int:
+        if parsed_args.formatter == 'table':
+            self.formatter = _tables().Formatter()
+        return super().produce_output(parsed_args, column_names, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +221,48 @@ class Report(Lister, metaclass=abc.ABCMeta):
             ]
             super().produce_output(parsed_args, section.columns, rows)
         for line in section.lines:
-            stdout.write(f'{escaped(line, keep=_LINES)}\n')
+            for part in escaped(line, keep=_LINES).split('\n'):
+                _tables().write_line(stdout, part)
 
 
-class _HelpFormatter(_argparse.SmartHelpFormatter):
-    """Keeps the lines of an epilog: examples are one a line."""
+class _HelpFormatter(argparse.HelpFormatter):
+    """Keeps the lines of an epilog, as examples are one a line, and breaks
+    no word at its hyphen: options have some.
+    """
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(
+            ' '.join(text.split()),
+            width,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith('Examples:\n'):
-            return textwrap.indent(text, indent)
-        return super()._fill_text(text, width, indent)
+            lines = [_continued(line, width) for line in text.splitlines()]
+        else:
+            lines = self._split_lines(text, width - len(indent))
+        return textwrap.indent('\n'.join(lines), indent)
+
+
+def _continued(line: str, width: int) -> str:
+    """Return a command line in lines that a shell takes as one."""
+    parts = textwrap.wrap(
+        line,
+        width - 2,
+        subsequent_indent='      ',
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return ' \\\n'.join(parts)
+
+
+def _tables() -> Any:
+    """Import what writes tables only when one is written."""
+    from kvm_tuning.cmd import tables
+
+    return tables
 
 
 def escaped(text: str, keep: str = '') -> str:
@@ -239,14 +286,8 @@ def _cell(value: Any) -> Any:
 
 
 def paragraph(text: str) -> str:
-    """Return ``text`` as one item of a list, in lines of a terminal."""
-    return textwrap.fill(
-        f'- {text}',
-        width=79,
-        subsequent_indent='  ',
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Return ``text`` as one item of a list."""
+    return f'- {text}'
 
 
 def _write_yaml(document: Any, stdout: Any) -> None:

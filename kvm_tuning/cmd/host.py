@@ -10,16 +10,22 @@ from kvm_tuning.cmd.command import Output, Report, Section
 
 
 class HostTopology(Report):
-    """Show processors, cores, sockets, L3 domains and NUMA cells."""
+    """Show L3 domains, sockets and NUMA cells, and their processors."""
 
     examples = (
         'kvm-tuning host topology',
+        'kvm-tuning host topology --cpus',
         'kvm-tuning host topology --root /tmp/other-host -f json',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         arguments.add_root(parser)
+        parser.add_argument(
+            '--cpus',
+            action='store_true',
+            help='Show each processor, not only which ones are alike.',
+        )
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
@@ -28,13 +34,20 @@ class HostTopology(Report):
         from kvm_tuning.host.inventory import reader
 
         host = reader.read(arguments.root(parsed_args), devices=False)
+        processors = Section(
+            'Processors',
+            topology_report.COLUMNS,
+            topology_report.rows(host),
+        )
         return Output(
             document=topology_report.summary(host),
+            main=processors,
             sections=(
+                *((processors,) if parsed_args.cpus else ()),
                 Section(
-                    'Processors',
-                    topology_report.COLUMNS,
-                    topology_report.rows(host),
+                    'L3 domains',
+                    topology_report.DOMAINS,
+                    topology_report.domains(host),
                 ),
                 Section(
                     'Sockets',

@@ -11,6 +11,7 @@ from kvm_tuning.core.exceptions import WrongUsage
 class KnobList(Lister):
     """List what can be requested for a guest."""
 
+    spare = ('hook', 'since')
     examples = (
         'kvm-tuning knob list',
         'kvm-tuning knob list -f value -c knob -c values',

@@ -7,8 +7,11 @@ from kvm_tuning.core.inventory import Cell, Cpu, Inventory
 
 #: The columns of :func:`rows`.
 COLUMNS = ('processor', 'core', 'socket', 'L3', 'cell')
+#: The columns of :func:`domains`.
+DOMAINS = ('L3', 'socket', 'cell', 'capacity', 'cores', 'threads', 'cpus')
 
 Row = tuple[int, int, int, int | None, int]
+Domain = tuple[int | str | None, ...]
 
 
 def summary(inventory: Inventory) -> dict[str, Any]:
@@ -70,6 +73,34 @@ def rows(inventory: Inventory) -> list[Row]:
             cpu.cell,
         )
         for cpu in inventory.cpus
+    ]
+
+
+def domains(inventory: Inventory) -> list[Domain]:
+    """Return the CPUs that are alike, a row each set of them: its L3 domain,
+    socket, cell and capacity, its number of cores, the threads of each, and
+    the CPUs as a CPU list.
+
+    Cores that have different numbers of threads, as where one is offline,
+    are not alike. None: the kernel shows no L3 cache, or no capacity that
+    tells CPUs apart.
+    """
+    kinds = len({cpu.capacity for cpu in inventory.cpus})
+    alike: dict[tuple[int | None, ...], set[Cpu]] = {}
+    for row, cpu in zip(rows(inventory), inventory.cpus, strict=True):
+        capacity = cpu.capacity if kinds > 1 else None
+        key = (row[3], row[2], row[4], capacity, len(cpu.core))
+        alike.setdefault(key, set()).add(cpu)
+    return [
+        (
+            *key[:4],
+            len({cpu.core for cpu in cpus}),
+            key[4],
+            cpuset.format({cpu.id for cpu in cpus}),
+        )
+        for key, cpus in sorted(
+            alike.items(), key=lambda item: min(cpu.id for cpu in item[1])
+        )
     ]
 
 

@@ -29,6 +29,8 @@ TOP = Path(__file__).resolve().parents[2]
 OUTPUTS = TOP / 'doc' / 'source' / 'user' / '_outputs'
 SAMPLES = TOP / 'etc' / 'kvm_tuning'
 
+#: How wide an output is, in characters: what fits next to the navigation.
+WIDTH = '96'
 #: Images, by the flavor that is shown with one.
 IMAGES = {'windows-desktop': 'windows'}
 
@@ -185,6 +187,8 @@ def texts() -> dict[str, str]:
         for name in audited(stack):
             text = _output(command, ('guest', 'audit', 'web1'))
             found[f'{name}.txt'] = text
+            words = ('guest', 'audit', 'web1', '--all')
+            found[f'{name}-all.txt'] = _output(command, words)
     return found
 
 
@@ -291,8 +295,9 @@ def main() -> int:
         print(f'{host_dumps.ENVIRONMENT} is not set', file=sys.stderr)
         return 2
     # Neither the width of a terminal nor a configuration of this machine.
-    for name in ('COLUMNS', 'CLIFF_MAX_TERM_WIDTH', 'CLIFF_FIT_WIDTH'):
+    for name in ('CLIFF_MAX_TERM_WIDTH', 'CLIFF_FIT_WIDTH'):
         os.environ.pop(name, None)
+    os.environ['COLUMNS'] = WIDTH
     wanted = texts()
     if not check:
         write(wanted)

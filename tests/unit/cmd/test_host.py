@@ -9,7 +9,7 @@ class HostTest(CommandTest):
         root = self.host()
         done = self.run_command('host', 'topology', '--root', root)
         self.assertEqual(0, done.status)
-        for part in ('Processors', 'Sockets', 'NUMA cells', 'SMT on'):
+        for part in ('L3 domains', 'Sockets', 'NUMA cells', 'SMT on'):
             self.assertIn(part, done.stdout)
 
     def test_topology_as_documents(self):
