@@ -22,7 +22,7 @@ from kvm_tuning.core.definition.devices import (
 )
 from kvm_tuning.core.definition.sizes import Sizes, number, size_bytes
 from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.xml import pins
+from kvm_tuning.core.xml import implied, pins
 
 __all__ = ['Controller', 'Disk', 'Guest', 'Interface', 'Numa', 'read']
 
@@ -177,7 +177,7 @@ def read(root: etree._Element) -> Guest:
         interfaces=tuple(map(interface, devices.get('interface', ()))),
         scsi_controllers=tuple(
             Controller(
-                number(c.get('index', '0'), '<controller index>'),
+                number(implied.key(c, 'index') or '', '<controller index>'),
                 c.get('model'),
             )
             for c in devices.get('controller', ())
@@ -292,9 +292,9 @@ def _iothreads(
 
 def _cells(numa: etree._Element | None) -> list[Numa]:
     cells = []
-    for index, cell in enumerate(_children(numa, 'cell')):
+    for cell in _children(numa, 'cell'):
         memory = size_bytes(cell.get('memory', '0'), cell.get('unit', 'KiB'))
-        cell_id = number(cell.get('id', str(index)), '<cell id>')
+        cell_id = number(implied.key(cell, 'id') or '', '<cell id>')
         cpus = _cpus(cell, 'cpus') or frozenset()
         cells.append(Numa(cell_id, cpus, memory // 1024))
     return cells

@@ -7,12 +7,13 @@ document says.
 """
 
 from collections.abc import Iterable, Iterator
+import copy
 from dataclasses import dataclass
 
 from lxml import etree
 
-from kvm_tuning.core import drift, edit, receipt
-from kvm_tuning.core.xml import pins
+from kvm_tuning.core import cpuset, drift, edit, receipt
+from kvm_tuning.core.xml import implied, pins
 
 # What tells elements of one tag from each other, for messages.
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -21,6 +22,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     'controller': (('', 'type'), ('', 'index')),
     pins.VCPU: (('', 'vcpu'),),
     pins.IOTHREAD: (('', 'iothread'),),
+    'vcpusched': (('', 'vcpus'),),
+    'iothreadsched': (('', 'iothreads'),),
     'cell': (('', 'id'),),
     'memnode': (('', 'cellid'),),
     'sibling': (('', 'id'),),
@@ -32,6 +35,8 @@ _CONTAINERS = frozenset({
     'backend', 'cputune', 'driver', 'iothreadids', 'memoryBacking', 'metadata',
     'numatune',
 })  # fmt: skip
+#: Elements of a list of threads, which libvirt writes one by one or grouped.
+_OF_THREADS = {'vcpusched': 'vcpus', 'iothreadsched': 'iothreads'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,29 @@ def _children(
     written: etree._Element, stored: etree._Element, path: str, plain: str
 ) -> Iterator[Alteration]:
     left: dict[str, list[etree._Element]] = {}
-    for child in stored:
+    for child in _each(stored):
         left.setdefault(str(child.tag), []).append(child)
-    for child in written:
+    for child in _each(written):
         if isinstance(child.tag, str) and child.tag != receipt.TAG:
             candidates = left.get(child.tag, [])
             yield from _best(child, candidates, path, plain)
+
+
+def _each(parent: etree._Element) -> Iterator[etree._Element]:
+    """Yield the children; one that is of several threads, for each."""
+    for child in parent:
+        name = _OF_THREADS.get(str(child.tag))
+        try:
+            numbers = cpuset.parse(child.get(name, '') if name else '')
+        except ValueError:
+            numbers = frozenset()
+        if name is None or len(numbers) < 2:
+            yield child
+            continue
+        for number in sorted(numbers):
+            one = copy.copy(child)
+            one.set(name, str(number))
+            yield one
 
 
 def _best(
@@ -139,7 +161,7 @@ def _name(element: etree._Element) -> str:
     keys = ''
     for child, attribute in _KEYS.get(tag, ()):
         source = element.find(child) if child else element
-        value = None if source is None else source.get(attribute)
+        value = None if source is None else implied.key(source, attribute)
         if value is not None:
             address = f'{child}/@{attribute}' if child else f'@{attribute}'
             keys += f"[{address}='{value.lower()}']"

@@ -12,7 +12,7 @@ from typing import Any
 from lxml import etree
 
 from kvm_tuning.core.exceptions import InvalidDocument
-from kvm_tuning.core.xml import pins
+from kvm_tuning.core.xml import implied, pins
 
 #: Most elements at a path. QEMU's largest machine has 4,096 vCPUs
 #: (pc_q35_machine_options), and a PCI topology far fewer devices.
@@ -21,6 +21,8 @@ MOST: tuple[tuple[str, int], ...] = (
     ('devices/interface', 4096),
     ('devices/hostdev', 4096),
     ('devices/controller', 16384),
+    # Those are numbered by looking at all the others.
+    ('devices/controller[not(@index)]', 256),
     (pins.VCPU_PIN, 16384),
     (pins.IOTHREAD_PIN, 4096),
     ('iothreadids/iothread', 4096),
@@ -78,7 +80,8 @@ def check(root: etree._Element) -> None:
     :raises InvalidDocument: the first limit that it passes.
     """
     for path, most in MOST if _CROWDED(root) else ():
-        count = sum(1 for _each in root.iterfind(path))
+        elements: Any = root.xpath(path)
+        count = len(elements)
         if count > most:
             raise InvalidDocument(
                 f'the domain has {count} elements {path}: at most {most} are '
@@ -108,7 +111,7 @@ def doubled(root: etree._Element) -> Iterator[str]:
         if len(root.findall(path)) > 1:
             yield path
     for path, key in _KEYED:
-        values = [each.get(key) for each in root.iterfind(path)]
+        values = [implied.key(each, key) for each in root.iterfind(path)]
         if len(set(values)) == len(values):
             continue
         for value, count in Counter(values).items():

@@ -25,7 +25,7 @@ from kvm_tuning.core.references.table import (
     Reference,
     Thing,
 )
-from kvm_tuning.core.xml import paths
+from kvm_tuning.core.xml import implied, paths
 
 _Promises = Iterator[Promise | Removal]
 _CELL = 'cpu/numa/cell'
@@ -116,8 +116,7 @@ def _numbers(root: etree._Element, thing: Thing) -> frozenset[int]:
         count = whole.number(text)
         return frozenset(range(1 if count is None else count))
     return frozenset(
-        int(cell.get('id', str(index)))
-        for index, cell in enumerate(root.iterfind(_CELL))
+        int(implied.key(cell, 'id') or 0) for cell in root.iterfind(_CELL)
     )
 
 
@@ -264,7 +263,7 @@ def _scsi_controllers(
     root: etree._Element,
 ) -> Iterator[tuple[int, str | None]]:
     for each in root.iterfind('devices/controller'):
-        index = whole.number(each.get('index', '0'))
+        index = whole.number(implied.key(each, 'index') or '')
         if each.get('type') == 'scsi' and index is not None:
             yield index, each.get('model')
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from kvm_tuning.core.xml import implied
+
 
 class Key(NamedTuple):
     """What distinguishes an element from others with its tag."""
@@ -78,7 +80,7 @@ def matches(element: etree._Element, step: Step) -> bool:
 def value(element: etree._Element, key: Key) -> str | None:
     """Return what ``element`` has where ``key`` looks."""
     if key.child is None:
-        return element.get(key.attribute)
+        return implied.key(element, key.attribute)
     child = element.find(key.child)
     return None if child is None else child.get(key.attribute)
 

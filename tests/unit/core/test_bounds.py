@@ -108,6 +108,10 @@ class CostTest(testtools.TestCase):
                 f'<devices>{"<interface/>" * 5000}</devices>',
                 'devices/interface',
             ),
+            (
+                f'<devices>{"<controller/>" * 300}</devices>',
+                'controller[not(@index)]',
+            ),
         ):
             root = etree.fromstring(f'<domain>{inner}</domain>')
             begun = time.process_time()

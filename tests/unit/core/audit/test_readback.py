@@ -103,3 +103,43 @@ class AlteredTest(testtools.TestCase):
             ['devices/serial (wanted present, found absent)'],
             altered(stored, written),
         )
+
+    def test_threads_one_by_one_or_together(self):
+        """libvirt 9.0 prints a vcpusched of several vCPUs for each."""
+        written = (
+            '<domain><cputune>'
+            "<vcpusched vcpus='0-1' scheduler='fifo' priority='1'/>"
+            "<iothreadsched iothreads='2' scheduler='batch'/>"
+            "<iothreadsched iothreads='1' scheduler='batch'/>"
+            '</cputune></domain>'
+        )
+        each = ''.join(
+            f"<vcpusched vcpus='{n}' scheduler='fifo' priority='1'/>"
+            for n in (1, 0)
+        )
+        stored = (
+            f'<domain><cputune>{each}'
+            "<iothreadsched iothreads='1-2' scheduler='batch'/>"
+            '</cputune></domain>'
+        )
+        self.assertEqual([], altered(stored, written))
+        self.assertEqual(
+            ["cputune/vcpusched[@vcpus='1']/@priority (wanted 1, found 2)"],
+            altered(
+                stored.replace("priority='1'", "priority='2'", 1), written
+            ),
+        )
+
+    def test_a_number_that_is_not_written(self):
+        written = (
+            "<domain><cpu><numa><cell cpus='0' memory='1'/>"
+            "<cell cpus='1' memory='1'/></numa></cpu></domain>"
+        )
+        stored = (
+            "<domain><cpu><numa><cell id='0' cpus='0' memory='1'/>"
+            "<cell id='1' cpus='1' memory='2'/></numa></cpu></domain>"
+        )
+        self.assertEqual(
+            ["cpu/numa/cell[@id='1']/@memory (wanted 1, found 2)"],
+            altered(stored, written),
+        )
