@@ -3,6 +3,8 @@
 import os
 import sys
 
+from kvm_tuning.core import domain
+from kvm_tuning.core.claims import Record
 from kvm_tuning.core.exceptions import InvalidDocument, WrongUsage
 
 #: Far above any flavor, image or domain.
@@ -28,6 +30,30 @@ def text(path: str, what: str) -> str:
         raise InvalidDocument(
             f'{what} {path}: not text in UTF-8 (byte {exc.start})'
         ) from None
+
+
+def domains(path: str) -> tuple[list[Record], list[str]]:
+    """Return the running guests whose live documents are the files ``*.xml``
+    in a directory, and what is wrong with those that are left out.
+
+    :raises WrongUsage: the directory cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as exc:
+        raise WrongUsage(f'--domains {path}: {exc.strerror}') from None
+    found, notes = [], []
+    for name in names:
+        if not name.endswith('.xml'):
+            continue
+        file = os.path.join(path, name)
+        try:
+            live = domain.kept_text(text(file, 'domain'))
+            guest = domain.look(live).current
+            found.append(Record(guest.name, guest.uuid or '', None, live))
+        except (InvalidDocument, WrongUsage) as exc:
+            notes.append(f'{file} is left out: {exc}')
+    return found, notes
 
 
 def _raw(path: str, what: str) -> bytes:

@@ -121,13 +121,25 @@ def kept(xml: str) -> Guest:
 
     :raises InvalidDocument: it is neither, has a DTD, or is too large.
     """
+    return guest.read(_kept(xml))
+
+
+def kept_text(xml: str) -> str:
+    """Return the ``<domain>`` of such a document as text.
+
+    :raises InvalidDocument: as :func:`kept`.
+    """
+    return etree.tostring(_kept(xml), encoding='unicode', with_tail=False)
+
+
+def _kept(xml: str) -> etree._Element:
     root = _parse(xml, ('domain', 'domstatus'))
-    if root.tag == 'domstatus':
-        inner = root.find('domain')
-        if inner is None:
-            raise InvalidDocument('a <domstatus> without a <domain>')
-        root = inner
-    return guest.read(root)
+    if root.tag == 'domain':
+        return root
+    inner = root.find('domain')
+    if inner is None:
+        raise InvalidDocument('a <domstatus> without a <domain>')
+    return inner
 
 
 def tune(domain: Domain, plan: Plan) -> str:

@@ -52,10 +52,11 @@ class _Backend:
 
 def read(process: Process, arguments: Arguments | Unknown) -> Memory:
     """Return the memory of a guest."""
-    return Memory(_ram(process, arguments), _ksm(process))
+    return Memory(_ram(process, arguments), ksm(process))
 
 
-def _ksm(process: Process) -> Ksm | Unknown:
+def ksm(process: Process) -> Ksm | Unknown:
+    """Return what KSM does with a process."""
     stat = process.fields('ksm_stat')
     if isinstance(stat, Unknown):
         return stat
@@ -134,7 +135,7 @@ def _backends(arguments: Arguments) -> Iterator[_Backend]:
     count = 0
     used = _used(arguments) | set(cells)
     for each in arguments.of('object'):
-        id, size = str(each.get('id')), _kib(each.get('size'))
+        id, size = str(each.get('id')), kib(each.get('size'))
         # Shared memory and NVDIMMs have backends too, but are not RAM.
         if id in used and size:
             count += 1
@@ -143,7 +144,7 @@ def _backends(arguments: Arguments) -> Iterator[_Backend]:
     if not count:
         # QEMU then makes one backend for all of -m.
         for memory in arguments.of('m'):
-            size = _kib(memory.get('size') or memory.get(''), '')
+            size = kib(memory.get('size') or memory.get(''), '')
             if size:
                 yield _Backend('ram', size, None, ())
 
@@ -173,7 +174,7 @@ def _nodes(value: object) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _kib(value: object, default: str = 'b') -> int | None:
+def kib(value: object, default: str = 'b') -> int | None:
     """Convert a size of QEMU to KiB: bytes (MiB in -m), or with a suffix."""
     match = _SIZE.match(str(value))
     if match is None:
@@ -270,6 +271,16 @@ def _nodes_kib(
         for node, kib in there.nodes_kib.items() if there else ():
             total[node] = total.get(node, 0) + kib
     return total
+
+
+def numa_maps(
+    process: Process,
+) -> tuple[Mapping[int, int], ...] | Unknown:
+    """Return the memory of each mapping by host cell, in KiB."""
+    placed = _numa_maps(process)
+    if isinstance(placed, Unknown):
+        return placed
+    return tuple(each.nodes_kib for each in placed.values())
 
 
 def _numa_maps(process: Process) -> Mapping[int, _Placed] | Unknown:

@@ -15,8 +15,9 @@ from kvm_tuning.core.observed import Arguments
 #: The options whose values are used.
 _READ = frozenset(
     {
-        'accel', 'blockdev', 'cpu', 'device', 'drive', 'm', 'machine', 'name',
-        'netdev', 'numa', 'object', 'overcommit', 'smp', 'uuid',
+        'M', 'accel', 'blockdev', 'cpu', 'device', 'drive', 'enable-kvm',
+        'hda', 'hdb', 'hdc', 'hdd', 'm', 'machine', 'name', 'netdev', 'nic',
+        'numa', 'object', 'overcommit', 'smbios', 'smp', 'uuid',
     }
 )  # fmt: skip
 # Longer numbers are not valid, and Python parses at most 4300 digits.

@@ -120,13 +120,42 @@ class Processes:
         return tuple(processes(self.root))
 
     @cached_property
+    def qemus(self) -> tuple[int, ...]:
+        """The processes that are a QEMU which root has installed, whoever
+        started it.
+        """
+        return tuple(pid for pid in self._looked[1] if self._installed(pid))
+
+    def _installed(self, pid: int) -> bool:
+        try:
+            doubt = _program(Process(pid, self.root), sure=False)
+        except InventoryUnreadable:
+            return False
+        # A recorded /proc may lack the link.
+        link = os.path.join(self.root, 'proc', str(pid), 'exe')
+        recorded = os.path.realpath(self.root) != '/'
+        return doubt is None or (recorded and not os.path.lexists(link))
+
+    @property
     def _by_uuid(self) -> Mapping[str, tuple[int, ...]]:
+        return self._looked[0]
+
+    @cached_property
+    def _looked(self) -> tuple[Mapping[str, tuple[int, ...]], list[int]]:
+        """The processes by the UUID in their arguments, and those that were
+        started as QEMU: each command line is read once.
+        """
         found: dict[str, list[int]] = {}
+        qemus = []
         for pid in self._all:
-            uuid = self._uuid(pid)
+            cmdline = self._cmdline(pid)
+            uuid = _uuid(cmdline)
             if uuid is not None:
                 found.setdefault(uuid, []).append(pid)
-        return {uuid: tuple(pids) for uuid, pids in found.items()}
+            program = os.path.basename(cmdline.partition(b'\0')[0])
+            if _PROGRAM.match(program.decode('utf-8', 'replace')):
+                qemus.append(pid)
+        return {uuid: tuple(pids) for uuid, pids in found.items()}, qemus
 
     @cached_property
     def _users(self) -> frozenset[int]:
@@ -165,7 +194,7 @@ class Processes:
         pid file names each.
         """
         for pid in self._listed(name):
-            if self._uuid(pid) == uuid:
+            if _uuid(self._cmdline(pid)) == uuid:
                 yield pid, True
         for pid in self._by_uuid.get(uuid, ()):
             yield pid, False
@@ -185,13 +214,13 @@ class Processes:
             except (OSError, ValueError):
                 continue
 
-    def _uuid(self, pid: int) -> str | None:
+    def _cmdline(self, pid: int) -> bytes:
+        """Return the arguments of a process; none where they are hidden."""
         try:
             cmdline = Process(pid, self.root).raw('cmdline', _MOST_ARGUMENTS)
         except InventoryUnreadable:
-            return None
-        match = None if isinstance(cmdline, Unknown) else _UUID.search(cmdline)
-        return match[1].decode().lower() if match else None
+            return b''
+        return b'' if isinstance(cmdline, Unknown) else cmdline
 
     def _doubt(self, process: Process, listed: bool) -> str | None:
         """Return why a process is not known to be libvirt's; None: it is."""
@@ -205,6 +234,11 @@ class Processes:
         if _SESSION.search(text) and user != os.geteuid():
             return "it runs in a user's session"
         return _program(process, sure=os.geteuid() == 0)
+
+
+def _uuid(cmdline: bytes) -> str | None:
+    match = _UUID.search(cmdline)
+    return match[1].decode().lower() if match else None
 
 
 def kernels(process: Process) -> bool | None:

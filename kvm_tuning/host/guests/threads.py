@@ -22,6 +22,8 @@ _IOTHREAD = re.compile(r'\AIO iothread([0-9]{1,9})\Z')
 #: PF_NO_SETAFFINITY in io_uring/io-wq.c and sqpoll.c), and QEMU's thread
 #: contexts, which preallocate memory.
 _OTHER = ('kvm-nx-lpage', 'kvm-pit', 'iou-wrk-', 'iou-sqp-', 'TC ')
+#: TASK_COMM_LEN without its final NUL.
+_NAME_LENGTH = 15
 # libvirt's cgroups of a guest's threads, where it has the cpuset controller.
 _GROUP = re.compile(
     r'/(?:(vcpu|iothread)([0-9]{1,9})|emulator)$', re.MULTILINE
@@ -47,6 +49,7 @@ def read(
         return tids
     told = _told(monitor) if monitor is not None else {}
     named = bool(told) or _named(arguments)
+    iothreads = _iothreads(arguments)
     found = []
     for tid in tids:
         name = process.text(f'task/{tid}/comm')
@@ -55,6 +58,8 @@ def read(
             continue
         name = name.rstrip('\n')
         kind, index = told.get(tid) or _kind(name, tid == process.pid, named)
+        if kind is Kind.EMULATOR and name in iothreads:
+            kind = Kind.IOTHREAD
         if kind is Kind.UNTOLD:
             kind, index = _grouped(process, tid)
         cpus = _cpus(process, f'task/{tid}/status')
@@ -70,6 +75,17 @@ def _named(arguments: Arguments | Unknown) -> bool:
         return True
     return any(
         name.get('debug-threads') == 'on' for name in arguments.of('name')
+    )
+
+
+def _iothreads(arguments: Arguments | Unknown) -> frozenset[str]:
+    """Return the names of iothreads' threads, whoever chose their ids."""
+    if isinstance(arguments, Unknown):
+        return frozenset()
+    return frozenset(
+        f'IO {each.get("id")}'[:_NAME_LENGTH]
+        for each in arguments.of('object')
+        if 'iothread' in (each.get('qom-type'), each.get(''))
     )
 
 
