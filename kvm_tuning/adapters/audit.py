@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import standalone
@@ -18,6 +19,8 @@ from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
     from oslo_config import cfg
+
+LOG = logging.getLogger(__name__)
 
 
 #: The code of a finding for a running guest that cannot be examined.
@@ -65,7 +68,7 @@ def audit(
     if names:
         wanted = [libvirt.record(name) for name in names]
     else:
-        wanted = [each for each in records if _tuned(each)]
+        wanted = [each for each in records if tuned(each)]
     host = _Host(inventory, ledger, Processes(root), root)
     return [
         _audit(libvirt if monitor else None, record, host) for record in wanted
@@ -82,7 +85,7 @@ class _Host:
     root: str
 
 
-def _tuned(record: Record) -> bool:
+def tuned(record: Record) -> bool:
     """Tell whether a guest has a receipt, readable or not."""
     try:
         found = (record.definition, record.running)
@@ -98,6 +101,7 @@ def _tuned(record: Record) -> bool:
 
 def _audit(libvirt: Libvirt | None, record: Record, host: _Host) -> Audited:
     running = record.live is not None
+    LOG.debug('guest %s: compare its promises with what it has', record.name)
     try:
         live, defined = record.running, record.definition
     except InvalidDocument as error:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 import contextlib
 import importlib
 import json
+import logging
 from typing import Any, TypeVar
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.exceptions import LibvirtFailed
+
+LOG = logging.getLogger(__name__)
 
 _T = TypeVar('_T')
 
@@ -36,6 +39,7 @@ def open(uri: str, read_only: bool = False) -> Iterator['Connection']:
     :raises LibvirtFailed: its Python module is missing, or nobody answers.
     """
     libvirt = _module()
+    LOG.debug('connect to libvirt at %s', uri)
     connect = libvirt.openReadOnly if read_only else libvirt.open
     try:
         raw = connect(uri)
@@ -130,10 +134,12 @@ class Connection:
 
         :raises LibvirtFailed: libvirt rejects it; the old one stays.
         """
+        LOG.debug('guest %s: define it', name)
         self._call('defineXML', name, self._raw.defineXML, xml)
 
     def start(self, name: str) -> None:
         """Start a defined domain."""
+        LOG.debug('guest %s: start it', name)
         self._call('create', name, self._find(name).create)
 
     def pin_vcpu(self, name: str, vcpu: int, cpus: frozenset[int]) -> None:

@@ -6,6 +6,7 @@ that two processes never give one pCPU to two guests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+import logging
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from kvm_tuning.adapters import lock
@@ -34,6 +35,8 @@ from kvm_tuning.host.probes import prober
 
 if TYPE_CHECKING:
     from oslo_config import cfg
+
+LOG = logging.getLogger(__name__)
 
 #: The owner of the pCPUs that ``--taken`` names.
 TAKEN = '--taken'
@@ -153,6 +156,7 @@ def tune(
         record = libvirt.record(name, secure=True)
         found = domain.read(definition(record))
         here = site(libvirt, conf, found.guest, root=root)
+        LOG.debug('guest %s: plan it', name)
         judge = judge or Judge(missing='as nobody was to')
         made = planned.make(hooks, request, found, here, judge)
         change = write(libvirt, record, found, made.xml)

@@ -44,6 +44,25 @@ def add_request(
     )
 
 
+def add_cpusets(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dedicated-cpus`` and ``--shared-cpus``."""
+    for kind in ('dedicated', 'shared'):
+        parser.add_argument(
+            f'--{kind}-cpus',
+            metavar='CPUSET',
+            help=f'Use these instead of [placement] {kind}_cpus.',
+        )
+
+
+def cpusets(parsed_args: argparse.Namespace) -> dict[str, str]:
+    """Return the CPU lists that were given, by option."""
+    given = {
+        '--dedicated-cpus': parsed_args.dedicated_cpus,
+        '--shared-cpus': parsed_args.shared_cpus,
+    }
+    return {name: text for name, text in given.items() if text is not None}
+
+
 def add_connect(parser: argparse.ArgumentParser) -> None:
     """Add ``--connect``."""
     parser.add_argument(

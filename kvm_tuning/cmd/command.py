@@ -5,6 +5,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 import json
+import os
+import re
 import textwrap
 import traceback
 from typing import Any
@@ -29,6 +31,12 @@ CHANGED = 4
 
 #: Formats that escape what does not print by themselves.
 _OWN_ESCAPES = frozenset({'json', 'yaml'})
+# What the kernel and libvirt say to who may not.
+_DENIED = re.compile(
+    'permission denied|operation not permitted|access denied|'
+    'authentication (unavailable|failed)',
+    re.IGNORECASE,
+)
 # What lines of text are laid out by.
 _LINES = '\n\t'
 
@@ -40,6 +48,20 @@ def status_of(error: KvmTuningError) -> int:
     if isinstance(error, HostError | HookError):
         return INCOMPLETE
     return FOUND
+
+
+def advice_on(error: BaseException) -> str:
+    """Return what to add to the message of an error that means that somebody
+    else than root was not allowed something: the path, and that it takes root.
+    """
+    denied = bool(_DENIED.search(str(error)))
+    path, cause = '', error.__cause__ or error
+    if isinstance(cause, PermissionError):
+        denied, path = True, str(cause.filename or '')
+    if not denied or os.geteuid() == 0 or 'root' in str(error):
+        return ''
+    where = f' ({path})' if path and path not in str(error) else ''
+    return f'{where}; this takes root'
 
 
 def message_of(error: KvmTuningError) -> str:
@@ -75,15 +97,15 @@ class Command(cliff_command.Command):
             return super().run(parsed_args) or self.status
         except KvmTuningError as error:
             self._trace(error)
-            self.say(message_of(error))
+            self.say(f'{message_of(error)}{advice_on(error)}')
             return status_of(error)
         except BrokenPipeError:
             raise
         except Exception as error:
             self._trace(error)
             self.say(
-                f'InternalError: {type(error).__name__}: {error} (this is a '
-                f'bug; --debug shows where)'
+                f'InternalError: {type(error).__name__}: {error}'
+                f'{advice_on(error)} (this is a bug; --debug shows where)'
             )
             return INCOMPLETE
 

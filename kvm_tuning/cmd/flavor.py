@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
 from kvm_tuning.cmd.command import FOUND, Output, Report, Section, paragraph
+from kvm_tuning.core.exceptions import (
+    ConfigInvalid,
+    KvmTuningError,
+    WrongUsage,
+)
 
 if TYPE_CHECKING:
     from kvm_tuning.cmd.requests import Profiles
     from kvm_tuning.core.documents import Flavor, Image
     from kvm_tuning.core.effects import Consequence
-    from kvm_tuning.core.exceptions import KvmTuningError
     from kvm_tuning.core.guest import Guest
     from kvm_tuning.core.placement import Unkept
     from kvm_tuning.core.request import Request
@@ -35,15 +39,22 @@ class FlavorCheck(Report):
         'kvm-tuning flavor check perf.json',
         'kvm-tuning flavor check perf.json --image debian.yaml -f json',
         'kvm-tuning flavor check perf.json --root /tmp/other-host',
+        'kvm-tuning flavor check perf.json --root / --dedicated-cpus 2-15',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         arguments.add_request(parser, positional=True)
         arguments.add_root(parser)
+        arguments.add_cpusets(parser)
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
+        if parsed_args.root is None and arguments.cpusets(parsed_args):
+            raise WrongUsage(
+                '--dedicated-cpus and --shared-cpus are those of the host '
+                'below --root: give it, too (--root / is this host)'
+            )
         check = _Check(self.app.options, parsed_args)
         rows = check.rows()
         errors = sum(row[0] == 'error' for row in rows)
@@ -101,7 +112,6 @@ class _Check:
     def rows(self) -> list[Row]:
         from kvm_tuning import loader
         from kvm_tuning.core import plan
-        from kvm_tuning.core.exceptions import KvmTuningError
         from kvm_tuning.core.nova import spec_names
 
         request = self._request()
@@ -121,6 +131,8 @@ class _Check:
                 ]
                 if self.args.root is not None and not self.errors:
                     consequences, unkept = self._on_host(request)
+            except WrongUsage:
+                raise
             except KvmTuningError as error:
                 self._add(error)
         return [
@@ -207,7 +219,13 @@ class _Check:
         from kvm_tuning.adapters import offline
         from kvm_tuning.core import plan
 
-        site, notes = offline.site(self.root, self.conf, {})
+        cpusets = arguments.cpusets(self.args)
+        try:
+            site, notes = offline.site(self.root, self.conf, cpusets)
+        except ConfigInvalid as error:
+            if cpusets:
+                raise WrongUsage(str(error)) from error
+            raise
         made = plan.make(self.hooks, request, _example(request), site)
         return (*made.consequences, *notes), made.unkept
 

@@ -1,64 +1,29 @@
 """``kvm-tuning guest``: tune, start and move guests of this host."""
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments
-from kvm_tuning.cmd.command import (
-    INCOMPLETE,
-    Command,
-    Output,
-    Report,
-    Section,
-)
+from kvm_tuning.cmd.command import Output, Report, Section
+from kvm_tuning.cmd.several_guests import ChangesGuests, OnGuests, Tuning
 
 if TYPE_CHECKING:
-    from oslo_config import cfg
-
     from kvm_tuning.adapters.standalone import Change
-    from kvm_tuning.core.audit.restart import Pending
-    from kvm_tuning.host.guests.settings import Step
-
-_PENDING = ('address', 'running', 'defined')
 
 
-class _OnGuest(Command):
-    """A command that works on one guest of libvirt."""
+class GuestTune(ChangesGuests):
+    """Plan guests and rewrite their definitions.
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'name', metavar='NAME', help='Name or UUID of the domain.'
-        )
-        arguments.add_connect(parser)
-        arguments.add_detailed(parser)
-        return parser
-
-    def configured(
-        self, parsed_args: argparse.Namespace
-    ) -> 'tuple[cfg.ConfigOpts, str]':
-        """Return the configuration and the URI of libvirt."""
-        conf = arguments.configuration(self.app.options)
-        return conf, parsed_args.connect or conf.libvirt.uri
-
-    def report_failures(self, steps: 'Sequence[Step]') -> None:
-        """Report which settings outside of the definition failed."""
-        for step in steps:
-            if step.result.value == 'failed':
-                self.say(f'{step.kind} {step.name}: {step.detail}')
-                self.status = INCOMPLETE
-
-
-class GuestTune(_OnGuest, Report):
-    """Plan a guest and rewrite its definition.
-
-    All or nothing: a promise that cannot be kept changes nothing. The
-    parts that a running guest gets only after a restart are listed.
+    All or nothing for each guest: a promise that cannot be kept changes
+    nothing. The parts that a running guest gets only after a restart are
+    listed.
     """
 
+    everyone = 'Take every domain that libvirt has.'
+    takes_untuned = True
     examples = (
         'kvm-tuning guest tune web1 --flavor perf.json',
+        'kvm-tuning guest tune web1 web2 --flavor perf.json --plan',
         'kvm-tuning guest tune web1 --flavor perf.json --image debian.yaml '
         '--detailed-exit-codes',
     )
@@ -66,14 +31,20 @@ class GuestTune(_OnGuest, Report):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         arguments.add_request(parser)
+        parser.add_argument(
+            '--plan',
+            action='store_true',
+            help='Show the whole plan, not only its summary.',
+        )
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, standalone
         from kvm_tuning.adapters.trial import judge
-        from kvm_tuning.cmd import plan_report, requests
+        from kvm_tuning.cmd import requests
 
+        self.check_names(parsed_args)
         conf, uri = self.configured(parsed_args)
         hooks = loader.load()
         request = requests.read(parsed_args, hooks, conf)
@@ -81,87 +52,76 @@ class GuestTune(_OnGuest, Report):
             connection.open(uri) as libvirt,
             judge.of_host(uri, libvirt.versions()[0]) as libvirts,
         ):
-            change = standalone.tune(
-                libvirt,
-                conf,
-                hooks,
-                request,
-                parsed_args.name,
-                judge=libvirts,
+            found = self.for_each(
+                self.names(parsed_args, libvirt),
+                lambda name: standalone.tune(
+                    libvirt, conf, hooks, request, name, judge=libvirts
+                ),
             )
-        assert change.plan is not None
-        if change.changed:
-            self.changed(parsed_args)
-        return Output(
-            _change_document(change)
-            | {'plan': plan_report.document(change.plan)},
-            (
-                *plan_report.sections(change.plan),
-                *plan_report.outside(change.plan),
-                *_pending_sections(change.pending),
-                Section('', lines=(_verdict(change, 'tuned'),)),
-            ),
-            main=plan_report.effects(change.plan),
+        return self.output(
+            parsed_args,
+            found,
+            lambda change: _tuned(change, parsed_args.plan),
         )
 
 
-class GuestUndo(_OnGuest, Report):
-    """Take the tuning of a guest's definition back.
+class GuestUndo(ChangesGuests):
+    """Take the tuning of guests' definitions back.
 
     The former values are restored; what somebody else has changed since
     stays, and is listed.
     """
 
-    examples = ('kvm-tuning guest undo web1',)
+    examples = (
+        'kvm-tuning guest undo web1',
+        'kvm-tuning guest undo --all',
+    )
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.adapters import connection, standalone
 
+        self.check_names(parsed_args)
         conf, uri = self.configured(parsed_args)
         with connection.open(uri) as libvirt:
-            change = standalone.undo(libvirt, conf, parsed_args.name)
-        if change.changed:
-            self.changed(parsed_args)
-        foreign = Section(
-            'Left as it is: somebody else has changed it since',
-            ('address',),
-            [(address,) for address in change.foreign],
-        )
-        return Output(
-            _change_document(change),
-            (
-                *([foreign] if change.foreign else []),
-                *_pending_sections(change.pending),
-                Section('', lines=(_verdict(change, 'untuned'),)),
-            ),
-            main=foreign,
-        )
+            found = self.for_each(
+                self.names(parsed_args, libvirt),
+                lambda name: standalone.undo(libvirt, conf, name),
+            )
+        return self.output(parsed_args, found, _untuned)
 
 
-class GuestStart(_OnGuest):
-    """Start a guest, unless another one has what was promised to it.
+class GuestStart(OnGuests):
+    """Start guests, unless another one has what was promised to them.
 
-    Its VFs get their attributes before, its vhost threads their pCPUs after
-    the start. Exits with 3 when the guest runs and the latter failed.
+    Their VFs get their attributes before, their vhost threads their pCPUs
+    after the start. Exits with 3 when a guest runs and the latter failed.
     """
 
-    examples = ('kvm-tuning guest start web1',)
+    examples = (
+        'kvm-tuning guest start web1',
+        'kvm-tuning guest start --all',
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         from kvm_tuning.adapters import connection, starting
 
+        self.check_names(parsed_args)
         conf, uri = self.configured(parsed_args)
         with connection.open(uri) as libvirt:
-            done = starting.start(libvirt, conf, parsed_args.name)
-        if done.started:
+            found = self.for_each(
+                self.names(parsed_args, libvirt),
+                lambda name: starting.start(libvirt, conf, name),
+            )
+        if not self.errors and any(each.started for each in found.values()):
             self.changed(parsed_args)
-        word = 'started' if done.started else 'runs already'
-        self.app.stdout.write(f'{parsed_args.name}: {word}\n')
-        self.report_failures(done.steps)
+        for name, done in found.items():
+            word = 'started' if done.started else 'runs already'
+            self.app.stdout.write(f'{name}: {word}\n')
+            self.report_failures(done.steps)
         return self.status
 
 
-class GuestRepin(_OnGuest, Report):
+class GuestRepin(Tuning, Report):
     """Move a running guest's threads to where they are best now.
 
     Inside its NUMA cells it moves freely; to another cell only when its
@@ -177,6 +137,9 @@ class GuestRepin(_OnGuest, Report):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument(
+            'name', metavar='NAME', help='Name or UUID of the domain.'
+        )
+        parser.add_argument(
             '--cpus',
             metavar='CPUSET',
             help='Move its dedicated vCPUs to pCPUs of this list.',
@@ -186,6 +149,7 @@ class GuestRepin(_OnGuest, Report):
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, repin
+        from kvm_tuning.cmd import change_report
         from kvm_tuning.core import cpuset
 
         conf, uri = self.configured(parsed_args)
@@ -229,48 +193,57 @@ class GuestRepin(_OnGuest, Report):
                     for row in moves.rows
                 ],
                 'away': sorted(done.away),
-                'pending': _pending_rows(done.pending),
+                'pending': change_report.pending_rows(done.pending),
             },
             (
                 *([moves] if done.moves else []),
-                *_pending_sections(done.pending),
+                *change_report.pending_sections(done.pending),
                 Section('', lines=(verdict,)),
             ),
             main=moves,
         )
 
 
-def _change_document(change: 'Change') -> dict[str, Any]:
-    return {
-        'guest': change.guest,
-        'changed': change.changed,
-        'running': change.running,
-        'foreign': list(change.foreign),
-        'pending': _pending_rows(change.pending),
-    }
+def _tuned(change: 'Change', whole: bool) -> Output:
+    """Return what became of a guest that was tuned.
+
+    :param whole: show the whole plan.
+    """
+    from kvm_tuning.cmd import change_report, plan_report
+
+    plan = change.plan
+    assert plan is not None
+    lines = [change_report.verdict(change, 'tuned')]
+    if change.changed and not whole:
+        lines += [f'  {line}' for line in change_report.summary(plan)]
+    return Output(
+        change_report.document(change) | {'plan': plan_report.document(plan)},
+        (
+            *(plan_report.sections(plan) if whole else ()),
+            *plan_report.outside(plan),
+            *change_report.pending_sections(change.pending),
+            Section('', lines=lines),
+        ),
+        main=plan_report.effects(plan),
+    )
 
 
-def _pending_rows(pending: Sequence['Pending']) -> list[dict[str, str]]:
-    return [
-        dict(zip(_PENDING, (p.address, p.running, p.defined), strict=True))
-        for p in pending
-    ]
+def _untuned(change: 'Change') -> Output:
+    """Return what became of a guest whose tuning was undone."""
+    from kvm_tuning.cmd import change_report
 
-
-def _pending_sections(pending: Sequence['Pending']) -> list[Section]:
-    if not pending:
-        return []
-    return [
-        Section(
-            'Needs a restart: the running guest has it otherwise',
-            _PENDING,
-            [(p.address, p.running, p.defined) for p in pending],
-        )
-    ]
-
-
-def _verdict(change: 'Change', done: str) -> str:
-    if not change.changed:
-        return f'{change.guest}: nothing to change'
-    restart = ', restart it' if change.pending else ''
-    return f'{change.guest}: {done}{restart}'
+    foreign = Section(
+        'Left as it is: somebody else has changed it since',
+        ('address',),
+        [(address,) for address in change.foreign],
+    )
+    verdict = change_report.verdict(change, 'untuned')
+    return Output(
+        change_report.document(change),
+        (
+            *([foreign] if change.foreign else []),
+            *change_report.pending_sections(change.pending),
+            Section('', lines=(verdict,)),
+        ),
+        main=foreign,
+    )

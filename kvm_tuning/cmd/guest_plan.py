@@ -56,16 +56,7 @@ class GuestPlan(Report):
             metavar='CPUSET',
             help='Take these pCPUs as held by others.',
         )
-        parser.add_argument(
-            '--dedicated-cpus',
-            metavar='CPUSET',
-            help='Use these instead of [placement] dedicated_cpus.',
-        )
-        parser.add_argument(
-            '--shared-cpus',
-            metavar='CPUSET',
-            help='Use these instead of [placement] shared_cpus.',
-        )
+        arguments.add_cpusets(parser)
         parser.add_argument(
             '--show',
             choices=('all', 'plan', 'consequences', 'xml', 'diff'),
@@ -140,14 +131,7 @@ def _site(
     root: str,
 ) -> 'Situation':
     """Return the site: below ``--root``, or of this host and its guests."""
-    cpusets = {
-        name: text
-        for name, text in (
-            ('--dedicated-cpus', parsed_args.dedicated_cpus),
-            ('--shared-cpus', parsed_args.shared_cpus),
-        )
-        if text is not None
-    }
+    cpusets = arguments.cpusets(parsed_args)
     try:
         if parsed_args.root is not None:
             from kvm_tuning.adapters import offline

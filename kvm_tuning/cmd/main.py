@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 import importlib.metadata
+import logging
 import sys
 from typing import TextIO
 
 from cliff import app, commandmanager
 from stevedore import named
+
+from kvm_tuning.cmd.command import escaped
 
 NAMESPACE = 'kvm_tuning.cli'
 
@@ -73,6 +76,18 @@ class Application(app.App):
             help='Read the *.conf in this directory; may be repeated.',
         )
 
+    def configure_logging(self) -> None:
+        """Have warnings printed, with -v our steps, too, and with -vv what
+        the libraries say.
+        """
+        super().configure_logging()
+        console = logging.getLogger().handlers[-1]
+        verbose = self.options.verbose_level - self.DEFAULT_VERBOSE_LEVEL
+        console.setLevel(logging.DEBUG if verbose > 0 else logging.WARNING)
+        console.setFormatter(_Escaping())
+        if verbose == 1:
+            console.addFilter(_ours)
+
     def run(self, argv: list[str]) -> int:
         """Run the command of ``argv``; return the exit status."""
         status = super().run(argv or ['help'])
@@ -94,6 +109,19 @@ class Application(app.App):
             )
             return 2
         return super().run_subcommand(argv)
+
+
+class _Escaping(logging.Formatter):
+    """Writes messages that cannot give orders to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record), keep='\n\t')
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    """Tell whether a message is about our steps, or a warning of anybody."""
+    own = record.name.partition('.')[0] == 'kvm_tuning'
+    return own or record.levelno >= logging.WARNING
 
 
 def version() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass, field
+import logging
 import os
 import re
 import stat
@@ -14,6 +15,8 @@ from kvm_tuning.adapters.trial.instance import Answer, Instance, Unavailable
 from kvm_tuning.core import domain
 from kvm_tuning.core.audit import readback
 from kvm_tuning.core.domain import Domain
+
+LOG = logging.getLogger(__name__)
 
 _Version = tuple[int, int, int]
 #: Starts a throw-away libvirt.
@@ -94,6 +97,7 @@ class Judge:
             fresh = running is None or not running.alive
             if running is None or fresh:
                 running = self._started()
+            LOG.debug('have a libvirt of our own judge the domain')
             answer = running.define(xml)
             if answer.died and not fresh:
                 # A document before it may have broken the process.

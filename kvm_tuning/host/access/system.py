@@ -5,9 +5,10 @@ the root first, as after chroot(2), and then opened part by part without
 following links. A file is replaced as a whole or not at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ import subprocess
 from kvm_tuning.host.access import blocking, locks, owned
 from kvm_tuning.host.access.programs import ProgramMissing
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
+
+LOG = logging.getLogger(__name__)
 
 #: Suffix of a file that is not complete yet. modprobe, udev, GRUB and systemd
 #: read only names with their own suffix.
@@ -50,6 +53,7 @@ class System:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), path
             )
+        LOG.debug('write %r to /%s', text, path.lstrip('/'))
         self._reach(f'write {path}')
         self._patiently(lambda: self._deliver(real, text), timeout)
         self._reach(f'wrote {path}')
@@ -60,6 +64,12 @@ class System:
 
         :raises OSError: it cannot be written, or a link is in the way.
         """
+        LOG.debug('write the file /%s', path.lstrip('/'))
+        with _naming(path):
+            self._replace(path, text, mode)
+        self._reach(f'wrote {path}')
+
+    def _replace(self, path: str, text: str, mode: int) -> None:
         directory = self._open_directory(os.path.dirname(path), create=True)
         name = os.path.basename(path)
         unfinished = f'.{name}{UNFINISHED}'
@@ -91,7 +101,6 @@ class System:
             self._sync(directory)
         finally:
             os.close(directory)
-        self._reach(f'wrote {path}')
 
     def remove(self, path: str) -> None:
         """Remove a file, if it exists, and what is left of an unfinished
@@ -103,10 +112,12 @@ class System:
             return
         name = os.path.basename(path)
         try:
+            LOG.debug('remove the file /%s', path.lstrip('/'))
             self._reach(f'remove {path}')
-            _remove(directory, f'.{name}{UNFINISHED}')
-            _remove(directory, name)
-            self._sync(directory)
+            with _naming(path):
+                _remove(directory, f'.{name}{UNFINISHED}')
+                _remove(directory, name)
+                self._sync(directory)
         finally:
             os.close(directory)
         self._reach(f'removed {path}')
@@ -126,6 +137,7 @@ class System:
             installed.
         """
         self.require(command[0])
+        LOG.debug('run %s', ' '.join(command))
         self._reach(f'run {command[0]}')
         self._execute(command)
         self._reach(f'ran {command[0]}')
@@ -202,6 +214,20 @@ class System:
         return owned.open_directory(
             path, self.root, create=create, sync=self._sync
         )
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Have errors name ``path``, not the entry of the directory that is open.
+
+    :raises OSError: what was raised.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and '/' not in str(error.filename):
+            error.filename = os.path.join('/', path)
+        raise
 
 
 def _mode(directory: int, name: str) -> int | None:

@@ -1,9 +1,13 @@
 """Read the inventory of a host, below any root."""
 
+import logging
+
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import cells, cpus
 from kvm_tuning.host.inventory import devices as host_devices
+
+LOG = logging.getLogger(__name__)
 
 
 def read(root: str = '/', devices: bool = True) -> Inventory:
@@ -13,6 +17,7 @@ def read(root: str = '/', devices: bool = True) -> Inventory:
     :raises InventoryUnreadable: the files are missing or not as documented.
     """
     tree = Tree(root)
+    LOG.debug('read the CPUs, cells and devices of the host below %s', root)
     oddities: list[str] = []
     ids = cells.read_ids(tree)
     cell_of = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import re
 import struct
@@ -18,6 +19,8 @@ from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.inventory import interfaces
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.probes import storage
+
+LOG = logging.getLogger(__name__)
 
 _Version = tuple[int, int, int]
 
@@ -57,6 +60,7 @@ def probe(
     thp = read_transparent_huge_pages(tree)
     management = read_management_nics(tree)
     paths = tuple(dict.fromkeys(guest_disks))
+    LOG.debug('probe KVM, vhost, io_uring and %d disks', len(paths))
     if not tree.is_this_host:
         why = f'the host below {root} is not the running one'
         unknown = Probe(None, why)

@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -108,6 +109,86 @@ class ApplicationTest(CommandTest):
         }
         for error, status in expected.items():
             self.assertEqual(status, command.status_of(error('x')), error)
+
+
+class VerboseTest(CommandTest):
+    def said(self, *options):
+        return self.run_command(
+            *options, 'host', 'topology', '--root', self.host()
+        ).stderr
+
+    def test_v_shows_our_steps_and_nobody_elses(self):
+        self.assertEqual('', self.said())
+        self.assertIn('read the CPUs', self.said('-v'))
+        self.assertNotIn('EntryPoint', self.said('-v'))
+
+    def test_vv_shows_everybodys(self):
+        said = self.said('-vv')
+        self.assertIn('read the CPUs', said)
+        self.assertIn('EntryPoint', said)
+
+    def test_a_warning_is_always_shown(self):
+        def read(*_arguments, **_more):
+            logging.getLogger('library').warning('w\x1b[2J')
+            logging.getLogger('library').info('nothing')
+            raise exceptions.InventoryUnreadable('no')
+
+        self.useFixture(
+            fixtures.MonkeyPatch('kvm_tuning.host.inventory.reader.read', read)
+        )
+        said = self.said('-q') + self.said()
+        self.assertIn('w\\x1b[2J', said)
+        self.assertNotIn('nothing', said)
+
+
+class AdviceTest(CommandTest):
+    """Who is not root reads the path that it takes root for."""
+
+    def advice(self, error, user=1000):
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: user))
+        return command.advice_on(error)
+
+    def caused(self, message, cause):
+        error = exceptions.JournalFailed(message)
+        error.__cause__ = cause
+        return error
+
+    def test_names_a_path_that_the_message_lacks(self):
+        cause = PermissionError(13, 'Permission denied', '/var/lib/x')
+        self.assertEqual(
+            ' (/var/lib/x); this takes root',
+            self.advice(self.caused('cannot be written', cause)),
+        )
+        self.assertEqual(
+            '; this takes root',
+            self.advice(self.caused('/var/lib/x: Permission denied', cause)),
+        )
+
+    def test_of_what_libvirt_says(self):
+        for said in (
+            "Failed to connect socket to '/run/x': Permission denied",
+            'authentication unavailable: no polkit agent',
+        ):
+            error = exceptions.LibvirtFailed(said)
+            self.assertEqual('; this takes root', self.advice(error))
+
+    def test_nothing_for_root_or_twice_or_other_errors(self):
+        denied = exceptions.LibvirtFailed('Permission denied')
+        self.assertEqual('', self.advice(denied, user=0))
+        self.assertEqual(
+            '',
+            self.advice(exceptions.LibvirtFailed('Permission denied to root')),
+        )
+        self.assertEqual('', self.advice(exceptions.LibvirtFailed('no such')))
+
+    def test_is_part_of_the_message(self):
+        def denied(*_arguments, **_more):
+            raise PermissionError(13, 'Permission denied', '/etc/x')
+
+        self.useFixture(fixtures.MonkeyPatch('kvm_tuning.loader.load', denied))
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: 1000))
+        done = self.run_command('knob', 'list')
+        self.assertIn("'/etc/x'; this takes root", done.stderr)
 
 
 class ImportsTest(testtools.TestCase):

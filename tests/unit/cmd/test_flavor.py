@@ -69,6 +69,27 @@ class FlavorCheckTest(CommandTest):
         self.assertEqual(1, done.status)
         self.assertFalse(done.document['valid'])
 
+    def test_pcpus_that_the_command_names(self):
+        flavor = self.flavor(4, **{'hw:cpu_policy': 'dedicated'})
+        root = ('--root', self.host())
+        done = self.check(flavor, *root, '--dedicated-cpus', '4-5')
+        self.assertEqual(1, done.status)
+        done = self.check(
+            flavor, *root, '--dedicated-cpus', '4-7', '--shared-cpus', '0-1'
+        )
+        self.assertEqual(0, done.status, done)
+
+    def test_wrong_pcpus(self):
+        root = ('--root', self.host())
+        for words in (
+            (*root, '--dedicated-cpus', '4-999'),
+            (*root, '--shared-cpus', 'x'),
+            ('--dedicated-cpus', '4-7'),
+        ):
+            done = self.check(self.flavor(), *words)
+            self.assertEqual((2, ''), (done.status, done.stdout), words)
+            self.assertIn(words[-2], done.stderr)
+
     def test_what_is_asked_of_devices_on_a_host(self):
         """A flavor has no devices: those of a usual guest stand in."""
         flavor = self.flavor(

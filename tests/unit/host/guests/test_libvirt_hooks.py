@@ -31,6 +31,15 @@ class HooksTest(testtools.TestCase):
 
 
 class InstallTest(HooksTest):
+    def test_an_error_names_the_whole_path(self):
+        path = f'{self.root}/{libvirt_hooks.SCRIPT}'
+        os.makedirs(os.path.dirname(path))
+        os.symlink('/nonexistent', path)
+        error = self.assertRaises(
+            OSError, self.system.replace, libvirt_hooks.SCRIPT, 'text'
+        )
+        self.assertEqual(f'/{libvirt_hooks.SCRIPT}', error.filename)
+
     def test_installed_once_and_removed(self):
         written = self.install()
         self.assertEqual(sorted(snapshot(self.root)), sorted(written))
