@@ -4,6 +4,7 @@
 from outside the tree included; ``.. kvm-tuning-errors::`` every error code,
 ``.. kvm-tuning-error-remedies::`` with what to do about it, and
 ``.. kvm-tuning-finding-remedies::`` the same for the findings of an audit;
+``.. kvm-tuning-assessments::`` every code of an assessment;
 ``.. kvm-tuning-guest-table::`` what becomes of each knob of this tree, which
 needs the scenarios of a checkout and fails when a knob lacks one;
 ``.. kvm-tuning-host-table::`` the same for each group of host settings.
@@ -24,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from kvm_tuning import guest_table, host_table, loader
 from kvm_tuning.core import exceptions
+from kvm_tuning.core.assess.codes import CODES
 from kvm_tuning.core.audit.rules.remedies import REMEDIES
 from kvm_tuning.core.exceptions import KvmTuningError
 from kvm_tuning.core.knobs import Knob
@@ -63,6 +65,14 @@ class FindingRemediesDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         text = '\n'.join(finding_remedies())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class AssessmentsDirective(SphinxDirective):
+    """Every code of an assessment, each with an anchor of its name."""
+
+    def run(self) -> list[nodes.Node]:
+        text = '\n'.join(assessments())
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
@@ -299,6 +309,18 @@ def finding_remedies() -> Iterator[str]:
         yield from (f':What to do: {each.act}', '')
 
 
+def assessments() -> Iterator[str]:
+    """Yield the reStructuredText of each code of an assessment."""
+    for code in CODES.values():
+        yield from (f'.. _{code.name}:', '')
+        yield from _headed(code.name, '-')
+        title = f'{code.title[0].upper()}{code.title[1:]}'
+        yield from (f'{title}. {code.why}', '')
+        yield f':Severity: {code.severity.value}'
+        yield f':What changes it: {code.knob}'
+        yield from (f':What that costs: {code.cost}', '')
+
+
 def _codes(base: type[KvmTuningError]) -> list[type[KvmTuningError]]:
     """Return the errors below a base; itself when there is none."""
     below = [
@@ -323,6 +345,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive('kvm-tuning-errors', ErrorsDirective)
     app.add_directive('kvm-tuning-error-remedies', ErrorRemediesDirective)
     app.add_directive('kvm-tuning-finding-remedies', FindingRemediesDirective)
+    app.add_directive('kvm-tuning-assessments', AssessmentsDirective)
     app.add_directive('kvm-tuning-document', DocumentDirective)
     app.add_directive('kvm-tuning-guest-table', GuestTableDirective)
     app.add_directive('kvm-tuning-host-table', HostTableDirective)

@@ -4,7 +4,7 @@ The guests are those of libvirt, those whose live documents are given, and
 every other QEMU in /proc.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 import os
 import time
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kvm_tuning.core.assess import assess, document
 from kvm_tuning.core.assess.assess import Assessed
-from kvm_tuning.core.assess.guest import Foreign, Guest, Nic, Setup
+from kvm_tuning.core.assess.guest import Foreign, Guest, Nic
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.exceptions import (
     InvalidDocument,
@@ -113,6 +113,7 @@ class _Look:
         self._how = how
         self._tree = Tree(how.root)
         self._processes = Processes(how.root)
+        self._parsed: dict[int, Arguments | Unknown] = {}
         self._memory = Reader(how.root, inventory.page_size_kib, how.walk)
 
     def guests(
@@ -121,8 +122,8 @@ class _Look:
         """Return the guests, and who else used CPU time."""
         found = [
             guest
-            for setup, pid in self._found(records)
-            for guest in self._guest(setup, pid)
+            for first in self._found(records)
+            for guest in self._observed(first)
         ]
         seconds = self._how.seconds
         if not seconds:
@@ -134,19 +135,15 @@ class _Look:
         passed = time.monotonic() - started
         return [self._later(each) for each in found], others.busy(passed)
 
-    def _found(
-        self, records: Sequence[Record]
-    ) -> Iterator[tuple[Setup, int | None]]:
+    def _found(self, records: Sequence[Record]) -> Iterator[Guest]:
+        """Yield each guest as it is set up."""
         seen = set()
         for record in records:
             if record.live is None:
                 continue
-            pid = self._pid(record)
-            setup = self._described(record, pid)
-            if pid is not None:
-                seen.add(pid)
-            if setup is not None:
-                yield setup, pid
+            guest = self._described(record, self._pid(record))
+            seen.add(guest.pid)
+            yield guest
         for pid in self._processes.qemus:
             arguments = self._arguments(pid)
             if pid in seen or isinstance(arguments, Unknown):
@@ -155,7 +152,7 @@ class _Look:
             if command_line.machine(arguments) != 'none':
                 setup = command_line.read(arguments)
                 name = setup.name or f'pid {pid}'
-                yield replace(setup, name=name), pid
+                yield Guest(replace(setup, name=name), pid)
 
     def _pid(self, record: Record) -> int | None:
         try:
@@ -163,60 +160,69 @@ class _Look:
         except InventoryUnreadable:
             return None
 
-    def _described(self, record: Record, pid: int | None) -> Setup | None:
-        """Return how the guest of a record is set up; None where neither its
-        document nor its process tells.
+    def _described(self, record: Record, pid: int | None) -> Guest:
+        """Return the guest of a record, by its document or, where that
+        cannot be read, by QEMU's arguments.
         """
         arguments = Arguments() if pid is None else self._arguments(pid)
-        try:
-            if record.running is None:
-                return None
-            setup = document.read(record.running)
-        except InvalidDocument:
-            if pid is None or isinstance(arguments, Unknown):
-                return None
-            setup = command_line.read(arguments)
-            return replace(setup, name=record.name, uuid=record.uuid)
-        started: Mapping[str, Nic] = {}
-        if not isinstance(arguments, Unknown):
-            nics = command_line.read(arguments).nics
-            started = {each.name: each for each in nics}
-        return replace(
-            setup,
-            nics=tuple(
-                replace(nic, vhost=started[nic.name].vhost)
-                if nic.vhost is None and nic.name in started
-                else nic
-                for nic in setup.nics
-            ),
+        seen = not isinstance(arguments, Unknown)
+        setup = command_line.read(
+            Arguments() if isinstance(arguments, Unknown) else arguments
         )
+        try:
+            assert record.running is not None
+            described = document.read(record.running)
+        except InvalidDocument as error:
+            unseen = Unknown(f'its document cannot be read: {error}')
+            return Guest(
+                replace(setup, name=record.name, uuid=record.uuid),
+                pid,
+                unseen=None if pid is not None and seen else unseen,
+            )
+        started = {each.name: each.vhost for each in setup.nics}
+        nics = tuple(
+            replace(nic, vhost=started.get(nic.name))
+            if nic.vhost is None
+            else nic
+            for nic in described.nics
+        )
+        return Guest(replace(described, nics=nics), pid)
 
     def _arguments(self, pid: int) -> Arguments | Unknown:
-        try:
-            raw = Process(pid, self._how.root).raw('cmdline')
-        except InventoryUnreadable as error:
-            return Unknown(str(error))
-        return raw if isinstance(raw, Unknown) else qemu_args.parse(raw)
+        """Return the arguments of a process, parsed once."""
+        if pid not in self._parsed:
+            try:
+                raw = Process(pid, self._how.root).raw('cmdline')
+            except InventoryUnreadable as error:
+                raw = Unknown(str(error))
+            self._parsed[pid] = (
+                raw if isinstance(raw, Unknown) else qemu_args.parse(raw)
+            )
+        return self._parsed[pid]
 
-    def _guest(self, setup: Setup, pid: int | None) -> Iterator[Guest]:
-        """Yield the guest, unless it has ended meanwhile."""
-        setup = replace(setup, nics=tuple(map(self._with_enabled, setup.nics)))
-        if pid is None:
-            yield Guest(setup)
+    def _observed(self, guest: Guest) -> Iterator[Guest]:
+        """Yield a guest with what the kernel shows of it, unless it has
+        ended meanwhile.
+        """
+        nics = tuple(map(self._with_enabled, guest.setup.nics))
+        guest = replace(guest, setup=replace(guest.setup, nics=nics))
+        if guest.pid is None:
+            yield guest
             return
         try:
-            process = Process(pid, self._how.root)
+            process = Process(guest.pid, self._how.root)
             found = threads.read(
-                process, self._arguments(pid), None, self._processes
+                process, self._arguments(guest.pid), None, self._processes
             )
             ksm = memory.ksm(process)
-            yield Guest(
-                setup,
-                pid,
-                found,
-                self._memory.read(process),
-                ksm if isinstance(ksm, Unknown) else ksm.merging_pages,
-                found
+            yield replace(
+                guest,
+                threads=found,
+                memory=self._memory.read(process),
+                merged_pages=ksm
+                if isinstance(ksm, Unknown)
+                else ksm.merging_pages,
+                activity=found
                 if isinstance(found, Unknown)
                 else activity.vcpus(process, found),
             )

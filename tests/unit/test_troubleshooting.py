@@ -6,8 +6,9 @@ import re
 
 import testtools
 
-from kvm_tuning import sphinxext
+from kvm_tuning import loader, sphinxext
 from kvm_tuning.core import exceptions
+from kvm_tuning.core.assess.codes import CODES, PAGE
 from kvm_tuning.core.audit.rules.remedies import BY_CODE, REMEDIES
 from kvm_tuning.core.audit.rules.table import RULES, UNRULED
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -62,3 +63,23 @@ class TestFindings(testtools.TestCase):
         self.assertEqual(
             len(BY_CODE), sum(len(each.codes) for each in REMEDIES)
         )
+
+
+class TestAssessments(testtools.TestCase):
+    def test_every_code_has_an_anchor_and_says_what_to_do(self):
+        drawn = list(sphinxext.assessments())
+        for code in CODES.values():
+            self.assertEqual(1, drawn.count(f'.. _{code.name}:'), code.name)
+            self.assertIn(f':What changes it: {code.knob}', drawn)
+            self.assertEqual(f'{PAGE}#{code.name}', code.page)
+        self.assertTrue(os.path.exists(f'{TOP}/doc/source/{PAGE}.rst'))
+
+    def test_knobs_that_are_named_exist(self):
+        known = {knob.name for hook in loader.load() for knob in hook.knobs}
+        named = {
+            word.partition('=')[0]
+            for code in CODES.values()
+            for word in re.findall(r'\b(?:kvm:|hw[:_])[\w:]+\b', code.knob)
+        }
+        self.assertGreater(len(named), 15)
+        self.assertEqual(set(), named - known)

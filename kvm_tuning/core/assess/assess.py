@@ -95,8 +95,11 @@ def assess(
 
 
 def _findings(case: Case) -> Iterator[Finding]:
+    unseen = case.guest.unseen
     for rule in RULES:
         try:
+            if unseen is not None:
+                raise Unseen(unseen)
             yield from rule.check(case)
         except Unseen as error:
             for code in rule.codes:

@@ -12,9 +12,6 @@ from kvm_tuning.core.whole import number
 
 #: Types of a disk that is a file or device of the host.
 _LOCAL = frozenset({'file', 'block'})
-#: More than a QEMU of today takes: bounds what a wrong number costs.
-MOST_VCPUS = 16384
-_MOST_IOTHREADS = 4096
 
 
 def read(domain: Domain) -> Setup:
@@ -28,7 +25,7 @@ def read(domain: Domain) -> Setup:
     return Setup(
         name=guest.name,
         uuid=(guest.uuid or '').lower(),
-        vcpus=min(guest.vcpus, MOST_VCPUS),
+        vcpus=guest.vcpus,
         memory_kib=guest.memory_kib,
         kvm=guest.type == 'kvm',
         threads=_number(root.find('cpu/topology'), 'threads'),
@@ -60,7 +57,7 @@ def _pins(guest: Guest) -> dict[int, frozenset[int]]:
     """
     found = dict(guest.pins)
     if guest.cpuset is not None:
-        for vcpu in range(min(guest.vcpus, MOST_VCPUS)):
+        for vcpu in range(guest.vcpus):
             found.setdefault(vcpu, guest.cpuset)
     return found
 
@@ -71,7 +68,7 @@ def _iothreads(root: etree._Element, count: int) -> frozenset[str]:
     }
     free = (str(n) for n in range(1, 2 * count + 1) if str(n) not in listed)
     # libvirt numbers those that are not listed from 1 on.
-    while len(listed) < min(count, _MOST_IOTHREADS):
+    while len(listed) < count:
         listed.add(next(free))
     return frozenset(listed)
 

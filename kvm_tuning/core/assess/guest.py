@@ -135,6 +135,8 @@ class Guest:
     merged_pages: int | Unknown = UNREAD
     #: By thread id.
     activity: Mapping[int, Activity] | Unknown = UNREAD
+    #: Why nothing is known about it, if so.
+    unseen: Unknown | None = None
     #: Seconds between the samples; 0: since the threads were started.
     seconds: float = 0
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 import os
 import re
 
-from kvm_tuning.core.assess.document import MOST_VCPUS
 from kvm_tuning.core.assess.guest import Disk, Nic, Setup
 from kvm_tuning.core.observed import Arguments
 from kvm_tuning.host.guests import qemu_args
@@ -30,6 +29,8 @@ _INTERFACES = {'virtio': 'virtio', 'ide': 'ide', 'scsi': 'scsi', '': 'ide'}
 _PLAIN = ('hda', 'hdb', 'hdc', 'hdd')
 #: Drivers of block nodes that read a file or device of the host.
 _LOCAL = frozenset({'file', 'host_device'})
+#: More than a QEMU of today takes: bounds what a wrong number costs.
+_MOST_VCPUS = 16384
 #: Most nodes below a disk.
 _DEEPEST = 16
 _HINT = 'kvm-hint-dedicated'
@@ -116,7 +117,7 @@ def _vcpus(arguments: Arguments) -> int:
         count = 1
         for key in ('sockets', 'dies', 'clusters', 'cores', 'threads'):
             count *= _smp(arguments, key) or 1
-    return min(count + plugged, MOST_VCPUS)
+    return min(count + plugged, _MOST_VCPUS)
 
 
 def _hint(arguments: Arguments) -> bool:

@@ -331,6 +331,13 @@ class WhichTest(AssessmentTest):
         found = self.assess(guest, records=[record])
         self.assertEqual({'emulator-on-vcpus'}, self.codes(found['odd']))
 
+    def test_a_record_of_which_nothing_can_be_read(self):
+        record = Record('odd', 'x', None, '<domain><vcpu>x</vcpu></domain>')
+        found = self.assess(records=[record])['odd']
+        self.assertEqual(set(CODES), {each.code for each in found})
+        self.assertEqual({Severity.UNKNOWN}, {each.severity for each in found})
+        self.assertIn('its document cannot be read', found[0].evidence)
+
     def test_a_document_without_a_process(self):
         pins = ''.join(
             f"<vcpupin vcpu='{n}' cpuset='{cpu}'/>"
