@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_tuning.adapters import standalone
+from kvm_tuning.conf import placement
 from kvm_tuning.core.audit import compare
 from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.core.claims import Record
@@ -64,7 +65,10 @@ def audit(
     """
     inventory = reader.read(root)
     records = libvirt.records()
-    ledger = standalone.claimed(records, conf, inventory)
+    policy = placement.policy(conf, inventory)
+    ledger = standalone.claimed(records, conf, inventory).plus(
+        standalone.foreign(records, inventory, policy.dedicated_cpus, root)
+    )
     if names:
         wanted = [libvirt.record(name) for name in names]
     else:

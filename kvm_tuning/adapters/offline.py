@@ -11,6 +11,7 @@ from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.ledger import Claim, Ledger
 from kvm_tuning.core.site import Policy, Site
+from kvm_tuning.host.guests import pinned
 from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.probes import prober
 
@@ -45,10 +46,12 @@ def site(
         notes.append(_assumed(chosen))
     if not live:
         notes.append(_not_probed())
-    ledger = Ledger()
+    ledger = Ledger(
+        pinned.claims(root, inventory.online, chosen.dedicated_cpus)
+    )
     if taken is not None:
         held = placement.cpus('--taken', taken, inventory) or frozenset()
-        ledger = Ledger((Claim(TAKEN, TAKEN, pcpus=held),))
+        ledger = ledger.plus([Claim(TAKEN, TAKEN, pcpus=held)])
     capabilities = prober.probe(disks, root)
     return Site(inventory, ledger, capabilities, chosen), tuple(notes)
 

@@ -30,6 +30,7 @@ from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
+from kvm_tuning.host.guests import pinned
 from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.probes import prober
 
@@ -80,7 +81,7 @@ class Change:
 
 
 def ledger(libvirt: Reader, conf: 'cfg.ConfigOpts', root: str = '/') -> Ledger:
-    """Return who holds what on this host.
+    """Return what the guests of this host hold.
 
     :raises LibvirtFailed: libvirt does not answer.
     """
@@ -94,6 +95,20 @@ def claimed(
     """Return who holds what, from what libvirt reports about its domains."""
     policy = placement.policy(conf, inventory)
     return claims.read(records, inventory.online, policy.dedicated_cpus)
+
+
+def foreign(
+    records: Sequence[Record],
+    inventory: Inventory,
+    dedicated: frozenset[int] | None,
+    root: str = '/',
+) -> tuple[Claim, ...]:
+    """Return what processes hold that are none of these guests.
+
+    :param dedicated: the pCPUs that may be dedicated; None: any.
+    """
+    guests = frozenset(record.uuid.lower() for record in records)
+    return pinned.claims(root, inventory.online, dedicated, guests)
 
 
 def site(
@@ -112,9 +127,8 @@ def site(
     """
     inventory = reader.read(root)
     policy = placement.policy(conf, inventory, cpusets)
-    everything = claims.read(
-        libvirt.records(), inventory.online, policy.dedicated_cpus
-    )
+    records = libvirt.records()
+    everything = claims.read(records, inventory.online, policy.dedicated_cpus)
     own = [claim for claim in everything.claims if _is_of(claim, guest)]
     others = Ledger(
         tuple(claim for claim in everything.claims if claim not in own)
@@ -122,6 +136,9 @@ def site(
     # What it was given by hand is not to be given to it again.
     others = others.plus(
         [Claim(guest.owner, guest.name, devices=frozenset(guest.host_devices))]
+    )
+    others = others.plus(
+        foreign(records, inventory, policy.dedicated_cpus, root)
     )
     if taken is not None:
         held = placement.cpus(TAKEN, taken, inventory) or frozenset()

@@ -33,6 +33,8 @@ class Claim:
     memory_kib: Mapping[int, int] = field(default_factory=dict)
     #: PCI addresses of VFs and other passed-through functions.
     devices: frozenset[str] = frozenset()
+    #: Whether it is a process that is not a guest.
+    foreign: bool = False
 
 
 @dataclass(frozen=True)

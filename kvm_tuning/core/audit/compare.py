@@ -83,6 +83,7 @@ def _compare(
         yield from settings.findings(receipt.settings, observed, inventory)
     yield from general.preferences(receipt)
     yield from general.claims(receipt, ledger, owner)
+    yield from general.processes(receipt, ledger)
     yield from general.idle_iothreads(domain, receipt)
     if observed is not None:
         yield from general.intrusion(observed, ledger, owner)

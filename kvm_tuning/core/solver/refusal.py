@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.demands import CellDemand, ThreadPolicy
 from kvm_tuning.core.exceptions import Exhausted, Refused, Unsupported
 from kvm_tuning.core.inventory import PciDevice
@@ -189,8 +190,24 @@ def _whys(
         f'host cell {row.cell}: {_why(fitter, cell, ask, row)}'
         for row in sorted(best, key=lambda row: row.index)
     )
-    return text + _others(
+    text += _others(
         len(rows) - len(best), '; at most as many pCPUs are free', 'host cell'
+    )
+    return text + _processes(fitter)
+
+
+def _processes(fitter: Fitter) -> str:
+    """Name the processes that hold pCPUs and are not guests."""
+    claims = [c for c in fitter.site.ledger.claims if c.foreign]
+    if not claims:
+        return ''
+    text = ', '.join(
+        f'{claim.name} {cpuset.format(claim.pcpus)}'
+        for claim in claims[:_MOST]
+    )
+    more = len(claims) - _MOST
+    return f'. Processes that are not guests hold pCPUs: {text}' + (
+        f', and {more} more' if more > 0 else ''
     )
 
 

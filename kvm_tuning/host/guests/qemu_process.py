@@ -217,15 +217,13 @@ class Processes:
     def _cmdline(self, pid: int) -> bytes:
         """Return the arguments of a process; none where they are hidden."""
         try:
-            cmdline = Process(pid, self.root).raw('cmdline', _MOST_ARGUMENTS)
+            return _arguments(Process(pid, self.root))
         except InventoryUnreadable:
             return b''
-        return b'' if isinstance(cmdline, Unknown) else cmdline
 
     def _doubt(self, process: Process, listed: bool) -> str | None:
         """Return why a process is not known to be libvirt's; None: it is."""
-        groups = process.text('cgroup')
-        text = '' if isinstance(groups, Unknown) else groups
+        text = _groups(process)
         if not listed and not _GROUP.search(text):
             return "neither libvirt's pid file nor its control group has it"
         user = _user(process)
@@ -249,6 +247,28 @@ def kernels(process: Process) -> bool | None:
     if isinstance(status, Unknown) or 'PPid' not in status:
         return None
     return status['PPid'] == _KTHREADD
+
+
+def uuid(process: Process) -> str | None:
+    """Return the UUID in QEMU's arguments, in lower case; None without."""
+    return _uuid(_arguments(process))
+
+
+def _arguments(process: Process) -> bytes:
+    cmdline = process.raw('cmdline', _MOST_ARGUMENTS)
+    return b'' if isinstance(cmdline, Unknown) else cmdline
+
+
+def in_control_group(process: Process) -> bool:
+    """Tell whether libvirt has put a process into a guest's control group:
+    its QEMU, and what runs for it (swtpm, virtiofsd).
+    """
+    return _GROUP.search(_groups(process)) is not None
+
+
+def _groups(process: Process) -> str:
+    found = process.text('cgroup')
+    return '' if isinstance(found, Unknown) else found
 
 
 def _user(process: Process) -> int | None:

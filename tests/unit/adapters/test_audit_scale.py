@@ -54,15 +54,16 @@ class AuditScaleTest(testtools.TestCase):
                 if pid >= ManyGuests.OTHERS
             }
             self.assertEqual(30, len(others))
-            self.assertEqual({1}, set(others.values()))
+            # Its name, and whether it is a kernel thread.
+            self.assertEqual({2}, set(others.values()))
 
     def test_other_processes_without_pid_files(self):
         self.audit(5, 30, pid_files=False)
         others = [
             n for pid, n in self.reads.items() if pid >= ManyGuests.OTHERS
         ]
-        # Its arguments and its name.
-        self.assertEqual([2] * 30, others)
+        # Its arguments, its name, and whether it is a kernel thread.
+        self.assertEqual([3] * 30, others)
 
     def test_a_guest_costs_the_same_among_many(self):
         costs = []

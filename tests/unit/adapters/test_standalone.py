@@ -7,10 +7,18 @@ import fixtures
 import testtools
 
 from kvm_tuning import loader
-from kvm_tuning.adapters import holders, lock, repin, standalone, starting
+from kvm_tuning.adapters import (
+    audit,
+    holders,
+    lock,
+    repin,
+    standalone,
+    starting,
+)
 from kvm_tuning.adapters.trial.instance import Answer
 from kvm_tuning.adapters.trial.judge import Judge
 from kvm_tuning.core import cpuset, domain, request
+from kvm_tuning.core.audit.finding import Severity
 from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
     ConfigInvalid,
@@ -21,7 +29,7 @@ from kvm_tuning.core.exceptions import (
     Unsupported,
 )
 from kvm_tuning.host import configuration
-from tests.fixtures import memory_dir
+from tests.fixtures import fake_processes, memory_dir
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_host import FakeHost, FakePf
 
@@ -258,6 +266,76 @@ class TuneTest(StoreTest):
         self.assertEqual(2, len(set(found.host_devices)))
         # A second time, too, with the one that it got.
         self.assertFalse(self.tune('g', vfs).changed)
+
+
+class ForeignTest(StoreTest):
+    """Processes that are not guests, on pCPUs that are meant for guests."""
+
+    def setUp(self):
+        super().setUp()
+        fake_processes.write(self.root, 1, 'systemd', ['0-9'], parent=0)
+
+    def poller(self, pcpu, pid=70):
+        fake_processes.write(self.root, pid, 'spdk_tgt', [str(pcpu)])
+
+    def test_are_planned_around(self):
+        self.poller(6)
+        for name in 'ab':
+            self.store.add(name)
+            self.tune(name)
+        held = [p for n in 'ab' for p in pins(self.store, n).values()]
+        self.assertEqual([1, 2, 3, 4], sorted(held))
+
+    def test_are_named_where_there_is_no_room(self):
+        for number, pcpu in enumerate((1, 3, 6, 7)):
+            self.poller(pcpu, 70 + number)
+        self.store.add('g')
+        error = self.assertRaises(Exhausted, self.tune, 'g', ask(vcpus=4))
+        self.assertIn(
+            'Processes that are not guests hold pCPUs: spdk_tgt (process 70) '
+            '1, spdk_tgt (process 71) 3, spdk_tgt (process 72) 6, and 1 more',
+            str(error),
+        )
+
+    def test_guests_themselves_are_not_foreign(self):
+        self.store.add('g')
+        self.tune('g')
+        before = pins(self.store, 'g')
+        uuid = self.store.record('g').uuid
+        fake_processes.write(
+            self.root,
+            70,
+            'qemu-kvm',
+            ['6', '7'],
+            arguments=('-uuid', uuid, ''),
+        )
+        self.tune('g')
+        self.assertEqual(before, pins(self.store, 'g'))
+
+    def test_are_named_by_the_audit(self):
+        self.store.add('g')
+        self.tune('g')
+
+        def found():
+            (audited,) = audit.audit(self.store, self.conf, root=self.root)
+            return [
+                (each.code, each.found)
+                for each in audited.findings
+                if each.severity is not Severity.OK
+            ]
+
+        before = found()
+        self.poller(7)
+        self.poller(3, 71)
+        self.assertEqual(
+            [
+                (
+                    'pcpu-of-a-process',
+                    'spdk_tgt (process 70) is pinned to 7',
+                )
+            ],
+            [each for each in found() if each not in before],
+        )
 
 
 class StartTest(StoreTest):

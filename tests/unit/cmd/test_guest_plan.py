@@ -1,6 +1,7 @@
 import os
 
 from kvm_tuning.core import domain
+from tests.fixtures import fake_processes
 from tests.unit.cmd.base import CommandTest
 
 
@@ -70,6 +71,17 @@ class GuestPlanTest(CommandTest):
         taken = ','.join(map(str, free))
         done = self.plan('--taken', taken, '-f', 'json')
         self.assertFalse(set(free) & set(done.document['claim']['pcpus']))
+
+    def test_what_processes_hold(self):
+        root = self.host()
+        free = self.plan('-f', 'json', root=root).document['claim']['pcpus']
+        fake_processes.write(root, 1, 'systemd', ['0-31'], parent=0)
+        fake_processes.write(root, 70, 'pmd-c01', ['0-31', str(free[0])])
+        done = self.plan('-f', 'json', root=root)
+        self.assertNotIn(free[0], done.document['claim']['pcpus'])
+        few = f'{free[0]},{free[1]},{free[2]},{free[3]}'
+        refused = self.plan('--dedicated-cpus', few, root=root)
+        self.assertIn(f'pmd-c01 (process 70) {free[0]}', refused.stderr)
 
     def test_a_refusal(self):
         done = self.plan('--taken', '0-30')

@@ -68,6 +68,24 @@ def intrusion(
             )
 
 
+def processes(receipt: Receipt | None, ledger: Ledger) -> Iterator[Finding]:
+    """Yield processes that are not guests and are pinned to pCPUs that this
+    guest holds.
+    """
+    mine = receipt.claim if receipt is not None else None
+    for claim in ledger.claims:
+        pcpus = mine.pcpus & claim.pcpus if mine and claim.foreign else None
+        if mine is not None and pcpus:
+            yield Finding(
+                Severity.WARNING,
+                'guest/pcpus',
+                f'{cpuset.format(mine.pcpus)} for this guest alone',
+                f'{claim.name} is pinned to {cpuset.format(pcpus)}',
+                'the process and the guest wait for each other on one pCPU',
+                'pcpu-of-a-process',
+            )
+
+
 def _grouped(
     pcpus: frozenset[int], ledger: Ledger, owner: str, shared: bool = False
 ) -> list[tuple[str, frozenset[int]]]:
@@ -87,8 +105,10 @@ def _grouped(
             pcpu in (claim.shared if shared else claim.pcpus)
             for claim in ledger.by_owner.get(owner, ())
         )
-        others = (c.name for c in index[pcpu] if not own or c.owner != owner)
-        count = len(index[pcpu]) - own
+        # Processes are findings of their own.
+        held = [claim for claim in index[pcpu] if not claim.foreign]
+        others = (c.name for c in held if not own or c.owner != owner)
+        count = len(held) - own
         if count:
             names = list(itertools.islice(others, _NAMED))
             found.append((_several(names, count), frozenset(each)))

@@ -55,6 +55,15 @@ REMEDIES = (
         'Keep unpinned guests on ``shared_cpus`` (Nova: ``cpu_shared_set``).',
     ),
     Remedy(
+        ('pcpu-of-a-process',),
+        'Somebody has pinned a process, often a busy poller (SPDK, a PMD of '
+        'DPDK), to a pCPU that is meant for guests.',
+        _OPERATOR,
+        'Pin it to other pCPUs and take these out of ``dedicated_cpus`` '
+        '(Nova: ``cpu_dedicated_set``), or move the guest: ``kvm-tuning guest '
+        'repin``.',
+    ),
+    Remedy(
         ('memory-policy', 'memory-cell'),
         'The memory was moved (``migratepages``, automatic NUMA balancing), '
         'or was allocated before it was bound; or the binding is a '
