@@ -74,8 +74,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--domains',
         metavar='DIR',
         help=(
-            'Take the live XML of guests from the files *.xml in this '
-            'directory (virsh dumpxml) instead of from libvirt.'
+            'Take the live XML of guests (virsh dumpxml) from the .xml files '
+            'of this directory instead of from libvirt.'
         ),
     )
     parser.add_argument(
