@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 import os
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from kvm_tuning.core.assess import assess, document
 from kvm_tuning.core.assess.assess import Assessed
+from kvm_tuning.core.assess.finding import Finding
 from kvm_tuning.core.assess.guest import Foreign, Guest, Nic
+from kvm_tuning.core.assess.rules.host import State
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.exceptions import (
     InvalidDocument,
@@ -21,6 +23,7 @@ from kvm_tuning.core.exceptions import (
 )
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.core.observed import Arguments, Unknown
+from kvm_tuning.host import ready
 from kvm_tuning.host.access.proc import Process
 from kvm_tuning.host.access.sysfs import Tree
 from kvm_tuning.host.guests import (
@@ -33,17 +36,17 @@ from kvm_tuning.host.guests import (
 from kvm_tuning.host.guests.memory_use import Reader
 from kvm_tuning.host.guests.qemu_process import Processes
 from kvm_tuning.host.inventory import reader
+from kvm_tuning.host.inventory.host import Host
+from kvm_tuning.host.prep.groups import ksm
+from kvm_tuning.host.probes import prober
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
 
 _RECORDED = Unknown(
     'what processes of others do is sampled',
     'a host that runs, and --seconds',
 )
-
-
-class Libvirt(Protocol):
-    """The calls to libvirt that an assessment needs."""
-
-    def records(self) -> list[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,26 @@ def assessment(
     wanted = _wanted(guests, names) if names else None
     return Assessment(
         inventory, assess.assess(inventory, guests, foreign, wanted)
+    )
+
+
+def of_host(root: str, conf: 'cfg.ConfigOpts') -> tuple[Finding, ...]:
+    """Return the findings about the host below ``root`` itself.
+
+    :raises InventoryUnreadable: the host's files are not as documented.
+    """
+    tree = Tree(root)
+    merging = ksm.read(Host(tree))
+    return assess.assess_host(
+        reader.read(root, devices=False),
+        State(
+            ready.check(root, conf),
+            prober.read_transparent_huge_pages(tree),
+            None if merging.run is None else merging.run == '1',
+            None
+            if merging.merge_across_nodes is None
+            else merging.merge_across_nodes == '1',
+        ),
     )
 
 
@@ -214,14 +237,14 @@ class _Look:
             found = threads.read(
                 process, self._arguments(guest.pid), None, self._processes
             )
-            ksm = memory.ksm(process)
+            merged = memory.ksm(process)
             yield replace(
                 guest,
                 threads=found,
                 memory=self._memory.read(process),
-                merged_pages=ksm
-                if isinstance(ksm, Unknown)
-                else ksm.merging_pages,
+                merged_pages=merged
+                if isinstance(merged, Unknown)
+                else merged.merging_pages,
                 activity=found
                 if isinstance(found, Unknown)
                 else activity.vcpus(process, found),

@@ -1,19 +1,27 @@
 """Render an assessment for people and for programs."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-import textwrap
 from typing import Any
 
+from kvm_tuning.cmd.command import Section
 from kvm_tuning.core.assess.assess import Assessed
+from kvm_tuning.core.assess.codes import CODES
 from kvm_tuning.core.assess.finding import Finding, Severity
 
 #: The columns of :func:`rows`.
 COLUMNS = (
     'guest', 'severity', 'code', 'evidence', 'change', 'cost', 'needs', 'page',
 )  # fmt: skip
-_WIDTH = 79
-#: Of the column of severities, and of the two before the text.
-_SEVERITY, _CODE = 9, 24
+#: The columns of :func:`codes`.
+SUMS = ('code', 'severity', 'findings', 'meaning')
+#: The columns of the guests.
+GUESTS = ('guest', 'pid', 'vCPUs', 'MiB', 'worst', 'findings')
+
+
+def host_rows(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
+    """Return one row a finding of the host itself, without a guest."""
+    return [('', *map(str, _facts(each).values())) for each in findings]
 
 
 def rows(guests: Iterable[Assessed]) -> list[tuple[str, ...]]:
@@ -34,13 +42,15 @@ def document(guests: Iterable[Assessed]) -> list[dict[str, Any]]:
             'pid': each.guest.pid,
             'vcpus': each.guest.setup.vcpus,
             'memory_mib': each.guest.setup.memory_kib >> 10,
-            'findings': [
-                {**_facts(finding), **_where(finding)}
-                for finding in each.findings
-            ],
+            'findings': [plain(finding) for finding in each.findings],
         }
         for each in guests
     ]
+
+
+def plain(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain data."""
+    return {**_facts(finding), **_where(finding)}
 
 
 def _facts(finding: Finding) -> dict[str, str]:
@@ -57,6 +67,7 @@ def _facts(finding: Finding) -> dict[str, str]:
 
 
 def _where(finding: Finding) -> dict[str, Any]:
+    """Return what does not fit a row."""
     return {
         'title': finding.about.title,
         'why': finding.about.why,
@@ -66,65 +77,60 @@ def _where(finding: Finding) -> dict[str, Any]:
     }
 
 
-def lines(guests: Sequence[Assessed]) -> Iterator[str]:
-    """Yield the findings of guests in lines of a terminal, the guest with the
-    worst first.
+def sections(guests: Sequence[Assessed]) -> Iterator[Section]:
+    """Yield a table of the guests, the findings of each and a summary; the
+    guest with the worst comes first.
     """
-    for each in sorted(guests, key=_badness):
-        setup = each.guest.setup
-        where = f'pid {each.guest.pid}' if each.guest.pid else 'document'
-        yield (
-            f'{setup.name} ({where}, {setup.vcpus} vCPUs, '
-            f'{setup.memory_kib >> 10} MiB): {counts(each.findings)}'
-        )
-        yield from _findings(each.findings)
-        yield ''
-    yield summary(guests)
+    ordered = sorted(guests, key=_badness)
+    if ordered:
+        yield Section('', GUESTS, [_row(each) for each in ordered])
+    for each in ordered:
+        lines = tuple(lines_of(each.findings))
+        if lines:
+            yield Section(f'Guest {each.guest.setup.name}', lines=lines)
+    yield Section('', lines=(summary(ordered),))
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+def _row(each: Assessed) -> tuple[Any, ...]:
+    setup = each.guest.setup
+    worst = each.findings[0].severity.value if _found(each) else 'ok'
+    return (
+        setup.name,
+        each.guest.pid,
+        setup.vcpus,
+        setup.memory_kib >> 10,
+        worst,
+        counts(each.findings),
+    )
+
+
+def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield findings in lines of a terminal."""
     unseen: dict[tuple[str, str], list[str]] = {}
     for each in findings:
         if each.severity is Severity.UNKNOWN:
             codes = unseen.setdefault((each.evidence, each.needs), [])
             codes.append(each.code)
             continue
-        yield from _wrapped(each.severity.value, each.code, each.evidence)
-        yield from _wrapped('', '', f'change: {each.about.knob}')
-        yield from _wrapped('', '', f'costs: {each.about.cost}')
+        yield f'- {each.severity.value} {each.code}: {each.evidence}'
+        yield f'    change: {each.about.knob}'
+        yield f'    costs: {each.about.cost}'
     for (why, needs), codes in unseen.items():
         more = f'; needs {needs}' if needs else ''
-        yield from _wrapped(
-            Severity.UNKNOWN.value, '', f'{", ".join(codes)}: {why}{more}'
-        )
-
-
-def _wrapped(severity: str, code: str, text: str) -> Iterator[str]:
-    start = f'  {severity:{_SEVERITY}}{code:{_CODE}}'
-    if severity and not code:
-        start = f'  {severity:{_SEVERITY}}'
-    yield from textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=start if start.strip() else ' ' * (2 + _SEVERITY),
-        subsequent_indent=' ' * (4 + _SEVERITY),
-        break_on_hyphens=False,
-    )
+        yield f'- {Severity.UNKNOWN.value} {", ".join(codes)}: {why}{more}'
 
 
 def counts(findings: Iterable[Finding]) -> str:
-    """Return how many findings there are of each severity."""
-    found: dict[str, int] = {}
-    for each in findings:
-        found[each.severity.value] = found.get(each.severity.value, 0) + 1
-    unknown = found.pop(Severity.UNKNOWN.value, 0)
+    """Return how many findings there are of each severity, the worst first."""
+    number = Counter(each.severity for each in findings)
     parts = [
-        f'{count} {word}'
-        if count == 1 or word == 'info'
-        else f'{count} {word}s'
-        for word, count in found.items()
+        f'{number[each]} {each.value}'
+        + ('s' if number[each] > 1 and each is not Severity.INFO else '')
+        for each in (Severity.ERROR, Severity.WARNING, Severity.INFO)
+        if number[each]
     ]
     text = ', '.join(parts) or 'nothing found'
+    unknown = number[Severity.UNKNOWN]
     return f'{text} ({unknown} unknown)' if unknown else text
 
 
@@ -155,3 +161,24 @@ def _badness(assessed: Assessed) -> tuple[int, int, int, str]:
         -found.count(Severity.INFO),
         assessed.guest.setup.name,
     )
+
+
+def codes(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return how often each code was found, the worst first; what is unknown
+    is not counted.
+    """
+    number = Counter(
+        each.code for each in findings if each.severity is not Severity.UNKNOWN
+    )
+    return [
+        dict(
+            zip(
+                SUMS,
+                (name, code.severity.value, number[name], code.title),
+                strict=True,
+            )
+        )
+        for severity in (Severity.ERROR, Severity.WARNING, Severity.INFO)
+        for name, code in CODES.items()
+        if name in number and code.severity is severity
+    ]

@@ -60,7 +60,7 @@ class GuestAssess(Report):
         )
         return Output(
             {'guests': assess_report.document(found.guests)},
-            (Section('', lines=tuple(assess_report.lines(found.guests))),),
+            tuple(assess_report.sections(found.guests)),
             Section(
                 '', assess_report.COLUMNS, assess_report.rows(found.guests)
             ),

@@ -9,6 +9,7 @@ from kvm_tuning.core.assess.finding import Finding, Severity, unknown
 from kvm_tuning.core.assess.guest import Foreign, Guest
 from kvm_tuning.core.assess.rules import (
     devices,
+    host,
     memory,
     sharing,
     span,
@@ -65,6 +66,14 @@ RULES = (
 )
 
 
+#: The codes of each rule of a host.
+HOST_RULES = (
+    (('host-not-ready',), host.gate),
+    (('host-merges-across-cells',), host.merging),
+    (('host-no-huge-pages',), host.huge_pages),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Assessed:
     """A guest and what was found, the worst first."""
@@ -85,12 +94,23 @@ def assess(
     :param foreign: processes of others that used CPU time.
     :param of: keys of those whose findings are wanted; None: all of them.
     """
-    host = Host(inventory, guests, foreign)
+    whole = Host(inventory, guests, foreign)
     wanted = None if of is None else frozenset(of)
     return tuple(
-        Assessed(guest, _ranked(_findings(Case(guest, host))))
+        Assessed(guest, _ranked(_findings(Case(guest, whole))))
         for guest in guests
         if wanted is None or guest.key in wanted
+    )
+
+
+def assess_host(
+    inventory: Inventory, state: host.State
+) -> tuple[Finding, ...]:
+    """Return the findings about a host itself."""
+    return _ranked(
+        finding
+        for _codes, check in HOST_RULES
+        for finding in check(state, inventory)
     )
 
 

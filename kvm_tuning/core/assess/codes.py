@@ -37,6 +37,14 @@ _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 _ALL = (
     Code(
+        'host-not-ready',
+        _ERROR,
+        'the host does not have what it is configured to have',
+        'Guests start as if it had, or are kept from starting.',
+        'kvm-tuning host apply',
+        'for some settings a restart of the host',
+    ),
+    Code(
         'pcpu-shared',
         _ERROR,
         'another guest is pinned to the same pCPU',
@@ -331,6 +339,23 @@ _ALL = (
         'Each has a vhost thread, memory and an interrupt for nothing.',
         'kvm:vif_queues; ethtool -L in the guest',
         'nothing',
+    ),
+    Code(
+        'host-merges-across-cells',
+        _WARNING,
+        'KSM merges pages of different NUMA cells',
+        'The one page that is left is remote to the guests of all cells but '
+        'one.',
+        '[ksm] merge_across_nodes = false, or run = off',
+        'memory: fewer pages are equal within a cell',
+    ),
+    Code(
+        'host-no-huge-pages',
+        _WARNING,
+        'guests cannot have huge pages of any kind',
+        'The TLB covers little of their memory.',
+        '[transparent_huge_pages] enabled, or [huge_pages]',
+        'pages set aside, or work of the kernel to find them',
     ),
     Code(
         'device-remote',

@@ -44,10 +44,14 @@ class GuestAssessTest(CommandTest):
         found = self.assess()
         self.assertEqual(1, found.status)
         lines = found.stdout.splitlines()
-        self.assertLessEqual(max(map(len, lines)), 79)
+        self.assertLessEqual(max(map(len, lines)), 80)
         # The worst guest, and its worst finding, first.
-        self.assertIn('bad (pid 2000, 4 vCPUs, 4096 MiB): 2 errors', lines[0])
-        self.assertIn('pcpu-shared', lines[1])
+        self.assertEqual(
+            ['bad', '2000', '4', '4096', 'error', '2'], lines[2].split()[:6]
+        )
+        worst = lines[lines.index('Guest bad') + 1]
+        self.assertTrue(worst.startswith('- error pcpu-shared: '), worst)
+        self.assertIn('    change: hw:cpu_policy=dedicated', found.stdout)
         self.assertIn('0 of 2 guests without a finding', lines[-1])
 
     def test_nothing_found(self):
