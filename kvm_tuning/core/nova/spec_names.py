@@ -1,7 +1,9 @@
 """Which extra specs exist: Nova's own, ours, and what is near one of them.
 
 Nova's are those of ``nova.api.validation.extra_specs`` of 2025.1 to 2026.2
-that concern a libvirt guest; a test that runs with Nova compares the two.
+that concern a libvirt guest, and two that it reads without a validator
+(``nova.virt.hardware.get_maxphysaddr_mode``); a test that runs with Nova
+compares them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +23,7 @@ NOVA_NAMES = frozenset(
         'cpu_realtime_mask', 'cpu_sockets', 'cpu_thread_policy',
         'cpu_threads', 'emulator_threads_policy', 'ephemeral_encryption',
         'ephemeral_encryption_format', 'hide_hypervisor_id', 'locked_memory',
+        'maxphysaddr_bits', 'maxphysaddr_mode',
         'mem_encryption', 'mem_encryption_model', 'mem_page_size',
         'numa_cpus', 'numa_mem', 'numa_nodes',
         'pci_numa_affinity_policy', 'pmem', 'pmu',
@@ -30,6 +33,9 @@ NOVA_NAMES = frozenset(
         'watchdog_action',
     )
 )  # fmt: skip
+
+#: Of these, those that end in the number of a guest cell.
+_OF_CELLS = frozenset({'hw:numa_cpus', 'hw:numa_mem'})
 
 #: Codes of the consequences; they never change.
 NOT_DONE = 'nova-key-not-done'
@@ -56,13 +62,18 @@ def misspelt(
     """
     known = NOVA_NAMES | {_base(knob) for knob in knobs}
     for key in extra_specs:
-        if _base(key) in known or key.startswith('kvm:'):
+        if _exists(key, known) or key.startswith('kvm:'):
             continue
         if meant := _meant(key, known):
             yield UnknownKnob(
                 f'{short(key)} ({origin}) is not an extra spec of Nova or '
                 f'kvm-tuning; did you mean {meant}?'
             )
+
+
+def _exists(key: str, known: frozenset[str]) -> bool:
+    base = _base(key)
+    return base in known and (key != base) == (base in _OF_CELLS)
 
 
 def _base(key: str) -> str:
@@ -80,10 +91,12 @@ def _meant(key: str, known: frozenset[str]) -> str | None:
             plain = f'{prefix}:{plain.removeprefix(prefix)[1:]}'
     if plain.partition(':')[0] not in ('hw', 'kvm'):
         return None
-    if plain in known:
-        return plain
-    close = difflib.get_close_matches(plain, sorted(known), 1, _ALIKE)
-    return close[0] if close else None
+    if plain not in known:
+        close = difflib.get_close_matches(plain, sorted(known), 1, _ALIKE)
+        plain = close[0] if close else ''
+    if plain in _OF_CELLS:
+        return f'{plain}.0'
+    return plain or None
 
 
 def not_done(

@@ -55,6 +55,14 @@ class TestMisspelt(testtools.TestCase):
             ),
         )
 
+    def test_the_number_of_a_cell(self):
+        self.assertEqual(
+            ['hw:numa_nodes', 'hw:numa_cpus.0', 'hw:numa_mem.0', 'hw:pmu'],
+            meant(
+                'hw:numa_nodes.0', 'hw:numa_cpus', 'hw:numamem.x', 'hw:pmu.1'
+            ),
+        )
+
     def test_our_namespace_by_another_name(self):
         self.assertEqual(
             ['kvm:iothreads', 'kvm:profile', 'kvm:vif_queues'],
@@ -71,9 +79,14 @@ class TestMisspelt(testtools.TestCase):
 
 class TestNotDone(testtools.TestCase):
     def test_what_nova_alone_carries_out(self):
-        found = not_done('hw:pmu', 'quota:cpu_quota', 'hw:cpu_policy')
+        found = not_done(
+            'hw:pmu', 'quota:cpu_quota', 'hw:maxphysaddr_mode', 'hw:cpu_policy'
+        )
         self.assertEqual({spec_names.NOT_DONE}, set(found))
-        self.assertIn('hw:pmu, quota:cpu_quota: ', found[spec_names.NOT_DONE])
+        self.assertIn(
+            'hw:maxphysaddr_mode, hw:pmu, quota:cpu_quota: ',
+            found[spec_names.NOT_DONE],
+        )
 
     def test_what_nobody_knows(self):
         found = not_done('hw:bogus', 'hw:numa_node')
