@@ -33,7 +33,7 @@ from kvm_tuning.core.nova import spec_names
 from kvm_tuning.core.placement import Placement, Unkept
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Site
-from kvm_tuning.core.solver import present, solve
+from kvm_tuning.core.solver import present, solve, unseen
 from kvm_tuning.core.xml import paths
 
 _P = ParamSpec('_P')
@@ -182,6 +182,9 @@ def of(prepared: Prepared, guest: Guest, site: Site) -> Plan:
                 effects.append(item)
                 owners.append(hook.name)
     merged = _merge(effects, owners)
+    consequences += unseen.consequences(
+        guest, placement, merged, site.inventory
+    )
     consequences += resize(request, placement, merged)
     return Plan(
         request=request,

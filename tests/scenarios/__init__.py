@@ -32,4 +32,6 @@ Each YAML file here is a list of scenarios:
     The code of the refusal, and words that its message has.
 ``unkept``, ``consequences``
     Knobs of preferences that were not kept; codes of consequences.
+``without``
+    Codes of consequences that it does not have.
 """

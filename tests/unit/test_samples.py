@@ -41,14 +41,14 @@ CONSEQUENCES = {
         set(),
         {
             'dedicated-cpus', 'slower-start', 'huge-pages', 'enable-queues',
-            'guest-tuning', 'resize',
+            'guest-tuning', 'resize', 'unseen-siblings',
         },
     ),
     ('network-function-vf', None): (
         {'not-migratable'},
         {
             'not-migratable', 'dedicated-cpus', 'huge-pages', 'slower-start',
-            'resize',
+            'resize', 'unseen-siblings',
         },
     ),
     ('windows-desktop', 'windows'): (
@@ -63,7 +63,7 @@ CONSEQUENCES = {
         set(),
         {
             'dedicated-cpus', 'no-page-sharing', 'enable-queues', 'resize',
-            'iothreads-idle',
+            'iothreads-idle', 'unseen-siblings',
         },
     ),
 }  # fmt: skip

@@ -68,6 +68,7 @@ class ScenarioTest(testtools.TestCase):
         self.assertEqual(
             set(), set(scenario.get('consequences', ())) - codes, codes
         )
+        self.assertEqual(set(), set(scenario.get('without', ())) & codes)
         settings = {f'{s.kind}/{s.name}': s.value for s in settings_of(made)}
         for address, value in scenario.get('settings', {}).items():
             self.assertEqual(str(value), settings.get(address), address)

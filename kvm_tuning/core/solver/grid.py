@@ -88,7 +88,7 @@ class Grid:
             self.shared -= dedicated
         self.smt = inventory.smt
         self.l3 = bool(inventory.l3)
-        rank = _kinds(inventory.cpus)
+        rank = kinds(inventory.cpus)
         groups = _groups(cpu for cpu in inventory.cpus if cpu.id in online)
         cores: list[tuple[list[int], int, int, bool]] = []
         domains: list[tuple[int, frozenset[int], bool, int, int, int]] = []
@@ -225,9 +225,9 @@ def of(inventory: Inventory, policy: Policy) -> Grid:
     return inventory.memo.once(key, lambda: Grid(inventory, policy))
 
 
-def _kinds(cpus: Iterable[Cpu]) -> dict[int | None, int]:
+def kinds(cpus: Iterable[Cpu]) -> dict[int | None, int]:
     """Return the kind, 0 the fastest, of each capacity."""
-    kinds: dict[int | None, int] = {None: 0}
+    found: dict[int | None, int] = {None: 0}
     fastest = None
     kind = -1
     values = {cpu.capacity for cpu in cpus if cpu.capacity is not None}
@@ -235,8 +235,8 @@ def _kinds(cpus: Iterable[Cpu]) -> dict[int | None, int]:
         if fastest is None or value < fastest * SAME_KIND:
             fastest = value
             kind += 1
-        kinds[value] = kind
-    return kinds
+        found[value] = kind
+    return found
 
 
 def _groups(
