@@ -123,7 +123,7 @@ move_vcpu 0
 status=0
 tuning guest audit "$name" | tee "$work/audit" || status=$?
 [ "$status" -eq 1 ] || fail "the audit did not catch it (exit status $status)"
-grep -A 1 '^- error: ' "$work/audit" | grep -qF "vcpupin[@vcpu='0']" ||
+grep -A 3 '^- error: ' "$work/audit" | grep -qF "vcpupin[@vcpu='0']" ||
   fail 'the audit found something else than the moved vCPU'
 
 say 'Undo: the definition is what it was'
