@@ -247,7 +247,7 @@ def _widths(
         for row in rows
         for text, size in zip(row, widths, strict=True)
     )
-    return widths if high <= _HIGHEST or len(names) == 1 else None
+    return widths if high <= _HIGHEST or len(names) < 3 else None
 
 
 def _line_width(text: str) -> int:

@@ -244,6 +244,15 @@ class LockFailed(HostError):
     )
 
 
+class BenchFailed(HostError):
+    """A measurement cannot be made."""
+
+    remedy = (
+        'Look at what the message names: a C compiler and its headers, the '
+        'free memory, or the pCPUs that this process may use.'
+    )
+
+
 class WrongUsage(KvmTuningError):
     """A command line is wrong, or names a file that does not exist."""
 

@@ -19,7 +19,8 @@ ROOT = PACKAGE.parent
 PURE = {
     'abc', 'bisect', 'bz2', 'collections', 'copy', 'dataclasses', 'difflib',
     'enum', 'functools', 'hashlib', 'heapq', 'itertools', 'json', 'math',
-    'operator', 're', 'shlex', 'string', 'typing', 'types', 'unicodedata',
+    'operator', 're', 'shlex', 'statistics', 'string', 'typing', 'types',
+    'unicodedata',
     'lxml', 'yaml',
 }  # fmt: skip
 FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}

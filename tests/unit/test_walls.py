@@ -35,7 +35,7 @@ FLOORS = {
         'host.access',
         'host.inventory',
         'host.probes',
-        'host.guests',
+        ('host.guests', 'host.bench'),
     ),
     'what is set on a host': (
         'host.access',
@@ -77,7 +77,9 @@ APART = (
 
 #: Rooms that import core's root. The root does not know them, but for the
 #: modules that put their answers into a plan or a request.
-ROOMS = ('core.nova', 'core.solver', 'core.audit', 'core.healing')
+ROOMS = (
+    'core.nova', 'core.solver', 'core.audit', 'core.healing', 'core.bench',
+)  # fmt: skip
 DOORS = {
     'core.documents': {'core.nova'},
     'core.given': {'core.solver'},

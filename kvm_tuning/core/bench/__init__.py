@@ -1,0 +1,1 @@
+"""Measurements: what is compared, and what was found. Values only."""

@@ -1,0 +1,1 @@
+"""Run the programs that measure this host."""
