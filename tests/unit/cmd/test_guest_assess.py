@@ -4,7 +4,10 @@ import csv
 import io
 import os
 
+import fixtures
+
 from kvm_tuning.core.assess.codes import CODES
+from tests.fixtures import memory_dir
 from tests.fixtures.assessed_guest import HOST, AssessedGuest
 from tests.unit.cmd.base import CommandTest
 
@@ -21,8 +24,8 @@ XML = """\
 class GuestAssessTest(CommandTest):
     def setUp(self):
         super().setUp()
-        self.root = os.path.join(self.folder, 'root')
-        os.mkdir(self.root)
+        place = memory_dir.place()
+        self.root = self.useFixture(fixtures.TempDir(place)).path
         HOST.write(self.root)
 
     def assess(self, *argv):

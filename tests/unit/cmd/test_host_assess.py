@@ -2,6 +2,9 @@
 
 import os
 
+import fixtures
+
+from tests.fixtures import memory_dir
 from tests.fixtures.assessed_guest import HOST, AssessedGuest
 from tests.unit.cmd.base import CommandTest
 
@@ -9,8 +12,8 @@ from tests.unit.cmd.base import CommandTest
 class HostAssessTest(CommandTest):
     def setUp(self):
         super().setUp()
-        self.root = os.path.join(self.folder, 'root')
-        os.mkdir(self.root)
+        place = memory_dir.place()
+        self.root = self.useFixture(fixtures.TempDir(place)).path
         HOST.write(self.root)
 
     def put(self, name, text):
