@@ -1,15 +1,16 @@
 """The site of a host that is read only from its files, without libvirt."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 import os
 from typing import TYPE_CHECKING
 
 from kvm_tuning.conf import placement, written
-from kvm_tuning.core import cpuset
+from kvm_tuning.core import claims, cpuset
+from kvm_tuning.core.claims import Record
 from kvm_tuning.core.effects import Consequence
 from kvm_tuning.core.inventory import Inventory
-from kvm_tuning.core.ledger import Claim, Ledger
+from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.site import Policy, Site
 from kvm_tuning.host.guests import pinned
 from kvm_tuning.host.inventory import reader
@@ -28,12 +29,14 @@ def site(
     cpusets: Mapping[str, str],
     taken: str | None = None,
     disks: Iterable[str] = (),
+    records: Sequence[Record] = (),
 ) -> tuple[Site, tuple[Consequence, ...]]:
     """Return the site of the host below ``root``, and what was assumed.
 
     :param cpusets: CPU lists that override the configuration's, by option.
     :param taken: CPU list of what others hold.
     :param disks: paths of the guest's disks.
+    :param records: the guests of the host, as far as they are known.
     :raises InventoryUnreadable: the host's files are not as documented.
     :raises ConfigInvalid: the configuration or a CPU list is wrong.
     """
@@ -46,8 +49,10 @@ def site(
         notes.append(_assumed(chosen))
     if not live:
         notes.append(_not_probed())
-    ledger = Ledger(
-        pinned.claims(root, inventory.online, chosen.dedicated_cpus)
+    dedicated = chosen.dedicated_cpus
+    guests = frozenset(record.uuid.lower() for record in records)
+    ledger = claims.read(records, inventory.online, dedicated).plus(
+        pinned.claims(root, inventory.online, dedicated, guests)
     )
     if taken is not None:
         held = placement.cpus('--taken', taken, inventory) or frozenset()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kvm_tuning.cmd.requests import Profiles
     from kvm_tuning.core.documents import Flavor, Image
     from kvm_tuning.core.effects import Consequence
-    from kvm_tuning.core.guest import Guest
     from kvm_tuning.core.placement import Unkept
     from kvm_tuning.core.request import Request
 
@@ -218,6 +217,7 @@ class _Check:
         """Plan a guest of this flavor on the host below ``--root``."""
         from kvm_tuning.adapters import offline
         from kvm_tuning.core import plan
+        from kvm_tuning.core.capacity.example import example
 
         cpusets = arguments.cpusets(self.args)
         try:
@@ -226,35 +226,12 @@ class _Check:
             if cpusets:
                 raise WrongUsage(str(error)) from error
             raise
-        made = plan.make(self.hooks, request, _example(request), site)
+        made = plan.make(self.hooks, request, example(request), site)
         return (*made.consequences, *notes), made.unkept
 
     def _add(self, error: 'KvmTuningError') -> None:
         for each in getattr(error, 'errors', (error,)):
             self.errors.append(('error', each.code, each.who, str(each)))
-
-
-def _example(request: 'Request') -> 'Guest':
-    """Return a guest that has what a flavor's promises may be about."""
-    from kvm_tuning.core.guest import Disk, Guest, Interface
-
-    return Guest(
-        name=request.flavor,
-        uuid=None,
-        type='kvm',
-        arch=None,
-        machine=None,
-        vcpus=request.vcpus,
-        memory_kib=request.memory_mib * 1024,
-        disks=(Disk('vda', 'virtio', 'disk', 'block', 'the disk'),),
-        interfaces=(
-            Interface('52:54:00:00:00:01', 'bridge', 'virtio'),
-            Interface(
-                '52:54:00:00:00:02', 'direct', 'virtio', {'dev': 'the NIC'}
-            ),
-        ),
-        cpu_mode='host-passthrough',
-    )
 
 
 def _unkept(each: 'Unkept') -> str:

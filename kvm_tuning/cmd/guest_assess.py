@@ -67,8 +67,8 @@ class GuestAssess(Report):
         )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how guests are looked at."""
+def add_guests(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the guests come from."""
     arguments.add_root(parser)
     parser.add_argument(
         '--domains',
@@ -83,6 +83,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Look at /proc alone; guests are set up as QEMU was started.',
     )
+    arguments.add_connect(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which guests are looked at, and how."""
+    add_guests(parser)
     parser.add_argument(
         '--seconds',
         type=_seconds,
@@ -106,7 +112,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default='error',
         help='Exit with 1 from here on (default: error).',
     )
-    arguments.add_connect(parser)
 
 
 def _seconds(text: str) -> float:

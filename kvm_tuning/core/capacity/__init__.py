@@ -1,0 +1,1 @@
+"""What still fits on a host: by placing guests until one is refused."""
