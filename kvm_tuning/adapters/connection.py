@@ -107,6 +107,24 @@ class Connection:
         )
         return {str(raw.UUIDString()): str(raw.name()) for raw in raws}
 
+    def busy(self) -> frozenset[str]:
+        """Return the UUIDs of running domains with a job, such as a
+        migration; what cannot be asked for counts as one.
+        """
+        raws = self._call(
+            'listAllDomains', None, self._raw.listAllDomains, _ACTIVE
+        )
+        return frozenset(
+            str(raw.UUIDString()) for raw in raws if self._has_job(raw)
+        )
+
+    def _has_job(self, raw: Any) -> bool:
+        try:
+            return int(raw.jobInfo()[0]) != 0
+        except self._error as error:
+            # A driver without jobs has none.
+            return _code(error) != _NO_SUPPORT
+
     def record(self, name: str, secure: bool = False) -> Record:
         """Return one domain.
 

@@ -152,7 +152,7 @@ def tune(domain: Domain, plan: Plan) -> str:
         return undo(domain)
     root = copy.deepcopy(domain.untuned.root)
     tune_tree(root, plan)
-    return _written(root, domain.xml)
+    return written(root, domain.xml)
 
 
 def tune_tree(root: etree._Element, plan: Plan) -> None:
@@ -208,7 +208,7 @@ def undo(domain: Domain) -> str:
     """
     if domain.receipt is None:
         return domain.xml
-    return _written(domain.untuned.root, domain.xml)
+    return written(domain.untuned.root, domain.xml)
 
 
 def _parse(xml: str, wanted: Collection[str] = ('domain',)) -> etree._Element:
@@ -230,7 +230,7 @@ def _parse(xml: str, wanted: Collection[str] = ('domain',)) -> etree._Element:
     return root
 
 
-def _written(root: etree._Element, like: str) -> str:
+def written(root: etree._Element, like: str) -> str:
     """Return the text of ``root``, as ``like`` is written.
 
     :raises InvalidDocument: it cannot be read again.
@@ -268,8 +268,8 @@ def restorable(stored: Domain, before: Domain) -> str:
         remade=remade.differences(stored.untuned.root, before.untuned.root),
     )
     root = copy.deepcopy(stored.root)
-    _replace_receipt(root, found)
-    return _written(root, stored.xml)
+    replace_receipt(root, found)
+    return written(root, stored.xml)
 
 
 def alike(one: Domain, other: Domain) -> bool:
@@ -283,7 +283,11 @@ def alike(one: Domain, other: Domain) -> bool:
     return first == second
 
 
-def _replace_receipt(root: etree._Element, new: Receipt) -> None:
+def replace_receipt(root: etree._Element, new: Receipt) -> None:
+    """Put another receipt in the place of a document's.
+
+    :raises InvalidDocument: it has none.
+    """
     old = receipt.find(root)
     metadata = root.find('metadata')
     if old is None or metadata is None:

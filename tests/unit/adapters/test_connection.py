@@ -55,6 +55,10 @@ class ConnectionTest(LibvirtTest):
         self.assertEqual({0, 1}, set(running.vcpus))
         self.assertEqual('test', domain.read(running.live).current.name)
 
+    def test_who_is_busy(self):
+        # The driver has no jobs: nobody is.
+        self.assertEqual(frozenset(), self.libvirt.busy())
+
     def test_one_by_uuid(self):
         uuid = self.raw.lookupByName('g').UUIDString()
         self.assertEqual('g', self.libvirt.record(uuid).name)

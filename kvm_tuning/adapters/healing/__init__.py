@@ -1,0 +1,1 @@
+"""Heal this host: read its guests, plan, move their threads, record it."""

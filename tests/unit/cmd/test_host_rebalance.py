@@ -1,0 +1,87 @@
+"""``host rebalance`` as people and programs see it."""
+
+import os
+
+from tests.fixtures import scattered_guests
+from tests.fixtures.fake_host import FakeHost
+from tests.unit.cmd.base import CommandTest
+
+
+class DryRunTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.root = os.path.join(self.folder, 'root')
+        os.mkdir(self.root)
+        FakeHost(cells=1, l3_per_cell=2, cores=4, threads=1).write(self.root)
+        self.domains = os.path.join(self.folder, 'xml')
+        os.mkdir(self.domains)
+
+    def guest(self, name, *pcpus):
+        with open(os.path.join(self.domains, f'{name}.xml'), 'w') as file:
+            file.write(scattered_guests.xml(name, *pcpus))
+
+    def plan(self, *argv):
+        return self.run_command(
+            'host', 'rebalance', '--dry-run', '--root', self.root,
+            '--domains', self.domains, *argv,
+        )  # fmt: skip
+
+    def scatter(self):
+        self.guest('a', 0, 4, 1, 5)
+        self.guest('b', 2, 6, 3, 7)
+
+    def test_people(self):
+        self.scatter()
+        done = self.plan('--include-untuned')
+        self.assertEqual(0, done.status, done.stderr)
+        for part in (
+            'Now: 2 L3 domains more than the fewest',
+            'Then: 0 L3 domains more than the fewest',
+            'which is proven to be the least',
+            '4 of 8 dedicated vCPUs move, in 4 steps; 2 of them',
+        ):
+            self.assertIn(part, ' '.join(done.stdout.split()))
+
+    def test_programs(self):
+        self.scatter()
+        found = self.plan('--include-untuned', '-f', 'json').document
+        self.assertEqual(
+            {'before': 2, 'after': 0, 'least': 0}, found['excess']
+        )
+        self.assertEqual(4, len(found['moves']))
+        self.assertEqual(
+            [{'before': 2, 'after': 1}] * 2,
+            [guest['l3_domains'] for guest in found['guests']],
+        )
+
+    def test_nothing_is_worth_moving(self):
+        self.guest('a', 0, 1)
+        done = self.plan('--include-untuned')
+        self.assertEqual(0, done.status)
+        self.assertIn('Nothing is worth moving', done.stdout)
+
+    def test_what_stays_and_why(self):
+        self.scatter()
+        found = self.plan('-f', 'json').document
+        self.assertEqual(0, found['moved'])
+        self.assertIn('never tuned', found['guests'][0]['stays'])
+        found = self.plan(
+            '--include-untuned', '--keep', 'a', '-f', 'json'
+        ).document
+        self.assertEqual('--keep names it', found['guests'][0]['stays'])
+
+    def test_a_budget(self):
+        self.scatter()
+        found = self.plan('--include-untuned', '--budget', '0%', '-f', 'json')
+        self.assertEqual(0, found.document['moved'])
+
+    def test_wrong_usage(self):
+        self.scatter()
+        done = self.plan('--keep', 'c')
+        self.assertEqual(2, done.status)
+        self.assertIn("no guest 'c'", done.stderr)
+        self.assertEqual(2, self.plan('--budget', '120%').status)
+        done = self.run_command(
+            'host', 'rebalance', '--dry-run', '--root', self.root
+        )
+        self.assertEqual(2, done.status)
