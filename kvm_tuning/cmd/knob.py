@@ -2,9 +2,10 @@
 
 import argparse
 import difflib
+import json
 from typing import Any
 
-from kvm_tuning.cmd.command import Lister, ShowOne
+from kvm_tuning.cmd.command import Command, Lister, ShowOne
 from kvm_tuning.core.exceptions import WrongUsage
 
 
@@ -79,6 +80,28 @@ class KnobShow(ShowOne):
             'schema': knob.kind.schema(),
         }
         return tuple(shown), tuple(shown.values())
+
+
+class KnobMetadefs(Command):
+    """Print our knobs as metadata definitions for Glance.
+
+    Loaded into Glance, Horizon offers them when it edits a flavor, with their
+    values and their help.
+    """
+
+    examples = (
+        'kvm-tuning knob metadefs > kvm-tuning.json',
+        'glance md-namespace-import --file kvm-tuning.json',
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        from kvm_tuning import loader
+        from kvm_tuning.cmd import knob_schemas
+
+        knobs = [knob for hook in loader.load() for knob in hook.knobs]
+        json.dump(knob_schemas.metadefs(knobs), self.app.stdout, indent=2)
+        self.app.stdout.write('\n')
+        return self.status
 
 
 def _key(name: str, parameter: str | None) -> str:
