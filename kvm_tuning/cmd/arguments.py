@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import os
 from typing import TYPE_CHECKING
 
+from kvm_tuning.cmd import complete
 from kvm_tuning.core.exceptions import WrongUsage
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ def add_request(
         '--image',
         metavar='IMAGE',
         help='What "openstack image show -f json" (or yaml) prints.',
+    )
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Add names of guests."""
+    complete.completed_by(
+        parser.add_argument(
+            'names',
+            metavar='NAME',
+            nargs='*',
+            help='Name or UUID of a domain; several are possible.',
+        ),
+        complete.guests,
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd import arguments, complete
 from kvm_tuning.cmd.command import Output, Report, Section
 from kvm_tuning.cmd.several_guests import ChangesGuests, OnGuests, Tuning
 
@@ -136,8 +136,11 @@ class GuestRepin(Tuning, Report):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'name', metavar='NAME', help='Name or UUID of the domain.'
+        complete.completed_by(
+            parser.add_argument(
+                'name', metavar='NAME', help='Name or UUID of the domain.'
+            ),
+            complete.guests,
         )
         parser.add_argument(
             '--cpus',

@@ -8,7 +8,7 @@ import difflib
 import os
 from typing import TYPE_CHECKING
 
-from kvm_tuning.cmd import arguments
+from kvm_tuning.cmd import arguments, complete
 from kvm_tuning.cmd.command import Output, Report
 from kvm_tuning.core.exceptions import ConfigInvalid, WrongUsage
 
@@ -43,8 +43,11 @@ class GuestPlan(Report):
         parser = super().get_parser(prog_name)
         arguments.add_request(parser)
         guest = parser.add_mutually_exclusive_group(required=True)
-        guest.add_argument(
-            '--domain', metavar='NAME', help='A domain that libvirt knows.'
+        complete.completed_by(
+            guest.add_argument(
+                '--domain', metavar='NAME', help='A domain that libvirt knows.'
+            ),
+            complete.guests,
         )
         guest.add_argument(
             '--xml', metavar='FILE', help='A domain XML; - for standard input.'

@@ -31,12 +31,7 @@ class GuestReconcile(Report):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'names',
-            metavar='NAME',
-            nargs='*',
-            help='Name or UUID of a domain.',
-        )
+        arguments.add_names(parser)
         parser.add_argument(
             '--queue',
             metavar='DIR',

@@ -5,6 +5,7 @@ import difflib
 import json
 from typing import Any
 
+from kvm_tuning.cmd import complete
 from kvm_tuning.cmd.command import Command, Lister, ShowOne
 from kvm_tuning.core.exceptions import WrongUsage
 
@@ -47,8 +48,11 @@ class KnobShow(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'name', metavar='NAME', help='The knob, such as kvm:disk_io.'
+        complete.completed_by(
+            parser.add_argument(
+                'name', metavar='NAME', help='The knob, such as kvm:disk_io.'
+            ),
+            complete.knobs,
         )
         return parser
 

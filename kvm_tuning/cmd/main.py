@@ -10,6 +10,7 @@ from cliff import app, commandmanager
 from stevedore import named
 
 from kvm_tuning.cmd.command import escaped
+from kvm_tuning.cmd.complete import Complete
 
 NAMESPACE = 'kvm_tuning.cli'
 
@@ -57,6 +58,8 @@ class Application(app.App):
             deferred_help=True,
         )
         self.parser.prog = self.NAME
+        # In the place of cliff's own, which knows no values.
+        self.command_manager.add_command('complete', Complete)
         group = self.parser.add_argument_group('configuration')
         group.add_argument(
             '--config-file',

@@ -60,12 +60,7 @@ class OnGuests(Tuning):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'names',
-            metavar='NAME',
-            nargs='*',
-            help='Name or UUID of a domain; several are possible.',
-        )
+        arguments.add_names(parser)
         parser.add_argument('--all', action='store_true', help=self.everyone)
         return parser
 

@@ -41,9 +41,9 @@ PACKAGES = (
     # What the project and its tests import, as Debian ships it
     'python3', 'python3-pip', 'python3-libvirt', 'python3-lxml',
     'python3-yaml', 'python3-cliff', 'python3-stevedore', 'python3-pbr',
-    'python3-oslo.config', 'python3-oslo.log', 'python3-oslo.concurrency',
-    'python3-oslo.privsep', 'python3-testtools', 'python3-fixtures',
-    'python3-pyroute2', 'python3-subunit',
+    'python3-oslo.config', 'python3-oslo.privsep', 'python3-rich',
+    'python3-testtools', 'python3-fixtures', 'python3-pyroute2',
+    'python3-subunit',
 )  # fmt: skip
 
 # Slow under emulation, of no use here, or periodic: they change the host

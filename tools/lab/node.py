@@ -48,8 +48,8 @@ modprobe -a vhost_net macvtap vfio_pci
 test -c /dev/kvm
 virsh -q capabilities >/dev/null
 virsh -q domcapabilities --virttype kvm >/dev/null
-python3 -c 'import lxml.etree, cliff.app, oslo_config.cfg, oslo_log.log, \
-  oslo_concurrency.lockutils, libvirt, testtools, fixtures, subunit.run'
+python3 -c 'import lxml.etree, cliff.app, oslo_config.cfg, rich.console, \
+  libvirt, testtools, fixtures, subunit.run'
 mkdir -p /boot/grub
 update-grub >/dev/null 2>&1
 sync
