@@ -80,6 +80,11 @@ class Assessed:
 
     guest: Guest
     findings: tuple[Finding, ...]
+    #: L3 domains of its vCPUs beyond the fewest that would do; None: unknown.
+    excess_l3_domains: int | None = None
+    #: Share of its memory on cells where no vCPU may run, from 0 to 1; None:
+    #: unknown.
+    remote_memory: float | None = None
 
 
 def assess(
@@ -97,7 +102,7 @@ def assess(
     whole = Host(inventory, guests, foreign)
     wanted = None if of is None else frozenset(of)
     return tuple(
-        Assessed(guest, _ranked(_findings(Case(guest, whole))))
+        _assessed(Case(guest, whole))
         for guest in guests
         if wanted is None or guest.key in wanted
     )
@@ -112,6 +117,31 @@ def assess_host(
         for _codes, check in HOST_RULES
         for finding in check(state, inventory)
     )
+
+
+def _assessed(case: Case) -> Assessed:
+    return Assessed(
+        case.guest,
+        _ranked(_findings(case)),
+        _excess_l3_domains(case),
+        _remote_memory(case),
+    )
+
+
+def _excess_l3_domains(case: Case) -> int | None:
+    try:
+        on, few = span.l3_count(case)
+    except Unseen:
+        return None
+    return max(0, on - few)
+
+
+def _remote_memory(case: Case) -> float | None:
+    try:
+        away, total_kib = memory.away_kib(case)
+    except Unseen:
+        return None
+    return sum(away.values()) / total_kib if total_kib else 0.0
 
 
 def _findings(case: Case) -> Iterator[Finding]:

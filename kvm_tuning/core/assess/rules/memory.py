@@ -18,28 +18,35 @@ SWAPPED_KIB = 1 << 10
 
 def remote(case: Case) -> Iterator[Finding]:
     """Yield memory on cells where no vCPU may run."""
-    inventory = case.host.inventory
-    if len(inventory.cells) < 2:
-        return
-    where = case.place
-    if where.cells >= inventory.cell.keys():
-        return
-    cells_kib = seen(seen(case.guest.memory).cells_kib)
-    total = sum(cells_kib.values())
-    away = {
-        cell: kib
-        for cell, kib in cells_kib.items()
-        if kib and cell not in where.cells
-    }
+    away, total = away_kib(case)
     percent = 100 * sum(away.values()) // total if total else 0
     if percent >= REMOTE_PERCENT:
         yield found(
             'memory-remote',
             f'{percent} % of {total >> 10} MiB on '
             f'{ids("NUMA cell", away)}, vCPUs on '
-            f'{ids("NUMA cell", where.cells)}',
+            f'{ids("NUMA cell", case.place.cells)}',
             Where(cells=frozenset(away)),
         )
+
+
+def away_kib(case: Case) -> tuple[dict[int, int], int]:
+    """Return the memory on cells where no vCPU may run, by cell, and all of
+    it. Where vCPUs may run on every cell, none is away, however much there
+    is.
+
+    :raises Unseen: where the memory or the vCPUs are is not known.
+    """
+    inventory = case.host.inventory
+    if len(inventory.cells) < 2 or case.place.cells >= inventory.cell.keys():
+        return {}, 0
+    cells_kib = seen(seen(case.guest.memory).cells_kib)
+    away = {
+        cell: kib
+        for cell, kib in cells_kib.items()
+        if kib and cell not in case.place.cells
+    }
+    return away, sum(cells_kib.values())
 
 
 def small_pages(case: Case) -> Iterator[Finding]:

@@ -24,17 +24,27 @@ def l3_domains(case: Case) -> Iterator[Finding]:
     """Yield that the vCPUs are on more L3 domains than necessary, in the
     cells that they are on: unless these are too many, which says it all.
     """
-    where, host = case.place, case.host
+    where = case.place
     if any(cells(case)):
         return
-    on = [each for each in host.domains if each & where.pcpus]
-    few = _fewest_domains(case, where)
-    if len(on) > few:
+    on, few = l3_count(case)
+    if on > few:
         yield found(
             'l3-span',
-            _evidence(where, len(on), few, 'L3 domain'),
+            _evidence(where, on, few, 'L3 domain'),
             Where(where.pcpus),
         )
+
+
+def l3_count(case: Case) -> tuple[int, int]:
+    """Return how many L3 domains the vCPUs may run on, and how few would do
+    in their cells.
+
+    :raises Unseen: where they may run is not known.
+    """
+    where = case.place
+    on = sum(bool(each & where.pcpus) for each in case.host.domains)
+    return on, _fewest_domains(case, where)
 
 
 def _fewest_cells(case: Case, where: Place) -> int:
