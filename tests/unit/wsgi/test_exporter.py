@@ -67,6 +67,8 @@ class ExporterTest(CommandTest):
             def collect(self):
                 return ()
 
+        # What waitress says of a client that has gone when it closes.
+        self.useFixture(fixtures.FakeLogger())
         made = self.client.CollectorRegistry()
         made.register(Families())
         server = prometheus.server().server(made, '127.0.0.1:0')
