@@ -3,10 +3,14 @@
 from types import SimpleNamespace
 
 import fixtures
+from nova import objects
+from nova.scheduler import host_manager
 
 from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.fit.context import FitContext
-from kvm_tuning.adapters.nova.scheduling import answers
+from kvm_tuning.adapters.nova.scheduler_filter import KvmTuningFilter
+from kvm_tuning.adapters.nova.scheduler_weigher import KvmTuningWeigher
+from kvm_tuning.adapters.nova.scheduling import answers, hosts
 from tests.nova import test_fit
 
 
@@ -70,3 +74,42 @@ class AnswersTest(test_fit.FitBase):
             self.assertEqual(number, self.searches)
         cell.pinned_cpus = set(cell.pcpuset)
         self.assertIsNone(self.find())
+
+
+class WithoutStatsTest(test_fit.FitBase):
+    """Nova sets ``HostState.stats`` with the first update of a host."""
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(hosts.uninstall)
+        self.filter, self.weigher = KvmTuningFilter(), KvmTuningWeigher()
+        self.state = host_manager.HostState('h', 'n', 'cell')
+        self.assertFalse(hasattr(self.state, 'stats'))
+        self.state.allocation_candidates = [{'mappings': {}}]
+
+    def spec(self, numa_topology):
+        return objects.RequestSpec(
+            flavor=objects.Flavor(extra_specs={'hw:cpu_policy': 'dedicated'}),
+            image=objects.ImageMeta(properties=objects.ImageMetaProps()),
+            numa_topology=numa_topology,
+            pci_requests=None,
+            instance_uuid='5f1d8d3c-3f4e-4c0a-9a6e-0c6a3c1f7d11',
+        )
+
+    def test_nova_itself_answers(self):
+        self.assertFalse(
+            self.filter.host_passes(self.state, self.spec(test_fit.guest([4])))
+        )
+        self.assertTrue(self.filter.host_passes(self.state, self.spec(None)))
+        self.state.numa_topology = test_fit.host(2)
+        self.state.cpu_allocation_ratio = 1.0
+        self.state.ram_allocation_ratio = 1.0
+        self.assertTrue(
+            self.filter.host_passes(self.state, self.spec(test_fit.guest([4])))
+        )
+
+    def test_it_weighs_as_one_that_cannot_be_compared(self):
+        spec = self.spec(test_fit.guest([4]))
+        each = SimpleNamespace(obj=self.state)
+        weights = self.weigher.weigh_objects([each, each], spec)
+        self.assertEqual(1, len(set(weights)))

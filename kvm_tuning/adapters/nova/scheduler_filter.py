@@ -13,12 +13,14 @@ search through all permutations and without changing the request; hosts
 without it are asked as ever.
 """
 
+import functools
 import logging
 from typing import Any
 
 from nova import objects
 from nova.scheduler.filters import numa_topology_filter
 
+from kvm_tuning.adapters.nova.fit.host_cells import given, read
 from kvm_tuning.adapters.nova.scheduling import answers, hosts
 
 LOG = logging.getLogger(__name__)
@@ -35,14 +37,15 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
     def host_passes(self, host_state: Any, spec_obj: Any) -> bool:
         """Return whether the guest fits on the host."""
         what = hosts.fit_context(host_state, spec_obj)
-        wanted, there = spec_obj.numa_topology, host_state.numa_topology
+        wanted = read(spec_obj, 'numa_topology')
+        there = host_state.numa_topology
         if what is None or not wanted or not there:
             return bool(super().host_passes(host_state, spec_obj))
         if not self._satisfies_cpu_policy(
             host_state, spec_obj.flavor.extra_specs, spec_obj.image.properties
         ):
             return False
-        limits = _limits(host_state, spec_obj)
+        limits = self._limits(host_state, spec_obj)
 
         def fits(candidate: Any) -> bool:
             found = answers.find(
@@ -60,12 +63,24 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
         host_state.limits['numa_topology'] = limits
         return True
 
+    def _limits(self, host_state: Any, spec_obj: Any) -> Any:
+        ratios = (
+            host_state.cpu_allocation_ratio,
+            host_state.ram_allocation_ratio,
+        )
+        networks = given(spec_obj, 'network_metadata')
+        if networks:
+            limits = _ratios(*ratios).obj_clone()
+            limits.network_metadata = networks
+            return limits
+        return _ratios(*ratios)
 
-def _limits(host_state: Any, spec_obj: Any) -> Any:
-    limits = objects.NUMATopologyLimits(
-        cpu_allocation_ratio=host_state.cpu_allocation_ratio,
-        ram_allocation_ratio=host_state.ram_allocation_ratio,
+
+@functools.lru_cache(maxsize=64)
+def _ratios(cpu: float, ram: float) -> Any:
+    """Return the limits of all hosts with these ratios: nobody changes
+    them.
+    """
+    return objects.NUMATopologyLimits(
+        cpu_allocation_ratio=cpu, ram_allocation_ratio=ram
     )
-    if 'network_metadata' in spec_obj and spec_obj.network_metadata:
-        limits.network_metadata = spec_obj.network_metadata
-    return limits

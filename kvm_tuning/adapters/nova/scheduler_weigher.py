@@ -14,6 +14,7 @@ from typing import Any
 
 from nova.scheduler import weights
 
+from kvm_tuning.adapters.nova.fit.host_cells import read
 from kvm_tuning.adapters.nova.scheduling import answers, hosts
 from kvm_tuning.adapters.nova.scheduling.score import Score
 from kvm_tuning.adapters.nova.scheduling.score import score as score_of
@@ -51,7 +52,8 @@ class KvmTuningWeigher(weights.BaseHostWeigher):
 
 def _score(host_state: Any, spec: Any) -> Score | None:
     """Return the score of a host; None where there is nothing to compare."""
-    wanted, there = spec.numa_topology, host_state.numa_topology
+    wanted = read(spec, 'numa_topology')
+    there = host_state.numa_topology
     what = hosts.fit_context(host_state, spec)
     if what is None or not wanted or not there:
         return None

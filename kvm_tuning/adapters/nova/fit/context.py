@@ -17,6 +17,9 @@ from kvm_tuning.core.request import PROFILE
 LOCALITY = 'kvm:cpu_locality'
 POLICY = 'kvm:cpu_locality_policy'
 
+#: The extra specs that :func:`locality` reads.
+KEYS = (LOCALITY, POLICY, PROFILE)
+
 _LEVELS = frozenset(level.value for level in Locality)
 _POLICIES = frozenset({'strict', 'preferred'})
 

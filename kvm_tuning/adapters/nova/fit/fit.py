@@ -79,17 +79,20 @@ def search(
     pci_stats: Any = None,
 ) -> Solution | None:
     """Return the best seating, or None; change nothing."""
-    if not (host_topology and instance_topology):
+    if host_topology is None or instance_topology is None:
         return None
-    if len(host_topology) < len(instance_topology):
-        _say(
-            f'the guest has {len(instance_topology)} NUMA cells, the host '
-            f'{len(host_topology)}'
-        )
+    there, wanted = (
+        read(host_topology, 'cells'),
+        read(instance_topology, 'cells'),
+    )
+    if not (there and wanted):
         return None
-    nova_cells = NovaCells(host_topology.cells)
+    if len(there) < len(wanted):
+        _say(f'the guest has {len(wanted)} NUMA cells, the host {len(there)}')
+        return None
+    nova_cells = NovaCells(there)
     if WHY.get() is None and not nova_cells.may_hold(
-        [len(read(cell, 'pcpuset')) for cell in instance_topology.cells]
+        [len(read(cell, 'pcpuset')) for cell in wanted]
     ):
         return None
     pairing = Pairing(
@@ -107,8 +110,10 @@ def search(
         )
         return None
     quick = pairing.quick()
-    if quick is not None:
-        return Solution(pairing, [quick])
+    if quick:
+        return Solution(pairing, quick)
+    if quick is not None and WHY.get() is None:
+        return None
     all_options = pairing.options()
     judge = _judge(
         pairing, host_topology, provider_mapping, pci_requests, pci_stats

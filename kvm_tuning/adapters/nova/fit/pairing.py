@@ -122,7 +122,7 @@ class Pairing:
         self.guest = guest
         self.limits = limits
         self.pci_requests, self.pci_stats = pci_requests, pci_stats
-        self.guest_cells = [GuestCell(cell) for cell in guest.cells]
+        self.guest_cells = [GuestCell(cell) for cell in read(guest, 'cells')]
         pack = CONF.compute.packing_host_numa_cells_allocation_strategy
         self.pack = pack
         self.host: EmptyHost = host_cells.host(
@@ -152,9 +152,10 @@ class Pairing:
             and any(one.pcpuset for one in self.guest_cells)
         )
 
-    def quick(self) -> Choice | None:
+    def quick(self) -> list[Choice] | None:
         """Return the choice for a guest with one cell, where the solver alone
-        can decide; None: only the full search can tell.
+        can decide; nothing where it has no place. None: only the full search
+        can tell.
         """
         if len(self.guest_cells) > 1 or self.pci_stats or self.limits_network:
             return None
@@ -166,7 +167,7 @@ class Pairing:
         if fits is None:
             best, second = self.fitter.best(cell)
             if best is None:
-                return None
+                return []
             fits = [best]
             if second is not None and second.cost == best.cost:
                 # There may be even more of them.
@@ -184,7 +185,7 @@ class Pairing:
             self.cells[column], one, self.limits, int(self.isolated)
         )
         return (
-            Choice(column, fits[place], verdict) if verdict.allowed else None
+            [Choice(column, fits[place], verdict)] if verdict.allowed else None
         )
 
     @property

@@ -48,50 +48,39 @@ def find(
     :param mapping: an allocation candidate's providers by request group.
     :param limits: ``NUMATopologyLimits``; None for none.
     """
-    requests = spec.pci_requests
-    requests = requests.requests if requests else None
-    if not (requests and host_state.pci_stats):
+    there, pci = host_state.numa_topology, host_state.pci_stats
+    wanted, requested = read(spec, 'numa_topology'), read(spec, 'pci_requests')
+    requests = requested.requests if requested else None
+    if not (requests and pci):
         # Then all candidates of the host are alike.
         mapping = None
-    question = _question(host_state, spec, what, mapping, limits)
+    question = _Question(
+        (there, wanted, requested, mapping, limits, pci),
+        (
+            what,
+            CONF.compute.packing_host_numa_cells_allocation_strategy,
+            [_usage(cell) for cell in read(there, 'cells')],
+            [dict(pool) for pool in pci.pools] if pci else None,
+        ),
+    )
     kept = getattr(host_state, _KEPT, None)
     if kept is not None and kept.question.repeats(question):
         answer: Solution | None = kept.found
         return answer
     with context.applied(what):
-        found = fit.search(
-            host_state.numa_topology,
-            spec.numa_topology,
-            mapping,
-            limits,
-            requests,
-            host_state.pci_stats,
-        )
+        found = fit.search(there, wanted, mapping, limits, requests, pci)
     setattr(host_state, _KEPT, _Answer(question, found))
     return found
 
 
-def _question(
-    host_state: Any, spec: Any, what: FitContext, mapping: Any, limits: Any
-) -> _Question:
-    there, pci = host_state.numa_topology, host_state.pci_stats
-    return _Question(
-        (there, spec.numa_topology, spec.pci_requests, mapping, limits, pci),
-        (
-            what,
-            CONF.compute.packing_host_numa_cells_allocation_strategy,
-            [_usage(cell) for cell in there.cells],
-            [dict(pool) for pool in pci.pools] if pci else None,
-        ),
-    )
-
-
 def _usage(cell: Any) -> tuple[Any, ...]:
-    """Return what guests take of a host cell, as a copy."""
+    """Return what guests take of a host cell, as a copy.
+
+    What the host reports itself comes with a new topology.
+    """
     return (
-        frozenset(read(cell, 'pcpuset')),
         frozenset(read(cell, 'pinned_cpus')),
-        cell.cpu_usage,
-        cell.memory_usage,
-        [(pages.total, pages.used, pages.reserved) for pages in cell.mempages],
+        read(cell, 'cpu_usage'),
+        read(cell, 'memory_usage'),
+        [read(pages, 'used') for pages in read(cell, 'mempages')],
     )

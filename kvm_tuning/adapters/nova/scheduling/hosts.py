@@ -9,6 +9,7 @@ from nova.scheduler import host_manager
 from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.fit import context, patch
 from kvm_tuning.adapters.nova.fit.context import FitContext
+from kvm_tuning.adapters.nova.fit.host_cells import given, read
 from kvm_tuning.adapters.nova.scheduling import stats
 
 _NAME = '_locked_consume_from_request'
@@ -24,13 +25,31 @@ def fit_context(host_state: Any, spec: Any) -> FitContext | None:
     extension, which keeps Nova's own answer.
     """
     # Nova sets it with the first update of a host.
-    known = stats.read(getattr(host_state, 'stats', None) or {})
+    reported = stats.texts(getattr(host_state, 'stats', None) or {})
+    if reported is None:
+        return None
+    specs = given(read(spec, 'flavor'), 'extra_specs') or {}
+    return _context(reported, *map(specs.get, context.KEYS))
+
+
+@functools.lru_cache(maxsize=1024)
+def _context(
+    reported: stats.Texts, *requested: str | None
+) -> FitContext | None:
+    """Return the context of alike hosts and flavors, the same object.
+
+    :param requested: the values of :data:`context.KEYS`.
+    """
+    known = stats.parsed(reported)
     if known is None:
         return None
     domains, preferred = known
-    flavor = spec.flavor
-    specs = flavor.extra_specs if 'extra_specs' in flavor else {}
-    return FitContext(domains, context.locality(specs or {}, preferred))
+    specs = {
+        key: text
+        for key, text in zip(context.KEYS, requested, strict=True)
+        if text is not None
+    }
+    return FitContext(domains, context.locality(specs, preferred))
 
 
 def install() -> None:

@@ -8,6 +8,7 @@ without the extension have no such key.
 from collections.abc import Mapping
 from functools import lru_cache
 import json
+from typing import NamedTuple
 
 from kvm_tuning.adapters.nova.fit.context import Preference, Preferences
 from kvm_tuning.adapters.nova.fit.host_cells import Domains
@@ -32,22 +33,43 @@ def write(domains: Domains, preferred: Preferences) -> dict[str, str]:
     }
 
 
+class Texts(NamedTuple):
+    """What a host with the extension reports. A host of an earlier release
+    reports no profiles.
+    """
+
+    l3: str
+    locality: str | None
+    policy: str | None
+    profiles: str
+
+
+def texts(stats: Mapping[str, str]) -> Texts | None:
+    """Return what a host reports; None for a host without the extension."""
+    l3 = stats.get(L3)
+    if l3 is None:
+        return None
+    return Texts(
+        l3, stats.get(LOCALITY), stats.get(POLICY), stats.get(PROFILES) or ''
+    )
+
+
 def read(stats: Mapping[str, str]) -> tuple[Domains, Preferences] | None:
     """Return a host's L3 domains and what it prefers; None for a host without
-    the extension, or one whose stats cannot be read. A host of an earlier
-    release reports no profiles.
+    the extension, or one whose stats cannot be read.
     """
-    text = stats.get(L3)
-    if text is None:
-        return None
+    found = texts(stats)
+    return None if found is None else parsed(found)
+
+
+def parsed(found: Texts) -> tuple[Domains, Preferences] | None:
+    """Return what the texts of a host mean, as :func:`read` does."""
     try:
-        domains = _domains(text)
+        domains = _domains(found.l3)
     except ValueError:
         return None
     return domains, _preferences(
-        stats.get(LOCALITY) or None,
-        stats.get(POLICY) or None,
-        stats.get(PROFILES, ''),
+        found.locality or None, found.policy or None, found.profiles
     )
 
 
