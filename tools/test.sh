@@ -99,7 +99,12 @@ hostile() {  # ARGUMENT...: our fuzzers, and attacks as nobody
   return $status
 }
 
-tier_hostile() { hostile --inputs 200000; }
+tier_hostile() {
+  local status=0
+  hostile --inputs 200000 || status=1
+  check python -m tests.hostile.faults || status=1
+  return $status
+}
 
 # The same inputs each time, so that it fails for a change alone: tier_hostile
 # takes another seed as an argument of python -m tests.hostile.

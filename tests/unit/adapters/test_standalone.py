@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import signal
 
 import fixtures
 import testtools
@@ -498,6 +499,36 @@ class LockTest(StoreTest):
         self.assertEqual(sorted(set(held)), sorted(held))
         self.assertEqual(6, len(held))
 
+    def test_processes_that_are_killed_leave_no_pcpu_to_two(self):
+        names = [f'g{number}' for number in range(20)]
+        for name in names:
+            self.store.add(name)
+        context = multiprocessing.get_context('fork')
+        ways = ('before', 'after')
+        processes = [
+            context.Process(
+                target=_tune_dying,
+                args=(self.store, self.conf, self.root, name, ways[n % 2]),
+            )
+            for n, name in enumerate(names)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        # Each that found room has died, so the first did
+        ends = [process.exitcode for process in processes]
+        self.assertIn(-signal.SIGKILL, ends)
+        self.assertEqual(set(), {*ends} - {0, -signal.SIGKILL})
+        # What they left is whole, and the rest of the pCPUs can be had
+        for name in names:
+            with contextlib.suppress(Exhausted):
+                self.tune(name)
+        held = [
+            pcpu for name in names for pcpu in pins(self.store, name).values()
+        ]
+        self.assertEqual([1, 2, 3, 4, 6, 7], sorted(held))
+
     def test_gives_up_in_the_end(self):
         impatient = self.settings(lock_timeout=0)
         ready = multiprocessing.Event()
@@ -527,6 +558,22 @@ def _tune_all(store, settings, root, names, outcomes):
             outcomes.put('tuned')
         except Exhausted as error:
             outcomes.put(error.code)
+
+
+def _tune_dying(store, settings, root, name, when):
+    """Tune a guest, and die by SIGKILL before or after it is defined."""
+    define = store.define
+
+    def dying(*args):
+        if when == 'before':
+            os.kill(os.getpid(), signal.SIGKILL)
+        define(*args)
+        if when == 'after':
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    store.define = dying
+    with contextlib.suppress(Exhausted):
+        tune(store, settings, root, name)
 
 
 def _hold(settings, ready, done):
