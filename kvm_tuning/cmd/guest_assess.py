@@ -2,10 +2,18 @@
 
 import argparse
 from collections.abc import Sequence
+import time
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments, files
-from kvm_tuning.cmd.command import FOUND, Command, Output, Report, Section
+from kvm_tuning.cmd.command import (
+    FOUND,
+    SUCCESS,
+    Command,
+    Output,
+    Report,
+    Section,
+)
 from kvm_tuning.core.exceptions import LibvirtFailed
 
 if TYPE_CHECKING:
@@ -18,6 +26,10 @@ if TYPE_CHECKING:
 #: Between two samples. A tick of CPU time is a hundredth of it.
 SECONDS = 1.0
 _MOST_SECONDS = 3600.0
+#: Between two rounds of --watch, the time between samples not counted.
+_PAUSE_SECONDS = 1.0
+#: Puts the cursor home and clears the terminal (ECMA-48: CUP, ED).
+_CLEAR = '\x1b[H\x1b[2J'
 
 
 class GuestAssess(Report):
@@ -32,6 +44,7 @@ class GuestAssess(Report):
     examples = (
         'kvm-tuning guest assess',
         'kvm-tuning guest assess web1 --seconds 10 -f json',
+        'kvm-tuning guest assess web1 --watch',
         'kvm-tuning guest assess --no-libvirt',
         'kvm-tuning guest assess --root /tmp/other-host --domains xml',
     )
@@ -44,8 +57,32 @@ class GuestAssess(Report):
             nargs='*',
             help='Name, UUID or pid of a guest; several are possible.',
         )
+        parser.add_argument(
+            '--watch',
+            action='store_true',
+            help=(
+                'Repeat it until it is interrupted, on a cleared terminal; '
+                "no guest's page tables are walked."
+            ),
+        )
         add_options(parser)
         return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        if not parsed_args.watch:
+            return super().run(parsed_args)
+        parsed_args.no_page_tables = True
+        try:
+            while True:
+                if self.app.stdout.isatty():
+                    self.app.stdout.write(_CLEAR)
+                status = super().run(parsed_args)
+                if status not in (SUCCESS, FOUND):
+                    return status
+                self.app.stdout.flush()
+                time.sleep(_PAUSE_SECONDS)
+        except KeyboardInterrupt:
+            return SUCCESS
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning.cmd import assess_report

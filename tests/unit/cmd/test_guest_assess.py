@@ -6,6 +6,7 @@ import os
 
 import fixtures
 
+from kvm_tuning.cmd import guest_assess
 from kvm_tuning.core.assess.codes import CODES
 from tests.fixtures import memory_dir
 from tests.fixtures.assessed_guest import HOST, AssessedGuest
@@ -117,6 +118,27 @@ class GuestAssessTest(CommandTest):
         self.assertIn('cell-span', codes['a'])
         self.assertNotIn('cell-span', codes['b'])
         self.assertIn('disk-unsafe', codes['b'])
+
+    def test_watching(self):
+        guest = AssessedGuest('one')
+        guest.write(self.root)
+        rounds = []
+
+        def pause(_seconds):
+            rounds.append(1)
+            AssessedGuest('one', drive={'aio': 'threads'}).write(self.root)
+            if len(rounds) == 2:
+                raise KeyboardInterrupt
+
+        self.patch(guest_assess.time, 'sleep', pause)
+        found = self.assess('--watch')
+        self.assertEqual((0, ''), (found.status, found.stderr))
+        first, second = found.stdout.split('findings\n')[1:]
+        self.assertIn('nothing found', first)
+        self.assertIn('disk-engine', second)
+        # What is wrong is said once.
+        self.assertEqual(2, self.assess('--watch', 'nobody').status)
+        self.assertEqual(2, len(rounds))
 
     def test_wrong_usage(self):
         for argv, said in (
