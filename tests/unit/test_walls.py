@@ -79,6 +79,7 @@ APART = (
 #: modules that put their answers into a plan or a request.
 ROOMS = (
     'core.nova', 'core.solver', 'core.audit', 'core.healing', 'core.bench',
+    'core.assess', 'core.capacity',
 )  # fmt: skip
 DOORS = {
     'core.documents': {'core.nova'},
