@@ -95,7 +95,9 @@ class Others:
 
     def __init__(self, root: str, guests: Collection[int]) -> None:
         self._root = root
-        self._guests = frozenset(guests)
+        # What this process does ends with the sample.
+        own = {os.getpid()} if os.path.realpath(root) == '/' else set()
+        self._guests = frozenset(guests) | own
         self._before = dict(self._stats())
 
     def busy(self, seconds: float) -> tuple[Foreign, ...]:

@@ -163,6 +163,24 @@ class OneWayTest(AssessmentTest):
         found = self.assess(AssessedGuest(pins=FLOATING, **BESIDES))['clean']
         self.assertIn('hint-dedicated-wrong', self.codes(found))
 
+    def test_pcpus_of_its_own_without_one_for_each_vcpu(self):
+        pins = ('0-1,16-17',) * 4
+        found = self.assess(AssessedGuest(pins=pins))['clean']
+        self.assertEqual(set(), self.codes(found))
+
+    def test_a_hint_where_another_guest_is(self):
+        found = self.assess(
+            AssessedGuest(), AssessedGuest('b', 2000, ('1', '17', '3', '19'))
+        )
+        self.assertIn('hint-dedicated-wrong', self.codes(found['clean']))
+
+    def test_a_device_whose_cell_nobody_knows(self):
+        more = ('-device', 'vfio-pci,host=0000:7f:00.0')
+        found = self.assess(AssessedGuest(more=more))['clean']
+        (device,) = [f for f in found if f.code == 'device-remote']
+        self.assertEqual(Severity.UNKNOWN, device.severity)
+        self.assertIn('0000:7f:00.0', device.evidence)
+
     def test_one_that_floats_within_its_l3_domain(self):
         pins = ('0-3,16-19',) * 4
         helpers = dict.fromkeys(BESIDES, '0-3,16-19')

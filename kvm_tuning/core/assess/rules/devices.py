@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sized
 
-from kvm_tuning.core.assess.case import Case, counted, ids, several
+from kvm_tuning.core.assess.case import Case, Unseen, counted, ids, several
 from kvm_tuning.core.assess.finding import Finding, Where, found
 from kvm_tuning.core.assess.guest import Disk
+from kvm_tuning.core.observed import Unknown
 
 #: Buses that QEMU serves by a paravirtual device.
 _FAST = frozenset({'virtio', 'scsi'})
@@ -147,7 +148,7 @@ def cells(case: Case) -> Iterator[Finding]:
             if nic.name in setup.lower_nics and nic.pci is not None
         ),
     ]
-    if not addresses:
+    if not addresses or len(inventory.cells) < 2:
         return
     where = case.place
     away = {
@@ -165,6 +166,10 @@ def cells(case: Case) -> Iterator[Finding]:
             f'{ids("NUMA cell", where.cells)}',
             Where(cells=frozenset(away.values()), devices=frozenset(away)),
         )
+    for address in addresses:
+        device = inventory.device.get(address)
+        if device is None or device.cell is None:
+            raise Unseen(Unknown(f'the NUMA cell of {address} is not known'))
 
 
 def _served(case: Case) -> list[Disk]:

@@ -46,22 +46,21 @@ def hint(case: Case) -> Iterator[Finding]:
     where, host, setup = case.place, case.host, case.guest.setup
     if not setup.kvm:
         return
-    alone = where.fixed and not host.others(where.held, case.guest.key)
-    if alone and not setup.hint_dedicated:
+    theirs = host.others(where.held, case.guest.key)
+    if where.fixed and not theirs and not setup.hint_dedicated:
         yield found(
             'hint-dedicated-missing',
             f'{counted(len(where.vcpus), "vCPU")} on as many pCPUs that no '
             f'other guest is pinned to',
         )
-    if setup.hint_dedicated and not where.fixed:
+    if setup.hint_dedicated and where.held != where.pcpus:
         yield found(
             'hint-dedicated-wrong',
             f'{counted(len(where.vcpus), "vCPU")} may run on '
             f'{counted(len(where.pcpus), "pCPU")}',
             Where(where.pcpus),
         )
-    elif setup.hint_dedicated and not alone:
-        theirs = host.others(where.held, case.guest.key)
+    elif setup.hint_dedicated and theirs:
         yield found(
             'hint-dedicated-wrong',
             f'another guest is pinned to {ids("pCPU", theirs)}',

@@ -1,5 +1,6 @@
 """What threads do between two samples."""
 
+import os
 from pathlib import Path
 
 import fixtures
@@ -81,6 +82,12 @@ class ActivityTest(testtools.TestCase):
         hertz = 100
         self.patch(activity.os, 'sysconf', lambda _name: hertz)
         self.assertEqual((Foreign(20, 'a (b) c', 5, 50),), others.busy(10))
+
+    def test_this_process_is_not_one_of_others(self):
+        others = activity.Others('/', set())
+        self.assertNotIn(os.getpid(), others._before)
+        # It would be, as any other.
+        self.assertIsNotNone(activity._stat(Process(os.getpid()), 'stat'))
 
     def test_texts_that_are_not_what_they_are_said_to_be(self):
         for text in ('', '20', '20 (x) S 1', '20 (x) ' + 'y ' * 50):
