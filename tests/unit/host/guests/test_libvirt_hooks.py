@@ -96,6 +96,15 @@ class InstallTest(HooksTest):
             for kind in ('path', 'service')
         ]
         self.put('opt/50%/bin/kvm-tuning', '')
+        complaint = 'Unknown|Invalid|Failed to parse'
+        self.assertNotRegex(self.verified(units), complaint)
+        # Which it does say of what is wrong
+        with open(units[1], 'a') as file:
+            file.write('[Service]\nNonsense=1\n')
+        self.assertRegex(self.verified(units), complaint)
+
+    def verified(self, units):
+        """Return what systemd-analyze says of our units."""
         try:
             done = subprocess.run(
                 ['systemd-analyze', 'verify', *units],
@@ -105,9 +114,11 @@ class InstallTest(HooksTest):
             )
         except FileNotFoundError:
             self.skipTest('no systemd-analyze')
-        for line in done.stderr.splitlines():
-            if 'kvm-tuning-reconcile' in line:
-                self.assertNotRegex(line, 'Unknown|Invalid|Failed to parse')
+        return '\n'.join(
+            line
+            for line in done.stderr.splitlines()
+            if 'kvm-tuning-reconcile' in line
+        )
 
 
 class ScriptTest(HooksTest):
