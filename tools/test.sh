@@ -291,6 +291,7 @@ tier_nova() {  # our tests, then Nova's own, and again with L3 domains
 
 tier_docs() {
   check sphinx-build -q -W --keep-going -b html doc/source doc/build/html
+  check sphinx-build -q -W --keep-going -b man doc/source doc/build/man
 }
 
 tiers=${*:-$DEFAULT_TIERS}

@@ -19,6 +19,33 @@ html_theme = 'alabaster'
 html_theme_options = {'page_width': '1240px'}
 
 version = release = ''
+# An option is copied as it is typed: two hyphens stay two hyphens.
+smartquotes = False
+
+# ``sphinx-build -b man`` makes them of the pages that the site has.
+man_pages = [
+    (
+        'cli/index',
+        'kvm-tuning',
+        'tune KVM guests and their hosts, and audit them',
+        copyright,
+        1,
+    ),
+    (
+        'admin/host_prep',
+        'kvm-tuning-host-prep',
+        'prepare a host for its guests',
+        copyright,
+        8,
+    ),
+    (
+        'configuration/index',
+        'kvm-tuning.conf',
+        'options of kvm-tuning',
+        copyright,
+        5,
+    ),
+]
 
 config_generator_config_file = [
     ('../../etc/kvm_tuning/config-generator.conf', '_static/kvm-tuning'),

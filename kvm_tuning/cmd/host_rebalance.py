@@ -80,7 +80,7 @@ class HostRebalance(Tuning, Report):
             '--domains',
             metavar='DIR',
             help=(
-                'Take the live XML of guests from the files *.xml in this '
+                'Take the live XML of guests from the .xml files in this '
                 'directory (virsh dumpxml); goes with --dry-run.'
             ),
         )
