@@ -46,6 +46,7 @@ class Exporter(Command):
             '--flavor',
             metavar='FLAVOR',
             dest='flavors',
+            action='extend',
             nargs='+',
             default=[],
             help='Count how many more guests of these flavors fit.',

@@ -41,6 +41,7 @@ class HostCapacity(Report):
             '--flavor',
             metavar='FLAVOR',
             dest='flavors',
+            action='extend',
             nargs='+',
             required=True,
             help=(

@@ -56,6 +56,7 @@ class HostRebalance(Tuning, Report):
         parser.add_argument(
             '--guests',
             metavar='NAME',
+            action='extend',
             nargs='+',
             default=[],
             help='Only these take part; all others stay.',
@@ -63,6 +64,7 @@ class HostRebalance(Tuning, Report):
         parser.add_argument(
             '--keep',
             metavar='NAME',
+            action='extend',
             nargs='+',
             default=[],
             help='These stay where they are.',

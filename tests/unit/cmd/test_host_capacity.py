@@ -108,6 +108,10 @@ class HostCapacityTest(CommandTest):
             [('small', 8), ('large', 2)],
             [(f['flavor'], f['guests']) for f in found.document['flavors']],
         )
+        again = self.capacity(
+            '-f', 'json', '--flavor', small, '--flavor', large
+        )
+        self.assertEqual(found.document, again.document)
 
     def test_what_is_free(self):
         flavor = self.named('f', 4, **DEDICATED)
