@@ -249,6 +249,24 @@ class TuneTest(StoreTest):
         self.become(full)
         self.assertFalse(self.tune('g', big).changed)
 
+    def test_huge_pages_of_other_guests_are_not_its_own(self):
+        free = FakeHost(cells=1, huge_pages={2048: 256})
+        self.store.add('g')
+        self.become(free)
+        self.tune('g', ask(**{'hw:mem_page_size': '2048'}))
+        self.start('g')
+        # 128 are its own, 100 of another guest
+        self.become(dataclasses.replace(free, used_pages={(0, 2048): 228}))
+        for ram, fits in ((312, True), (314, False)):
+            asked = ask(ram=ram, **{'hw:mem_page_size': '2048'})
+            path = self.store.folder / 'g.xml'
+            before = path.read_text()
+            if fits:
+                self.tune('g', asked)
+            else:
+                self.assertRaises(Exhausted, self.tune, 'g', asked)
+            path.write_text(before)
+
     def test_a_function_that_it_has_by_hand_is_not_given_again(self):
         self.become(
             FakeHost(cells=1, pfs=(FakePf('eth0', vfs=2, vf_driver='igbvf'),))

@@ -5,6 +5,7 @@ import testtools
 
 from kvm_tuning import conf
 from kvm_tuning.conf import defaults, pci, placement
+from kvm_tuning.core import cpuset
 from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.host import configuration
 from tests.fixtures.fake_host import FakeHost
@@ -32,6 +33,34 @@ class ConfTest(testtools.TestCase):
     def placement(self, text, cpusets=None):
         read = self.load(f'[placement]\n{text}\n')
         return placement.policy(read, INVENTORY, cpusets)
+
+    def test_one_list_of_the_command_line_leaves_the_others_rest(self):
+        text = 'dedicated_cpus = 0-3\nshared_cpus = 4-6'
+        for given, dedicated, shared in (
+            ({}, '0-3', '4-6'),
+            ({placement.SHARED: '3-4'}, '0-2', '3-4'),
+            ({placement.DEDICATED: '3-4'}, '3-4', '5-6'),
+            (
+                {placement.DEDICATED: '0', placement.SHARED: '6'},
+                '0',
+                '6',
+            ),
+        ):
+            found = self.placement(text, given)
+            self.assertEqual(
+                (dedicated, shared),
+                tuple(
+                    cpuset.format(cpus)
+                    for cpus in (found.dedicated_cpus, found.shared_cpus)
+                ),
+            )
+        error = self.assertRaises(
+            ConfigInvalid,
+            self.placement,
+            text,
+            {placement.DEDICATED: '0-1', placement.SHARED: '1'},
+        )
+        self.assertIn(placement.SHARED, str(error))
 
     def refused(self, text):
         return str(

@@ -4,6 +4,7 @@ from lxml import etree
 import testtools
 
 from kvm_tuning.core import receipt
+from kvm_tuning.core.claims import Claim
 from kvm_tuning.core.edit import Promise
 from kvm_tuning.core.receipt import Receipt
 
@@ -23,6 +24,20 @@ class MetadataTest(testtools.TestCase):
         self.assertNotIn(receipt.PREFIX, found.nsmap)
         self.assertEqual(given, receipt.read(found))
         self.assertEqual(before, etree.tostring(domain))
+
+    def test_a_claim_comes_back_whole(self):
+        claim = Claim(
+            '',
+            '',
+            pcpus=frozenset({4, 5}),
+            shared=frozenset({0, 2}),
+            shared_vcpus=3,
+            pages={(1, 2048): 64},
+            memory_kib={0: 4096},
+            devices=frozenset({'0000:05:10.0'}),
+        )
+        given = Receipt('perf', claim=claim)
+        self.assertEqual(claim, receipt.read(receipt.write(given)).claim)
 
     def test_without_a_receipt(self):
         self.assertIsNone(receipt.metadata(etree.fromstring(_DOMAIN)))

@@ -3,7 +3,7 @@
 import testtools
 
 from kvm_tuning import loader
-from kvm_tuning.core import domain, plan, request
+from kvm_tuning.core import domain, plan, queue_budget, request
 from kvm_tuning.core.documents import Flavor
 from kvm_tuning.core.exceptions import ConflictingKnobs
 from kvm_tuning.core.site import Site
@@ -37,6 +37,18 @@ class DiskQueuesTest(testtools.TestCase):
         error = self.assertRaises(ConflictingKnobs, self.plan, '256')
         self.assertIn('kvm:disk_queues=256', str(error))
         self.assertIn('3840', str(error))
+
+    def test_those_that_a_guest_has(self):
+        more = (
+            "<controller type='scsi' index='0' model='virtio-scsi'/>"
+            "<controller type='scsi' index='1' model='lsilogic'/>"
+            "<disk type='file' device='disk'><driver queues='5'/>"
+            "<target dev='vdb' bus='virtio'/></disk></devices>"
+        )
+        xml = domain_store.xml('g', 3).replace('</devices>', more)
+        # A NIC of one pair, two disks, a controller
+        wanted = (2 + 2) + (3 + 1) + (5 + 1) + (3 + 1)
+        self.assertEqual(wanted, queue_budget.in_use(domain.read(xml).current))
 
     def test_as_many_as_fit(self):
         for queues in ('auto', '100'):

@@ -9,7 +9,8 @@ from kvm_tuning.core.demands import (
     PoolDemand,
 )
 from kvm_tuning.core.exceptions import Exhausted, Unsupported
-from kvm_tuning.core.ledger import Claim
+from kvm_tuning.core.ledger import Claim, Ledger
+from kvm_tuning.core.solver.sharing import load
 from kvm_tuning.core.solver.solve import solve
 from tests.fixtures.fake_host import FakeHost
 from tests.unit.core.solver.sites import dedicated, floating, site
@@ -36,15 +37,23 @@ class FloatTest(testtools.TestCase):
     def test_the_least_loaded_domain(self):
         guest = floating(2, whole=True)
         self.assertEqual({0, 16, 1, 17}, self.shared(guest, L3))
-        load = busy(4, 0, 16, 1, 17)
-        self.assertEqual({4, 20}, self.shared(guest, L3, claims=(load,)))
+        other = busy(4, 0, 16, 1, 17)
+        self.assertEqual({4, 20}, self.shared(guest, L3, claims=(other,)))
+
+    def test_load_counts_evenly_for_all_that_a_claim_floats_over(self):
+        ledger = Ledger((busy(4, 0, 16, 1, 17), busy(6, 1, 17, 8)))
+        # 2 of its own, half of 4, two thirds of 6
+        self.assertEqual(
+            1000 * (2 + 2 + 4) // 2, load(ledger, frozenset({1, 17}), 2)
+        )
+        self.assertEqual(2000, load(ledger, frozenset({4}), 2))
 
     def test_the_least_loaded_cell(self):
         guest = floating(2, whole=True)
         self.assertEqual({0, 16, 4, 20, 1, 17}, self.shared(guest, NUMA))
-        load = busy(4, *SHARED[:4])
+        other = busy(4, *SHARED[:4])
         self.assertEqual(
-            {8, 24, 12, 28}, self.shared(guest, NUMA, claims=(load,))
+            {8, 24, 12, 28}, self.shared(guest, NUMA, claims=(other,))
         )
 
     def test_a_cell_that_has_the_memory(self):
