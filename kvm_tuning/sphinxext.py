@@ -7,7 +7,8 @@ from outside the tree included; ``.. kvm-tuning-errors::`` every error code,
 ``.. kvm-tuning-assessments::`` every code of an assessment;
 ``.. kvm-tuning-guest-table::`` what becomes of each knob of this tree, which
 needs the scenarios of a checkout and fails when a knob lacks one;
-``.. kvm-tuning-host-table::`` the same for each group of host settings.
+``.. kvm-tuning-host-table::`` the same for each group of host settings;
+``.. kvm-tuning-worth:: FILE`` what is published about the worth of each.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +23,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
+import yaml
 
-from kvm_tuning import guest_table, host_table, loader
+from kvm_tuning import guest_table, host_table, loader, worth_table
 from kvm_tuning.core import exceptions
 from kvm_tuning.core.assess.codes import CODES
 from kvm_tuning.core.audit.rules.remedies import REMEDIES
@@ -43,6 +45,22 @@ class KnobsDirective(SphinxDirective):
         hooks = [hook for hook in loader.load() if hook.knobs]
         text = '\n'.join(line for hook in hooks for line in describe(hook))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class WorthDirective(SphinxDirective):
+    """What is known of the worth of each knob and each group."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        _relative, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(path)
+        with open(path, encoding='utf-8') as file:
+            entries = yaml.safe_load(file)
+        knobs = loader.knobs(loader.load())
+        names = (*knobs, *(group.name for group in GROUPS))
+        text = '\n'.join(worth_table.lines(worth_table.read(entries, names)))
+        return self.parse_text_to_nodes(text)
 
 
 class ErrorsDirective(SphinxDirective):
@@ -342,6 +360,7 @@ def _headed(title: str, line: str) -> tuple[str, ...]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives (Sphinx calls it)."""
     app.add_directive('kvm-tuning-knobs', KnobsDirective)
+    app.add_directive('kvm-tuning-worth', WorthDirective)
     app.add_directive('kvm-tuning-errors', ErrorsDirective)
     app.add_directive('kvm-tuning-error-remedies', ErrorRemediesDirective)
     app.add_directive('kvm-tuning-finding-remedies', FindingRemediesDirective)
