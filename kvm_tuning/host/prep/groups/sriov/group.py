@@ -84,7 +84,7 @@ VF that a stopped guest refers to. VFs of running guests are never taken away.
 def wanted(conf: Any) -> ports.Wanted | None:
     """Return what the configuration wants; None: nothing.
 
-    :raises ConfigInvalid: a line of ``vfs`` is not one.
+    :raises ConfigInvalid: a line of ``vfs`` is not valid.
     """
     found: dict[str, int] = {}
     for text in conf.sriov.vfs or ():
@@ -119,7 +119,7 @@ def chosen(conf: Any, host: Host) -> dict[str, int]:
 
 
 def _autoprobe(conf: Any, host: Host) -> Mapping[Address, str]:
-    """Return ``sriov_drivers_autoprobe`` while VFs of a port are made."""
+    """Return each port's ``sriov_drivers_autoprobe`` while VFs are made."""
     asked = conf.sriov.drivers_autoprobe
     if asked is None:
         return {}

@@ -1,4 +1,4 @@
-"""What others may know a PF by, and who says how many VFs it has."""
+"""The names and addresses of a PF, and owners of its number of VFs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _NET_ADDR_PERM = 0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Somebody who sets the number of VFs, or resets it."""
+    """A program or file that sets or resets the number of VFs."""
 
     name: str
     text: str
@@ -33,19 +33,19 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """The names of a PF."""
+    """The names and addresses of a PF, as other programs may match them."""
 
     address: str
     interface: str
     #: Lower case, as the kernel shows it.
     mac: str
     driver: str
-    #: The MAC address that it was made with; None: it is not known.
+    #: The permanent MAC address of the card; None: it is not known.
     permanent_mac: str | None = None
     #: Where its interface and its function are in /sys.
     net: str = ''
     function: str = ''
-    #: What udev knows of its interface, and whether that is all.
+    #: The udev properties of its interface, and whether they are complete.
     properties: tuple[tuple[str, str], ...] = ()
     complete: bool = False
 
@@ -69,7 +69,7 @@ class Port:
             yield f'{self.net}/device/sriov_numvfs'
 
     def devices(self, host: Host) -> Iterator[Device]:
-        """Yield the devices at whose events rules of udev's may set it."""
+        """Yield the devices whose udev events may set its number of VFs."""
         tree = host.tree
         if self.net:
             yield Device(
@@ -89,7 +89,7 @@ class Port:
 
 
 def read(host: Host, device: PciDevice) -> Port:
-    """Return the names by which others may know a PF."""
+    """Read the names and addresses of a PF."""
     name = device.interfaces[0] if device.interfaces else ''
     mac = next((n.mac for n in host.inventory.nics if n.name == name), '')
     mac = mac.lower()
@@ -122,8 +122,9 @@ def read(host: Host, device: PciDevice) -> Port:
 
 
 def _permanent(host: Host, name: str, mac: str) -> str | None:
-    """Return the address that a card was made with. A port of a bond has the
-    bond's, and /proc/net/bonding knows its own.
+    """Return the permanent MAC address of a card.
+
+    A port of a bond shows the bond's address; /proc/net/bonding has its own.
     """
     for bond in host.tree.names('proc/net/bonding'):
         text = host.tree.foreign(f'proc/net/bonding/{bond}') or ''
@@ -141,7 +142,7 @@ def _permanent(host: Host, name: str, mac: str) -> str | None:
 
 
 def _asked(name: str) -> str | None:
-    """Return what the driver says (ETHTOOL_GPERMADDR)."""
+    """Ask the driver for the permanent address (ETHTOOL_GPERMADDR)."""
     answer = bytearray(struct.pack('II32s', _ETHTOOL_GPERMADDR, 32, b''))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         # The kernel takes a pointer to the buffer; ioctl(2) of Python gives
@@ -162,5 +163,5 @@ def _asked(name: str) -> str | None:
 
 
 def number(value: object) -> int | None:
-    """Return the number in what somebody else has written."""
+    """Parse a number in a file that is not ours; None: not a number."""
     return whole.number(str(value).strip().strip('"\''))

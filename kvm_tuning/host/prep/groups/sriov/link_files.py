@@ -1,4 +1,4 @@
-"""VFs by systemd's files: ``.link`` (udev's) and ``.network`` (networkd's).
+"""VFs set by systemd: ``.link`` files (udev) and ``.network`` (networkd).
 
 systemd.link(5): the files of all directories are sorted by their names, the
 first one whose [Match] fits is applied, alone, with its drop-ins; it sets
@@ -49,8 +49,8 @@ _KEYS = frozenset(
 
 
 def links(host: Host, port: Port) -> Iterator[Owner]:
-    """Yield the .link file that is applied to a port and sets VFs, and those
-    before it of which it cannot be known whether they are.
+    """Yield the .link file that applies to a port, if it sets VFs, and each
+    earlier one that may apply.
     """
     names = precedence.files(host.tree, DIRECTORIES, '.link')
     for name in names:
@@ -69,8 +69,8 @@ def links(host: Host, port: Port) -> Iterator[Owner]:
 
 
 def applied(host: Host, port: Port) -> str | None:
-    """Return the path of the .link file that is applied to a port; None:
-    there is none, or it cannot be known.
+    """Return the path of the .link file that applies to a port; None: there
+    is none, or it cannot be known.
     """
     for name, path in precedence.files(
         host.tree, DIRECTORIES, '.link'
@@ -113,8 +113,8 @@ def _of_link(
 
 
 def networks(host: Host, port: Port) -> Iterator[Owner]:
-    """Yield the .network file that is applied to a port and tunes its VFs;
-    the first one that fits is.
+    """Yield the .network file that applies to a port (the first match), if
+    it tunes VFs, and each earlier one that may apply.
     """
     for name in precedence.files(host.tree, DIRECTORIES, '.network'):
         settings = unit_file.load(host.tree, DIRECTORIES, name) or []
@@ -132,8 +132,9 @@ def networks(host: Host, port: Port) -> Iterator[Owner]:
 
 
 def matches(settings: Sequence[Setting], port: Port) -> bool | None:
-    """Tell whether a [Match] fits a port; None: it cannot be known. A file
-    without one is not applied at all.
+    """Tell whether a file's [Match] fits a port; None: it cannot be known.
+
+    A file without a [Match] is not applied at all.
     """
     keys = [s.key for s in settings if s.section == 'Match']
     verdict: bool | None = True
@@ -178,8 +179,8 @@ def _match(key: str, values: list[str], port: Port) -> bool | None:
 
 
 def _patterns(values: list[str], own: tuple[str, ...]) -> bool:
-    """Judge shell patterns; those of a line that begins with ``!`` must all
-    fail, of the others one must fit, where there are some.
+    """Match shell patterns: none on a line that begins with ``!`` may fit,
+    and at least one of the others must, if there are any.
     """
     positive = fits = False
     for line in values:
@@ -214,7 +215,7 @@ def _alternatives(port: Port) -> tuple[str, ...]:
 
 
 def _property(values: list[str], port: Port) -> bool | None:
-    """Judge properties with their patterns: all of them must fit."""
+    """Match properties against their patterns: all of them must fit."""
     known = dict(port.properties)
     verdict: bool | None = True
     for line in values:

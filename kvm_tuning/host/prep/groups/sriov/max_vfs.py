@@ -83,16 +83,18 @@ def _is_foreign(host: Host, name: str) -> bool:
 
 
 def is_of(device: PciDevice, model: Model, name: str) -> bool:
-    """Tell whether a driver has a port, or is the one for it."""
+    """Tell whether a driver is bound to a port, or is the one for it."""
     return device.driver == name or (
         device.driver is None and model.driver == name
     )
 
 
 def broken(driver: Driver) -> Iterator[Refusal]:
-    """Yield a refusal for each value of somebody else's that keeps the
-    kernel's own driver from loading (kernel/params.c: an unsigned number),
-    whatever comes after it.
+    """Yield a refusal for each value, in a file that is not ours, that keeps
+    the kernel's own driver from loading.
+
+    kernel/params.c takes an unsigned number only; a valid value later on does
+    not help.
     """
     if driver.out_of_tree:
         return
@@ -109,7 +111,7 @@ def broken(driver: Driver) -> Iterator[Refusal]:
 
 
 def rivals(host: Host, name: str) -> Iterator[str]:
-    """Yield who else gives the driver a number of VFs, in a few words."""
+    """Yield, in a few words, each other place that sets max_vfs."""
     for where, value in modprobe.foreign(host.tree, f'{name}.max_vfs'):
         yield f'modprobe.d (/{where} sets max_vfs={value[:64]})'
     argument = command_line.value(host.command_line, f'{name}.max_vfs')

@@ -1,4 +1,4 @@
-"""VFs by netplan: ``virtual-function-count``, or the ``link:`` of each VF.
+"""VFs set by netplan: ``virtual-function-count``, or the ``link:`` of each VF.
 
 netplan's YAML reference. Files of /lib, /etc and /run are merged in the order
 of their names, whatever the directory; of one name, /run's hides /etc's and

@@ -1,4 +1,4 @@
-"""VFs by NetworkManager: its configuration and its connection profiles.
+"""VFs set by NetworkManager: configuration and its connection profiles.
 
 NetworkManager.conf(5), ``sriov-num-vfs``, which is set when a device appears;
 nm-settings-keyfile(5), ``[sriov]`` of a profile (0 VFs where it names no
@@ -23,7 +23,7 @@ _BACKUPS = ('~', '.rpmsave', '.rpmorig', '.rpmnew', '.swp', '.bak', '.tmp')
 
 
 def find(host: Host, port: Port) -> Iterator[Owner]:
-    """Yield what NetworkManager says of a port's VFs."""
+    """Yield the NetworkManager settings that affect a port's VFs."""
     found = conf.read(host.tree)
     said = conf.of_device(found, port, 'sriov-num-vfs')
     if said is not None and number(said[0]) is not None:
@@ -107,8 +107,8 @@ def _mac(text: str) -> str:
 
 
 def _listed(text: str, value: str) -> bool:
-    """Judge a list of patterns ("match" of nm-settings): ``!`` inverts one,
-    those with ``&`` must all fit, of the others one.
+    """Match a list of patterns ("match" of nm-settings): ``!`` inverts one,
+    all those with ``&`` must fit, and one of the others.
     """
     optional: list[bool] = []
     for raw in text.split(';'):

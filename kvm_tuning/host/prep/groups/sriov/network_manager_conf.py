@@ -30,7 +30,7 @@ Sections = dict[str, dict[str, str]]
 
 
 class _KeyFile(configparser.ConfigParser):
-    """GLib tells upper and lower case of keys apart."""
+    """A parser with case-sensitive keys, as GLib's key files have them."""
 
     def optionxform(self, optionstr: str) -> str:
         return optionstr
@@ -129,8 +129,8 @@ def _assigned(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
 def of_device(
     found: Configuration, port: Port, key: str
 ) -> tuple[str, str] | None:
-    """Return what the sections ``[device*]`` say of a port, and the file that
-    does; None: nothing.
+    """Return the value of ``key`` for a port in the ``[device*]`` sections,
+    and the file it comes from; None: it is not set.
     """
     sections = found.sections
     names = [name for name in sections if re.match(r'device(?=\Z|[-.])', name)]

@@ -1,4 +1,4 @@
-"""What keeps the kernel from making VFs, as far as /sys shows it before.
+"""What keeps the kernel from making VFs, as far as /sys shows in advance.
 
 The kernel's drivers/pci/iov.c: VFs take addresses that were set aside for
 them (ENOMEM: "not enough MMIO resources for SR-IOV") and bus numbers that the
@@ -47,7 +47,7 @@ def find(host: Host, pf: PciDevice, wanted: int) -> Iterator[str]:
 
 
 def no_room(host: Host) -> str:
-    """Return what ENOMEM means here: which of the two, dmesg says."""
+    """Return what ENOMEM can mean, and how dmesg tells the two cases apart."""
     return (
         f'there is no room for VFs. dmesg says of which kind: "not enough '
         f'MMIO resources" or "BAR ... no space": {_addresses(host)}; "bus ... '
@@ -108,8 +108,8 @@ def _no_addresses(host: Host, pf: PciDevice) -> bool:
 def _last_bus(
     host: Host, pf: PciDevice, wanted: int
 ) -> tuple[int, int] | None:
-    """Return the bus of the last VF and the last one that there may be; None
-    when it fits, or nobody knows.
+    """Return the bus of the last VF and the last bus available to it; None
+    when it fits, or when it cannot be known.
     """
     home = f'sys/bus/pci/devices/{pf.address}'
     offset = host.tree.number(f'{home}/sriov_offset')

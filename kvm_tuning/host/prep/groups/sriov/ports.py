@@ -51,7 +51,7 @@ class Pf:
 
     @property
     def able(self) -> bool:
-        """Whether it may have VFs at all."""
+        """Whether it can have VFs at all."""
         return self.offered or bool(self.model.limit)
 
 
@@ -137,7 +137,7 @@ def plan(wanted: Wanted, state: State) -> Iterator[Item]:
 def _parameters(
     wanted: Wanted, state: State, able: list[tuple[Pf, int]]
 ) -> Iterator[Item]:
-    """Yield what igb's parameter takes, ours or somebody else's."""
+    """Yield the items about igb's max_vfs, whoever sets it."""
     ports = {pf.device.address: (pf.device, n) for pf, n in able}
     broken = []
     if any(max_vfs.is_of(pf.device, pf.model, 'igb') for pf, _n in able):

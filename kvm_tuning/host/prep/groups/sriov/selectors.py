@@ -19,7 +19,7 @@ DRIVER = 'driver:'
 
 
 class Named(Protocol):
-    """A PF that may be chosen."""
+    """A PF that a selector may name."""
 
     @property
     def device(self) -> PciDevice: ...
@@ -35,7 +35,7 @@ Pf = TypeVar('Pf', bound=Named)
 
 
 def address(text: str) -> str | None:
-    """Return a PCI address as sysfs has it; None: it is not one."""
+    """Return a PCI address as sysfs writes it; None: not a PCI address."""
     match = _ADDRESS.fullmatch(text.strip().lower())
     if match is None:
         return None
@@ -47,7 +47,7 @@ def address(text: str) -> str | None:
 
 
 def mac(text: str) -> str | None:
-    """Return a MAC address as the kernel has it; None: it is not one."""
+    """Return a MAC address as the kernel writes it; None: not one."""
     plain = text.strip().lower()
     return plain.replace('-', ':') if _MAC.fullmatch(plain) else None
 
@@ -72,7 +72,7 @@ def select(selector: str, pfs: Sequence[Pf]) -> list[Pf]:
 def unknown(selector: str, known: str) -> str:
     """Return why a selector names no port.
 
-    :param known: the ports that there are.
+    :param known: the ports that exist.
     """
     place, wanted = address(selector), mac(selector)
     read = wanted or place
