@@ -48,7 +48,7 @@ def site(
         chosen = _whole(chosen, inventory)
         notes.append(_assumed(chosen))
     if not live:
-        notes.append(_not_probed())
+        notes.append(_not_probed(bool(records)))
     dedicated = chosen.dedicated_cpus
     guests = frozenset(record.uuid.lower() for record in records)
     ledger = claims.read(records, inventory.online, dedicated).plus(
@@ -83,11 +83,15 @@ def _assumed(chosen: Policy) -> Consequence:
     )
 
 
-def _not_probed() -> Consequence:
+def _not_probed(guests: bool) -> Consequence:
+    """Return what is not known of another host.
+
+    :param guests: whether its guests are.
+    """
+    which = '' if guests else ', and which guests it has'
     return Consequence(
         'not-probed',
         'operator',
         'nothing was probed below --root: it is unknown whether that host '
-        'has KVM, vhost, io_uring, or O_DIRECT where the disks are, and '
-        'which guests it has',
+        f'has KVM, vhost, io_uring, or O_DIRECT where the disks are{which}',
     )

@@ -139,6 +139,11 @@ class HostCapacityTest(CommandTest):
         self.assertEqual(
             (6, ['pCPUs']), self.count('--flavor', flavor, '--domains', folder)
         )
+        for argv, unknown in (((), True), (('--domains', folder), False)):
+            found = self.capacity('--flavor', flavor, *argv)
+            # In the lines of a terminal.
+            words = ' '.join(found.stdout.split())
+            self.assertEqual(unknown, 'which guests it has' in words)
         self.assertEqual(
             (4, ['pCPUs']),
             self.count(
