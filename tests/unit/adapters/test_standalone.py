@@ -399,6 +399,40 @@ class ListTest(StoreTest):
         self.assertEqual({6, 7}, found[0].claims[0].pcpus)
         self.assertEqual((), found[1].claims)
 
+    def test_what_one_holds_besides_pcpus(self):
+        self.become(
+            FakeHost(cells=1, pfs=(FakePf('eth0', vfs=2, vf_driver='igbvf'),))
+        )
+        for name in ('g', 'h'):
+            self.store.add(name)
+        self.tune(
+            'g',
+            ask(
+                **SPECS,
+                **{
+                    'kvm:vfs': '1',
+                    'kvm:iothreads': '2',
+                    'kvm:iothread_cpus': 'housekeeping',
+                    'kvm:vif_queues': '2',
+                    'kvm:disk_queues': '3',
+                },
+            ),
+        )
+        found, other = holders.read(self.store, self.conf, self.root)
+        self.assertEqual(('eth0/0',), found.vfs)
+        self.assertEqual(
+            {'52:54:00:00:00:01': 2, 'vda': 3}, dict(found.queues)
+        )
+        self.assertEqual(
+            ['emulator', 'iothread 1', 'iothread 2'],
+            [name for name in found.threads if name != 'vhost'],
+        )
+        for cpus in found.threads.values():
+            self.assertEqual(frozenset(), cpus & found.claims[0].pcpus)
+        self.assertEqual(((), {}, {}), (
+            other.vfs, dict(other.queues), dict(other.threads)
+        ))  # fmt: skip
+
 
 class RepinTest(StoreTest):
     #: Room beside the guest, in its cell and in the other one.
