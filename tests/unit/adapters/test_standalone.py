@@ -24,12 +24,14 @@ from kvm_tuning.core.documents import Flavor, Image
 from kvm_tuning.core.exceptions import (
     ConfigInvalid,
     Exhausted,
+    InventoryUnreadable,
     LibvirtFailed,
     LockFailed,
     SettingRejected,
     Unsupported,
 )
 from kvm_tuning.host import configuration
+from kvm_tuning.host.guests.settings import Result
 from tests.fixtures import fake_processes, memory_dir
 from tests.fixtures.domain_store import DomainStore
 from tests.fixtures.fake_host import FakeHost, FakePf
@@ -368,6 +370,19 @@ class StartTest(StoreTest):
 
         self.assertTrue(start())
         self.assertFalse(start())
+
+    def test_a_process_that_cannot_be_seen_has_started(self):
+        self.store.add('g')
+        self.tune('g', ask(**SPECS, **{'kvm:vhost_cpus': 'housekeeping'}))
+
+        def unreadable(*_args):
+            raise InventoryUnreadable('/proc/7/stat cannot be read')
+
+        self.patch(starting.observe, 'find', unreadable)
+        done = starting.start(self.store, self.conf, 'g', self.root)
+        self.assertTrue(done.started)
+        self.assertIs(Result.FAILED, done.steps[-1].result)
+        self.assertIn('cannot be read', done.steps[-1].detail)
 
     def test_refuses_what_somebody_else_has(self):
         self.store.add('g')

@@ -198,6 +198,22 @@ class MemoryTest(ObserveTest):
         (ram,) = self.observe().memory.ram
         self.assertEqual((None, 65536), (ram.cell, ram.size_kib))
 
+    def test_a_dimm_that_was_plugged(self):
+        words = self.guest.arguments
+        place = words.index('node,nodeid=1,cpus=1,memdev=ram-node1')
+        for device in (
+            '{"driver":"pc-dimm","memdev":"ram-node1","id":"dimm0"}',
+            'pc-dimm,memdev=ram-node1,id=dimm0',
+        ):
+            words[place - 1 : place + 1] = ['-device', device]
+            self.guest.save_arguments()
+            ram = self.ram()
+            self.assertEqual({'ram-node0', 'ram-node1'}, set(ram), device)
+            self.assertEqual(65536, ram['ram-node1'].size_kib)
+        words[place - 1 : place + 1] = ['-device', 'virtio-rng-pci']
+        self.guest.save_arguments()
+        self.assertEqual({'ram-node0'}, set(self.ram()))
+
     def test_shared_memory_is_no_ram(self):
         self.guest.arguments += [
             '-object',
@@ -416,6 +432,10 @@ class NicsTest(ObserveTest):
         (folder / 'ifindex').write_text('9\n')
         nic = self.nic()
         self.assertEqual(('macvtap0', 2), (nic.host, nic.queues))
+        self.assertIn('no lower device', nic.lower.why)
+        (folder / 'upper_br0').mkdir()
+        (folder / 'lower_eth3').mkdir()
+        self.assertEqual('eth3', self.nic().lower)
 
     def test_a_tap_that_is_not_open(self):
         self.guest.close(32)
