@@ -1,10 +1,18 @@
 """Image properties, typed as Nova types them."""
 
+from pathlib import Path
+
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Is, LessThan
+import yaml
 
 from kvm_tuning.core.exceptions import InvalidValue
 from kvm_tuning.core.nova import image_properties
+
+NOVA = (
+    Path(__file__).parents[3]
+    / 'fixtures/recordings/nova_image_properties.yaml'
+)
 
 GOOD = [
     ({'hw_vif_model': 'VirtualE1000'}, {'hw_vif_model': 'e1000'}),
@@ -102,3 +110,51 @@ class TestRead(testtools.TestCase):
         self.assertThat(len(str(found)), LessThan(200))
         self.assertThat(str(found).splitlines(), HasLength(1))
         self.assertThat(str(found), Contains("(image 'a')"))
+
+
+class NovaTest(testtools.TestCase):
+    """Each property that Nova has, by the types of Nova's own classes."""
+
+    SAMPLES = {
+        'FlexibleBooleanField': [('on', True), ('off', False)],
+        'IntegerField': [('7', 7)],
+        'StringField': [('any', 'any')],
+        'UUIDField': [('any', 'any')],
+        'VersionPredicateField': [('>=2', '>=2')],
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.nova = yaml.safe_load(NOVA.read_text())
+
+    def value(self, name, text, new=None):
+        return image_properties.read({name: text}).values.get(new or name)
+
+    def test_every_property_and_word(self):
+        for name, field in self.nova['fields'].items():
+            words = [(word, word) for word in field.get('words', ())]
+            for text, value in words or self.SAMPLES.get(field['type'], ()):
+                self.assertEqual(value, self.value(name, text), name)
+            if words:
+                self.assertRaises(
+                    InvalidValue, self.value, name, f'{words[0][0]}x'
+                )
+
+    def test_numbers_are_numbers(self):
+        for name, field in self.nova['fields'].items():
+            if field['type'] == 'IntegerField':
+                self.assertRaises(InvalidValue, self.value, name, 'seven')
+
+    def test_every_old_name(self):
+        left_out = {'block_device_mapping', 'mappings'}
+        old = self.nova['old']
+        self.assertEqual(
+            {key: new for key, new in old.items() if key not in left_out},
+            dict(image_properties.OLD_NAMES),
+        )
+        for key, new in image_properties.OLD_NAMES.items():
+            field = self.nova['fields'][new]
+            ((text, value), *_more) = [
+                (word, word) for word in field.get('words', ())
+            ] or self.SAMPLES[field['type']]
+            self.assertEqual(value, self.value(key, text, new), key)
