@@ -91,6 +91,9 @@ class ScenarioTest(testtools.TestCase):
         self.assertEqual(tuned.xml, again, 'tuned twice')
         self.assertEqual(which.xml, domain.undo(tuned), 'undone')
         self.assertEqual(made, plan_of(self.scenario)[1], 'planned twice')
+        for each in made.consequences:
+            self.assertIn(each.audience, ('operator', 'tenant'), each.code)
+            self.assertRegex(each.code, '^[a-z]+(-[a-z0-9]+)*$')
         for promise in tuned.receipt.promises if tuned.receipt else ():
             elements = paths.find(tuned.root, promise.path)
             if hasattr(promise, 'removed'):
