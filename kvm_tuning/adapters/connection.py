@@ -171,6 +171,10 @@ class Connection:
             _AFFECT_LIVE,
         )
 
+    def vcpu_pins(self, name: str) -> dict[int, frozenset[int]]:
+        """Return the affinity that the kernel has for each vCPU's thread."""
+        return self._vcpus(name, self._find(name))
+
     def pin_emulator(self, name: str, cpus: frozenset[int]) -> None:
         """Pin the emulator of a running domain."""
         self._call(
@@ -216,6 +220,19 @@ class Connection:
             _METADATA_ELEMENT,
             xml,
             prefix,
+            namespace,
+            _AFFECT_LIVE,
+        )
+
+    def drop_metadata(self, name: str, namespace: str) -> None:
+        """Remove a running domain's metadata of one XML namespace."""
+        self._call(
+            'setMetadata',
+            name,
+            self._find(name).setMetadata,
+            _METADATA_ELEMENT,
+            None,
+            None,
             namespace,
             _AFFECT_LIVE,
         )

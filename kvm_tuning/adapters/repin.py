@@ -25,6 +25,7 @@ from kvm_tuning.core.receipt import Receipt
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.xml import pins
 from kvm_tuning.hooks.base import Hook
+from kvm_tuning.host.guests import exchange_journal
 from kvm_tuning.host.guests.settings import Result, Step, Writer
 
 if TYPE_CHECKING:
@@ -106,8 +107,10 @@ def repin(
         cells.
     :raises Refused: it does not run, has no receipt, or cannot move there.
     :raises LibvirtFailed: a call failed; the threads are back where they were.
+    :raises JournalFailed: an exchange of pCPUs is unfinished.
     """
     with lock.held(conf):
+        exchange_journal.check_closed(root)
         guest = _read(libvirt.record(name, secure=True))
         here = standalone.site(libvirt, conf, guest.defined.guest, root=root)
         here = _within(here, guest.receipt, cpus)

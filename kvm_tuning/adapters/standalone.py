@@ -30,7 +30,7 @@ from kvm_tuning.core.plan import Plan
 from kvm_tuning.core.request import Request
 from kvm_tuning.core.site import Capabilities, Site
 from kvm_tuning.hooks.base import Hook
-from kvm_tuning.host.guests import pinned
+from kvm_tuning.host.guests import exchange_journal, pinned
 from kvm_tuning.host.inventory import reader
 from kvm_tuning.host.probes import prober
 
@@ -168,8 +168,10 @@ def tune(
     :raises LibvirtFailed: libvirt rejects the definition; the old one stays.
     :raises SettingRejected: libvirt accepted it, but left out what was
         promised; the old one is restored.
+    :raises JournalFailed: an exchange of pCPUs is unfinished.
     """
     with lock.held(conf):
+        exchange_journal.check_closed(root)
         record = libvirt.record(name, secure=True)
         found = domain.read(definition(record))
         here = site(libvirt, conf, found.guest, root=root)
@@ -180,13 +182,17 @@ def tune(
     return replace(change, plan=made.plan)
 
 
-def undo(libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str) -> Change:
+def undo(
+    libvirt: Libvirt, conf: 'cfg.ConfigOpts', name: str, root: str = '/'
+) -> Change:
     """Undo the tuning of a guest's definition, under the lock.
 
+    :raises JournalFailed: an exchange of its pCPUs is unfinished.
     :raises LibvirtFailed: libvirt rejects the restored definition.
     """
     with lock.held(conf):
         record = libvirt.record(name, secure=True)
+        exchange_journal.check_closed(root, record.uuid)
         found = domain.read(definition(record))
         change = write(libvirt, record, found, domain.undo(found))
     return replace(change, foreign=found.untuned.foreign)

@@ -14,7 +14,7 @@ from kvm_tuning.core.exceptions import (
     SettingRejected,
 )
 from kvm_tuning.core.ledger import Ledger
-from kvm_tuning.host.guests import observe
+from kvm_tuning.host.guests import exchange_journal, observe
 from kvm_tuning.host.guests.settings import Engine, Result, Step, Writer
 from kvm_tuning.host.inventory import reader
 
@@ -43,6 +43,7 @@ def start(
 
     :param hands: who changes this host; None: the privileged process.
     :raises Exhausted: somebody else has what was promised to it.
+    :raises JournalFailed: an exchange of its pCPUs is unfinished.
     :raises SettingRejected: its VFs cannot be as promised; they are unchanged,
         and the guest is not started.
     """
@@ -50,6 +51,7 @@ def start(
         record = libvirt.record(name)
         if record.live is not None:
             return Started(False)
+        exchange_journal.check_closed(root, record.uuid)
         standalone.definition(record)
         _check_free(record, standalone.ledger(libvirt, conf, root))
         inventory = reader.read(root)

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments, files
-from kvm_tuning.cmd.command import Output, Report
+from kvm_tuning.cmd.command import FOUND, Output, Report
 from kvm_tuning.cmd.several_guests import Tuning
 from kvm_tuning.core.exceptions import WrongUsage
 
@@ -13,29 +13,51 @@ if TYPE_CHECKING:
 
     from kvm_tuning.adapters.healing.planned import Limits, Planned
     from kvm_tuning.core.healing.occupants import Choice
+    from kvm_tuning.host.guests.exchange_journal import Exchange
 
 
 class HostRebalance(Tuning, Report):
-    """Say which running guests should exchange pCPUs.
+    """Exchange pCPUs between running guests, so that each is close together.
 
     Inside a NUMA cell dedicated pCPUs can be exchanged between running
     guests: no memory moves. Guests come into fewer L3 domains, and fewer of
-    them share a core. "Nothing is worth moving" is an answer, too.
+    them share a core. "Nothing is worth moving" is an answer, too. All of it
+    is done or nothing; definitions and receipts are rewritten, and the guests
+    that have moved are audited: exits with 1 when a promise is broken.
     """
 
     examples = (
         'kvm-tuning host rebalance --dry-run',
-        'kvm-tuning host rebalance --dry-run --budget 25% --keep db1',
+        'kvm-tuning host rebalance --budget 25% --keep db1',
+        'kvm-tuning host rebalance --undo',
         'kvm-tuning host rebalance --dry-run --root /tmp/host --domains xml',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
             '--dry-run',
             action='store_true',
-            required=True,
             help='Show the plan, and change nothing.',
+        )
+        what.add_argument(
+            '--resume',
+            action='store_true',
+            help='Finish an exchange that was interrupted.',
+        )
+        what.add_argument(
+            '--undo',
+            action='store_true',
+            help=(
+                'Take back the exchange that was interrupted, or else what '
+                'still holds of the last one.'
+            ),
+        )
+        what.add_argument(
+            '--history',
+            action='store_true',
+            help='Show the exchanges that were made.',
         )
         parser.add_argument(
             '--budget',
@@ -97,17 +119,48 @@ class HostRebalance(Tuning, Report):
                 '--root and --domains plan for a host that was captured: '
                 'give both with --dry-run'
             )
+        if parsed_args.history:
+            return rebalance_report.history(history())
         conf = arguments.configuration(
             self.app.options, arguments.root(parsed_args)
         )
-        planned = self._planned(parsed_args, conf)
-        return rebalance_report.output(planned)
+        if parsed_args.dry_run:
+            return rebalance_report.output(self._planned(parsed_args, conf))
+        return self._change(parsed_args, conf)
+
+    def _change(
+        self, parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts'
+    ) -> Output:
+        from kvm_tuning.adapters import connection
+        from kvm_tuning.adapters.healing import apply
+        from kvm_tuning.cmd import rebalance_report
+
+        made = None
+        uri = parsed_args.connect or conf.libvirt.uri
+        with connection.open(uri) as libvirt:
+            host = apply.Host(libvirt, conf)
+            if parsed_args.resume:
+                done = apply.resume(host)
+            elif parsed_args.undo:
+                done = apply.undo(host)
+            else:
+                made, done = apply.apply(
+                    host, _choice(parsed_args), _limits(parsed_args)
+                )
+            broken = apply.broken(host, done)
+        if done.exchange is not None:
+            self.changed(parsed_args)
+        self.report_failures(done.steps)
+        if broken:
+            self.status = FOUND
+        return rebalance_report.done(done, broken, made)
 
     def _planned(
         self, parsed_args: argparse.Namespace, conf: 'cfg.ConfigOpts'
     ) -> 'Planned':
         from kvm_tuning.adapters import connection
         from kvm_tuning.adapters.healing import planned
+        from kvm_tuning.host.guests import exchange_journal
 
         choice, limits = _choice(parsed_args), _limits(parsed_args)
         if parsed_args.domains is not None:
@@ -116,10 +169,19 @@ class HostRebalance(Tuning, Report):
                 self.say(f'note: {note}')
             root = arguments.root(parsed_args)
             return planned.make(records, conf, choice, limits, root)
+        exchange_journal.check_closed('/')
         uri = parsed_args.connect or conf.libvirt.uri
         with connection.open(uri, read_only=True) as libvirt:
             choice = planned.without(choice, libvirt.busy())
             return planned.make(libvirt.records(), conf, choice, limits)
+
+
+def history() -> 'list[Exchange]':
+    """Return the exchanges of this host, the oldest first."""
+    from kvm_tuning.host.access.system import System
+    from kvm_tuning.host.guests import exchange_journal
+
+    return exchange_journal.history(System())
 
 
 def _share(text: str) -> float:

@@ -12,6 +12,7 @@ from kvm_tuning.core.healing import host, occupants
 from kvm_tuning.core.healing.host import HostPlan
 from kvm_tuning.core.healing.occupants import Choice, Occupant
 from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.core.ledger import Ledger
 from kvm_tuning.host.inventory import reader
 
 if TYPE_CHECKING:
@@ -53,13 +54,11 @@ def make(
     inventory = reader.read(root)
     policy = placement.policy(conf, inventory)
     found = occupants.read(records, inventory, choice)
-    ledger = standalone.claimed(records, conf, inventory).plus(
-        standalone.foreign(records, inventory, policy.dedicated_cpus, root)
-    )
+    claims = ledger(records, conf, inventory, root)
     own = {each.uuid: _own(each) for each in found}
     taken = {
         cpu: claim.name
-        for claim in reversed(ledger.claims)
+        for claim in reversed(claims.claims)
         for cpu in claim.pcpus - own.get(claim.owner, frozenset())
     }
     return Planned(
@@ -72,6 +71,19 @@ def make(
             limits.budget,
             limits.gain,
         ),
+    )
+
+
+def ledger(
+    records: Sequence[Record],
+    conf: 'cfg.ConfigOpts',
+    inventory: Inventory,
+    root: str,
+) -> Ledger:
+    """Return what guests, and processes that are none, hold."""
+    policy = placement.policy(conf, inventory)
+    return standalone.claimed(records, conf, inventory).plus(
+        standalone.foreign(records, inventory, policy.dedicated_cpus, root)
     )
 
 

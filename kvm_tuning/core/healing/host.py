@@ -41,6 +41,25 @@ class HostPlan:
     #: The NUMA cell of each of ``cells``.
     numbers: Sequence[int]
     order: Sequence[Move[Thread]]
+    #: Of each of ``cells`` the pCPUs that a thread could wait on.
+    free: Sequence[frozenset[int]]
+
+    def mapped(
+        self, occupant: Occupant, inventory: Inventory
+    ) -> Mapping[int, int]:
+        """Return each pCPU that a guest holds, and the one instead of it."""
+        found: dict[int, int] = {}
+        for vcpu, cpu in occupant.pins.items():
+            new = self.pins[occupant.uuid][vcpu]
+            found[cpu] = new
+            if occupant.isolated:
+                old_core, core = (
+                    inventory.cpu[cpu].core,
+                    inventory.cpu[new].core,
+                )
+                idle = sorted(old_core - {cpu}), sorted(core - {new})
+                found.update(zip(*idle, strict=True))
+        return found
 
     @cached_property
     def pins(self) -> Mapping[str, Mapping[int, int]]:
@@ -120,7 +139,13 @@ def make(
             ]
             occupants = _staying(occupants, alone, _NO_ROOM)
             continue
-        return HostPlan(occupants, plans, [key[0] for key in keys], order)
+        return HostPlan(
+            occupants,
+            plans,
+            [key[0] for key in keys],
+            order,
+            [host.free(plan) for plan in plans],
+        )
 
 
 def _spread(
@@ -255,19 +280,27 @@ class _Host:
             for part, pins in zip(plan.cell.parts, plan.pins, strict=True)
             for vcpu, cpu in part.pins.items()
         }
-        held = {cpu for pair in places.values() for cpu in pair}
         never = {o.uuid for o in self.occupants if o.never_double}
-        free = [
+        return moves.order(
+            places,
+            self.free(plan),
+            [thread for thread in places if thread[0] in never],
+        )
+
+    def free(self, plan: Healing) -> frozenset[int]:
+        """Return the pCPUs of a cell that a thread could wait on."""
+        held = {
+            cpu
+            for part, pins in zip(plan.cell.parts, plan.pins, strict=True)
+            for cpu in (*part.pins.values(), *pins.values())
+        }
+        return frozenset(
             cpu
             for domain in plan.cell.domains
             for core in domain
+            if not self._beside_isolated(core, plan)
             for cpu in core
-            if cpu not in self.idle and not self._beside_isolated(core, plan)
-        ]
-        return moves.order(
-            places,
-            [cpu for cpu in free if cpu not in held],
-            [thread for thread in places if thread[0] in never],
+            if cpu not in self.idle and cpu not in held
         )
 
     def _beside_isolated(self, core: tuple[int, ...], plan: Healing) -> bool:

@@ -114,7 +114,7 @@ def _occupant(
         idle=_idle(held, inventory) if isolated else frozenset(),
         isolated=isolated,
         grouped='kvm:cache_topology' in asked,
-        never_double=_never_double(live),
+        never_double=never_double(live),
         strict=asked.get('kvm:cpu_locality_policy') == 'strict'
         and asked.get(_LOCALITY) == 'l3',
         untuned=receipt is None,
@@ -256,7 +256,8 @@ def _idle(held: Mapping[int, int], inventory: Inventory) -> frozenset[int]:
     return frozenset[int]().union(*cores) - own
 
 
-def _never_double(live: Domain) -> bool:
+def never_double(live: Domain) -> bool:
+    """Return whether a guest may not share a pCPU even for a moment."""
     if live.root.find('cputune/vcpusched') is not None:
         return True
     hint = live.root.find('features/kvm/hint-dedicated')

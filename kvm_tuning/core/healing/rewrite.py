@@ -21,7 +21,13 @@ _PINS = (pins.VCPU, pins.EMULATOR, pins.IOTHREAD)
 
 
 def cpus(old: frozenset[int], mapped: Mapped) -> frozenset[int]:
-    """Return where a thread may run that may run on ``old`` now."""
+    """Return where a thread may run that may run on ``old`` now.
+
+    A range that has pCPUs of the guest from before and from after is not a
+    pin to its own: it stays.
+    """
+    if (old - mapped.keys()) & frozenset(mapped.values()):
+        return old
     return frozenset(mapped.get(cpu, cpu) for cpu in old)
 
 
@@ -41,14 +47,6 @@ def definition(found: Domain, mapped: Mapped) -> str:
         )
         _add(root, Receipt('', promises=made, claim=Claim('', '', held)))
     return domain.written(root, found.xml)
-
-
-def metadata(found: Domain, mapped: Mapped) -> str:
-    """Return the receipt of a running guest that has moved, as libvirt's
-    setMetadata takes it.
-    """
-    assert found.receipt is not None
-    return receipt.as_metadata(receipt.write(moved(found.receipt, mapped)))
 
 
 def moved(before: Receipt, mapped: Mapped) -> Receipt:

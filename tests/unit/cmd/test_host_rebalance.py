@@ -2,8 +2,13 @@
 
 import os
 
+from kvm_tuning.cmd import rebalance_report
+from kvm_tuning.core.audit.finding import Finding, Severity
+from kvm_tuning.host.access.system import System
+from kvm_tuning.host.guests import exchange_journal
 from tests.fixtures import scattered_guests
 from tests.fixtures.fake_host import FakeHost
+from tests.unit.adapters.healing.base import HealingTest
 from tests.unit.cmd.base import CommandTest
 
 
@@ -85,3 +90,49 @@ class DryRunTest(CommandTest):
             'host', 'rebalance', '--dry-run', '--root', self.root
         )
         self.assertEqual(2, done.status)
+
+
+class DoneTest(HealingTest):
+    """What is printed after an exchange."""
+
+    def lines(self, output):
+        return ' '.join(
+            line for section in output.sections for line in section.lines
+        )
+
+    def test_an_exchange(self):
+        planned, done = self.apply()
+        output = rebalance_report.done(done, [], planned)
+        self.assertIn('4 vCPUs moved, in 4 steps; 2 of', self.lines(output))
+        self.assertEqual(
+            ['a', 'b', 'c'], [g['guest'] for g in output.document['guests']]
+        )
+        self.assertTrue(output.document['changed'])
+
+    def test_nothing_to_do(self):
+        self.apply()
+        planned, done = self.apply()
+        output = rebalance_report.done(done, [], planned)
+        self.assertIn('Nothing is worth moving', self.lines(output))
+        self.assertFalse(output.document['changed'])
+
+    def test_what_an_audit_finds(self):
+        planned, done = self.apply()
+        finding = Finding(Severity.ERROR, 'x/@y', '1', '2', '', 'code')
+        output = rebalance_report.done(done, [('a', finding)], planned)
+        self.assertIn('x/@y: want 1, found 2', self.lines(output))
+
+    def test_history(self):
+        self.apply()
+        self.undo()
+        found = exchange_journal.history(System(self.root))
+        output = rebalance_report.history(found)
+        self.assertEqual(
+            [('rebalance', True), ('undo', True)],
+            [
+                (each['kind'], each['undone'])
+                for each in output.document['exchanges']
+            ],
+        )
+        self.assertEqual('3 to 0', output.main.rows[0][4])
+        self.assertIn('No pCPUs', self.lines(rebalance_report.history([])))
