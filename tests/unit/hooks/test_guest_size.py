@@ -4,9 +4,11 @@ import testtools
 
 from kvm_tuning import loader
 from kvm_tuning.core import domain, plan, request
+from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.documents import Flavor
 from kvm_tuning.core.exceptions import ConflictingKnobs, Unsupported
 from kvm_tuning.core.site import Capabilities, Site
+from kvm_tuning.hooks import numa_cells
 from tests.fixtures import domain_store
 from tests.fixtures.fake_host import FakeHost
 
@@ -64,8 +66,8 @@ class GuestSizeTest(testtools.TestCase):
         )
 
     def test_nothing_is_resized(self):
-        codes = [each.code for each in self.plan(2)[0].consequences]
-        self.assertNotIn('resized', codes)
+        made = self.plan(2)[0]
+        self.assertNotIn('resized', [each.code for each in made.consequences])
 
     def test_cells_that_nobody_asks_for(self):
         cells = (
@@ -78,3 +80,18 @@ class GuestSizeTest(testtools.TestCase):
                 ConflictingKnobs, self.plan, vcpus, ram, cells=cells
             )
             self.assertIn(said, str(error))
+
+
+class OneCellTest(testtools.TestCase):
+    def test_a_guest_without_cells_is_one_whole_cell(self):
+        asked = request.read(
+            Flavor('f', '1', 3, 256, 0, {}), None, loader.knobs(loader.load())
+        )
+        found = domain.read(domain_store.xml('g', 3)).current
+        (demand,) = numa_cells.NumaCells().demands(asked, found)
+        self.assertEqual(
+            CellDemand(
+                0, frozenset({0, 1, 2}), frozenset(), 256 << 10, whole=True
+            ),
+            demand,
+        )

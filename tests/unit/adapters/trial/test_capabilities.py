@@ -6,6 +6,8 @@ import testtools
 from kvm_tuning.adapters.trial import capabilities
 
 NAME = 'a' * 64 + '.xml'
+#: libvirt's own (virQEMUCapsCacheNew, below the driver's cacheDir).
+BELOW = 'cache/qemu/capabilities'
 
 
 class KeepTest(testtools.TestCase):
@@ -13,7 +15,7 @@ class KeepTest(testtools.TestCase):
         super().setUp()
         self.kept = os.path.join(self.folder(), 'kept')
         self.old, self.new = self.folder(), self.folder()
-        below = os.path.join(self.old, capabilities._BELOW)
+        below = os.path.join(self.old, BELOW)
         os.makedirs(below)
         with open(os.path.join(below, NAME), 'w') as file:
             file.write('<qemuCaps/>')
@@ -25,13 +27,13 @@ class KeepTest(testtools.TestCase):
 
     def restored(self):
         capabilities.restore(self.kept, self.new)
-        below = os.path.join(self.new, capabilities._BELOW)
+        below = os.path.join(self.new, BELOW)
         return sorted(os.listdir(below))
 
     def test_they_come_back(self):
         capabilities.keep(self.old, self.kept)
         self.assertEqual([NAME], self.restored())
-        path = os.path.join(self.new, capabilities._BELOW, NAME)
+        path = os.path.join(self.new, BELOW, NAME)
         with open(path) as file:
             self.assertEqual('<qemuCaps/>', file.read())
 
