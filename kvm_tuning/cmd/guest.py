@@ -1,6 +1,7 @@
 """``kvm-tuning guest``: tune, start and move guests of this host."""
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import arguments, complete
@@ -126,7 +127,8 @@ class GuestRepin(Tuning, Report):
 
     Inside its NUMA cells it moves freely; to another cell only when its
     memory can follow (no strict numatune, no huge pages). The definition and
-    the receipt are rewritten.
+    the receipt are rewritten. Where only an exchange with other guests would
+    help, it is named.
     """
 
     examples = (
@@ -152,18 +154,29 @@ class GuestRepin(Tuning, Report):
     def report(self, parsed_args: argparse.Namespace) -> Output:
         from kvm_tuning import loader
         from kvm_tuning.adapters import connection, repin
+        from kvm_tuning.adapters.healing import proposed
         from kvm_tuning.cmd import change_report
         from kvm_tuning.core import cpuset
+        from kvm_tuning.core.exceptions import Exhausted
 
         conf, uri = self.configured(parsed_args)
         with connection.open(uri) as libvirt:
-            done = repin.repin(
-                libvirt,
-                conf,
-                loader.load(),
-                parsed_args.name,
-                parsed_args.cpus,
-            )
+            try:
+                done = repin.repin(
+                    libvirt,
+                    conf,
+                    loader.load(),
+                    parsed_args.name,
+                    parsed_args.cpus,
+                )
+            except Exhausted as error:
+                found = proposed.propose(libvirt, conf, parsed_args.name)
+                if found is None:
+                    raise
+                raise Exhausted(f'{error}; {found}') from error
+            exchange = None
+            if not done.moves and parsed_args.cpus is None:
+                exchange = proposed.propose(libvirt, conf, parsed_args.name)
         if done.changed:
             self.changed(parsed_args)
         self.report_failures(done.steps)
@@ -197,11 +210,15 @@ class GuestRepin(Tuning, Report):
                 ],
                 'away': sorted(done.away),
                 'pending': change_report.pending_rows(done.pending),
+                'exchange': exchange and dataclasses.asdict(exchange),
             },
             (
                 *([moves] if done.moves else []),
                 *change_report.pending_sections(done.pending),
-                Section('', lines=(verdict,)),
+                Section(
+                    '',
+                    lines=(verdict, *([str(exchange)] if exchange else ())),
+                ),
             ),
             main=moves,
         )

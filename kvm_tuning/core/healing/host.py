@@ -70,6 +70,29 @@ class HostPlan:
                 found[part.guest].update(pins)
         return found
 
+    def partners(self, uuid: str) -> frozenset[str]:
+        """Return the UUIDs of a guest and of those that it moves with: each
+        goes where another one is.
+        """
+        now = {cpu: o.uuid for o in self.occupants for cpu in o.pins.values()}
+        found: set[str] = set()
+        ahead = {uuid}
+        while ahead:
+            found |= ahead
+            goes = {
+                now[cpu]
+                for each in ahead
+                for cpu in self.pins.get(each, {}).values()
+                if cpu in now
+            }
+            comes = {
+                other
+                for other, pins in self.pins.items()
+                if any(now.get(cpu) in ahead for cpu in pins.values())
+            }
+            ahead = (goes | comes) - found
+        return frozenset(found)
+
     @cached_property
     def moved(self) -> int:
         """How many vCPUs get another pCPU."""

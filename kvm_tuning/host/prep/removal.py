@@ -27,7 +27,10 @@ _FILES = {
     _CLOUD: 'kvm_tuning',
     f'{_PYTHON}/{_MODULE}': "cloud-init's module of kvm-tuning",
     provision.STATE: '"step"',
+    f'{_STATE}/rebalance-history.json': '"exchanges"',
 }
+#: An exchange of pCPUs between guests that is unfinished.
+_EXCHANGE = 'rebalance.json'
 #: How a drop-in of the ready gate begins: cloud-init's, and the sample.
 _GATES = (
     '# Written by cloud-init (kvm-tuning): the ready gate.',
@@ -57,6 +60,7 @@ def find(tree: Tree) -> list[Found]:
             for path, mark in _FILES.items()
             for found in _file(tree, path, mark)
         ),
+        *_exchange(tree),
         *_operators(tree),
     ]
 
@@ -98,6 +102,15 @@ def _file(tree: Tree, path: str, mark: str) -> Iterator[Found]:
         yield Found(path)
     else:
         yield Found(path, 'kvm-tuning did not write it')
+
+
+def _exchange(tree: Tree) -> Iterator[Found]:
+    if _EXCHANGE in tree.names(_STATE):
+        yield Found(
+            f'{_STATE}/{_EXCHANGE}',
+            'an exchange of pCPUs is unfinished: kvm-tuning host rebalance '
+            '--resume finishes it, --undo takes it back',
+        )
 
 
 def _gates(tree: Tree) -> Iterator[Found]:

@@ -142,6 +142,18 @@ class RemoveTest(HostPrepTest):
         self.before = there
         self.assertEqual(set(), self.left())
 
+    def test_exchanges_of_pcpus(self):
+        history = 'var/lib/kvm-tuning/rebalance-history.json'
+        self.kernel.put(history, '{"version": 1, "exchanges": []}\n')
+        self.assertEqual({f'/{history}': 'removed'}, self.remove())
+        self.assertEqual(set(), self.left())
+        # One that is unfinished stays: only it says where threads belong.
+        journal = 'var/lib/kvm-tuning/rebalance.json'
+        self.kernel.put(journal, '{"version": 1}\n')
+        found = self.remove(status=1)
+        self.assertIn('--resume', found[f'/{journal}'])
+        self.assertTrue(os.path.exists(f'{self.root}/{journal}'))
+
     def test_a_configuration_that_cannot_be_read(self):
         self.provision()
         self.kernel.put(provision.CONFIGURATION, (
