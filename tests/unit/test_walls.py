@@ -79,7 +79,7 @@ APART = (
 #: modules that put their answers into a plan or a request.
 ROOMS = (
     'core.nova', 'core.solver', 'core.audit', 'core.healing', 'core.bench',
-    'core.assess', 'core.capacity',
+    'core.assess', 'core.capacity', 'core.picture',
 )  # fmt: skip
 DOORS = {
     'core.documents': {'core.nova'},

@@ -42,6 +42,7 @@ PACKAGES = (
     'python3', 'python3-pip', 'python3-libvirt', 'python3-lxml',
     'python3-yaml', 'python3-cliff', 'python3-stevedore', 'python3-pbr',
     'python3-oslo.config', 'python3-oslo.privsep', 'python3-rich',
+    'python3-jinja2',
     'python3-testtools', 'python3-fixtures', 'python3-pyroute2',
     'python3-subunit',
 )  # fmt: skip
