@@ -22,6 +22,10 @@ def below(number: int, strict: bool = True) -> bool:
     return number <= LIMIT
 
 
+class Word:
+    FIRST = 'first'
+
+
 def unused():
     return f'{below("x")}' + 'text'
 '''
@@ -36,6 +40,9 @@ class SmallTest(unittest.TestCase):
     def test_below(self):
         self.assertTrue(small.below(3))
         self.assertFalse(small.below(5))
+
+    def test_words(self):
+        self.assertEqual('first', vars(small.Word)['FIRST'])
 
     def test_wrong(self):
         self.fail(str(small.below(3)))
@@ -124,12 +131,13 @@ class TriedTest(testtools.TestCase):
         for site in sites(SOURCE):
             if (site.line, site.kind) in {
                 (3, 'int'), (6, 'bool'), (8, 'branch'), (9, 'return'),
-                (10, 'compare'), (14, 'return'),
+                (10, 'compare'), (14, 'string'), (18, 'return'),
             }:  # fmt: skip
                 found[site.line] = trees.attempt(
                     path, site.apply(SOURCE), lines.of(path, site), 1.0
                 )
         below = 'tests.unit.test_small.SmallTest.test_below'
+        words = 'tests.unit.test_small.SmallTest.test_words'
         self.assertEqual(
             {
                 3: copies.Verdict(copies.SURVIVED),
@@ -137,7 +145,8 @@ class TriedTest(testtools.TestCase):
                 8: copies.Verdict(copies.SURVIVED),
                 9: copies.Verdict(copies.KILLED, below),
                 10: copies.Verdict(copies.UNRUN),
-                14: copies.Verdict(copies.UNRUN),
+                14: copies.Verdict(copies.KILLED, words),
+                18: copies.Verdict(copies.UNRUN),
             },
             found,
         )

@@ -6,9 +6,10 @@ The seed draws COUNT lines below the paths (all of kvm_tuning but what runs in
 Nova, whose tests need it), and one small change of each. Each is made in a
 copy of the tree, where the tests that run the line are run, in this Python.
 A line that is run at import has the tests of the lines that name what it
-defines. Prints each mutant that survived, as a difference, and a table by
-kind of change. Some survivors are equivalent, so read them. Exit status 1:
-fewer than 95 % were killed.
+defines, or the class that it is in, and the tests whose modules do. Prints
+each mutant that survived, as a difference, and a table by kind of change.
+Some survivors are equivalent, so read them. Exit status 1: fewer than 95 %
+were killed.
 
 Which test runs which line is measured once, and kept in .cache/mutants. What
 a test runs in another process counts only where the process is forked.

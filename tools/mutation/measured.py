@@ -18,6 +18,8 @@ from tools.mutation.sites import Site
 CASES = Path(__file__).with_name('cases.py')
 
 Place = tuple[str, int]
+#: The line that stands for a module of tests, whose lines are not measured.
+_WHOLE = 0
 
 
 @dataclass
@@ -73,10 +75,11 @@ def measure(tree: Path, kept: Path, processes: int) -> Lines:
     lines = Lines()
     tests: defaultdict[Place, set[str]] = defaultdict(set)
     with ThreadPoolExecutor(processes) as pool:
-        for found in pool.map(one, modules):
+        for file, found in zip(modules, pool.map(one, modules), strict=True):
             lines.seconds |= found['seconds']
             lines.failed |= set(found['failed'])
             _add(tests, found)
+            tests[str(file.relative_to(tree)), _WHOLE] |= set(found['seconds'])
     lines.tests = dict(tests)
     lines.named = _named(tree)
     return lines
@@ -107,14 +110,19 @@ def _add(tests: dict[Place, set[str]], found: dict[str, Any]) -> None:
 
 
 def _named(tree: Path) -> dict[str, set[Place]]:
-    """Return the lines of the package that name something, by the name."""
+    """Return the lines of the package that name something, by the name, and
+    the modules of tests that do.
+    """
     found: defaultdict[str, set[Place]] = defaultdict(set)
-    for file in tree.glob('kvm_tuning/**/*.py'):
-        path = str(file.relative_to(tree))
-        for node in ast.walk(ast.parse(file.read_text())):
-            match node:
-                case ast.Name(id=name) | ast.Attribute(attr=name):
-                    found[name].add((path, node.lineno))
+    for folder in ('kvm_tuning', 'tests/unit'):
+        for file in tree.glob(f'{folder}/**/*.py'):
+            path = str(file.relative_to(tree))
+            for node in ast.walk(ast.parse(file.read_text())):
+                match node:
+                    case ast.Name(id=name) | ast.Attribute(attr=name):
+                        ours = folder == 'kvm_tuning'
+                        line = node.lineno if ours else _WHOLE
+                        found[name].add((path, line))
     return dict(found)
 
 

@@ -79,7 +79,7 @@ class _Finder:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._visit_function(node)
             case ast.ClassDef():
-                self._names = (node.name,)
+                self._names = (*self._names, node.name)
                 self._expressions(*node.decorator_list, *node.bases)
                 self.visit_body(node.body)
             case ast.Import() | ast.ImportFrom() | ast.Global() | ast.Pass():
@@ -108,14 +108,11 @@ class _Finder:
 
     def _visit_other(self, node: ast.stmt) -> None:
         if not self._functions:
-            self._names = (
-                tuple(
-                    each.id
-                    for each in ast.walk(node)
-                    if isinstance(each, ast.Name)
-                    and isinstance(each.ctx, ast.Store)
-                )
-                or self._names
+            self._names += tuple(
+                each.id
+                for each in ast.walk(node)
+                if isinstance(each, ast.Name)
+                and isinstance(each.ctx, ast.Store)
             )
         match node:
             case ast.Return(ast.expr() as value):
