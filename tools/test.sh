@@ -5,7 +5,7 @@
 #
 # Without a name, or with default, it runs the tiers of DEFAULT_TIERS. Others
 # need more of a machine or of time and are run by name: hostile, tox, corpus, hwloc,
-# judges, nova, devstack, lab, walkthrough, cloud, cloud_lab and cloud_init.
+# ansible, judges, nova, devstack, lab, walkthrough, cloud, cloud_lab and cloud_init.
 # cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
@@ -148,6 +148,15 @@ tier_lab_smoke() { lab --smoke; }
 tier_judges() {  # other programs' own readers of their configuration
   system_packages judges
   run_tests ./tests/judges stestr run
+}
+
+tier_ansible() {  # the collection, on this host: see tests/ansible/run.sh
+  [ -x "$cache/ansible/bin/ansible-playbook" ] || {
+    python3 -m venv --clear "$cache/ansible"
+    "$cache/ansible/bin/python" -m pip --quiet --disable-pip-version-check \
+      install 'ansible-core>=2.15,<2.20'
+  }
+  check tests/ansible/run.sh "$cache/ansible" "$venv/bin/kvm-tuning"
 }
 
 tier_hwloc() {  # machines of hwloc's own tests, as hwloc reads them
