@@ -53,14 +53,13 @@ class HostMap(Command):
         return SUCCESS
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the picture goes."""
-    parser.add_argument(
-        '--output',
-        type=_file,
-        metavar='FILE',
-        help='Write FILE.svg or FILE.html instead of to the terminal.',
-    )
+def add_output(
+    parser: argparse.ArgumentParser,
+    option: str = '--output',
+    what: str = 'Write FILE.svg or FILE.html instead of to the terminal.',
+) -> None:
+    """Add the option that says where a picture goes."""
+    parser.add_argument(option, type=_file, metavar='FILE', help=what)
 
 
 def _file(text: str) -> str:
@@ -92,7 +91,7 @@ def show(
             file.write(text)
     except OSError as error:
         raise WrongUsage(
-            f'--output {output!r} cannot be written: {error.strerror}'
+            f'{output!r} cannot be written: {error.strerror}'
         ) from error
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from kvm_tuning.cmd import arguments, files
+from kvm_tuning.cmd import arguments, files, host_map
 from kvm_tuning.cmd.command import FOUND, Output, Report
 from kvm_tuning.cmd.several_guests import Tuning
 from kvm_tuning.core.exceptions import WrongUsage
@@ -108,6 +108,12 @@ class HostRebalance(Tuning, Report):
                 'directory (virsh dumpxml); goes with --dry-run.'
             ),
         )
+        host_map.add_output(
+            parser,
+            '--map',
+            'Draw the host before and after into FILE.svg or FILE.html; goes '
+            'with --dry-run.',
+        )
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
@@ -119,13 +125,21 @@ class HostRebalance(Tuning, Report):
                 '--root and --domains plan for a host that was captured: '
                 'give both with --dry-run'
             )
+        if parsed_args.map and not parsed_args.dry_run:
+            raise WrongUsage('--map draws a plan: give it with --dry-run')
         if parsed_args.history:
             return rebalance_report.history(history())
         conf = arguments.configuration(
             self.app.options, arguments.root(parsed_args)
         )
         if parsed_args.dry_run:
-            return rebalance_report.output(self._planned(parsed_args, conf))
+            made = self._planned(parsed_args, conf)
+            if parsed_args.map:
+                from kvm_tuning.cmd.drawing import healing
+
+                pictures = healing.pictures(made)
+                host_map.show(self, parsed_args.map, pictures)
+            return rebalance_report.output(made)
         return self._change(parsed_args, conf)
 
     def _change(

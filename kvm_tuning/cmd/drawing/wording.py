@@ -15,8 +15,7 @@ def cell(each: Cell) -> str:
     if not each.packages:
         return f'{name}, memory only'
     plural = '' if len(each.packages) == 1 else 's'
-    numbers = ', '.join(map(str, each.packages))
-    return f'{name}, package{plural} {numbers}'
+    return f'{name}, package{plural} {cpuset.format(each.packages)}'
 
 
 def memory(each: Cell) -> str:
@@ -56,7 +55,7 @@ def facts(guest: Resident, picture: Picture) -> Iterator[str]:
     yield _vcpus(guest, picture)
     for name, pcpus in guest.helpers:
         yield f'{name} on {cpuset.format(pcpus)}'
-    if guest.cells_kib is None:
+    if guest.cells_kib is None and guest.memory_kib:
         yield f'{guest.memory_kib / (1 << 20):.1f} GiB, cell not known'
     for id, kib in sorted((guest.cells_kib or {}).items()):
         if kib:

@@ -144,6 +144,10 @@ class Picture:
             for pcpu in each.pcpus
         )
 
+    def with_guests(self, guests: tuple[Resident, ...]) -> 'Picture':
+        """Return the picture of the same host with these guests."""
+        return replace(self, guests=guests)
+
     def moved(self, pins: Mapping[str, Mapping[int, int]]) -> 'Picture':
         """Return the picture after vCPUs have got other pCPUs.
 

@@ -2,6 +2,8 @@
 
 import os
 
+from lxml import etree
+
 from kvm_tuning.cmd import rebalance_report
 from kvm_tuning.core.audit.finding import Finding, Severity
 from kvm_tuning.host.access.system import System
@@ -34,6 +36,27 @@ class DryRunTest(CommandTest):
     def scatter(self):
         self.guest('a', 0, 4, 1, 5)
         self.guest('b', 2, 6, 3, 7)
+
+    def test_a_picture_before_and_after(self):
+        self.scatter()
+        path = os.path.join(self.folder, 'map.svg')
+        done = self.plan('--include-untuned', '--map', path)
+        self.assertEqual(0, done.status, done.stderr)
+        heads = etree.parse(path).xpath(
+            "//*[local-name()='text'][@class='head']/text()"
+        )
+        self.assertEqual(
+            [
+                'Now: 2 L3 domains more than the fewest',
+                'After moving 4 of 8 vCPUs: 0 L3 domains more than the fewest',
+            ],
+            heads,
+        )
+
+    def test_a_picture_takes_a_plan(self):
+        done = self.run_command('host', 'rebalance', '--map', 'map.svg')
+        self.assertEqual(2, done.status)
+        self.assertIn('--dry-run', done.stderr)
 
     def test_people(self):
         self.scatter()
