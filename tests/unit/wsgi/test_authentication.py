@@ -111,7 +111,9 @@ class AuthenticationTest(testtools.TestCase):
         for _request in range(3):
             status, seconds = self.ask(made)
             self.assertEqual('200 OK', status)
-            self.assertThat(seconds, LessThan(3))
+            # Two timeouts of a second; keystonemiddleware's own are two of
+            # three seconds.
+            self.assertThat(seconds, LessThan(5))
 
     def test_a_timeout_that_is_set_is_kept(self):
         conf = self.conf('memcache_pool_socket_timeout = 2')
