@@ -18,6 +18,8 @@ from kvm_tuning.core.xml import paths, pins, tree
 #: Each old pCPU of a guest, and the one that takes its place.
 Mapped = Mapping[int, int]
 _PINS = (pins.VCPU, pins.EMULATOR, pins.IOTHREAD)
+#: Its ``cpuset`` is for threads that have no pin.
+_ANY = 'vcpu'
 
 
 def cpus(old: frozenset[int], mapped: Mapped) -> frozenset[int]:
@@ -75,7 +77,7 @@ def _promise(promise: Promise | Removal, mapped: Mapped) -> Promise | Removal:
 
 def _pins(path: str) -> bool:
     steps = paths.steps(path)
-    return steps[-1].tag in (*_PINS, 'vcpu')
+    return steps[-1].tag in (*_PINS, _ANY)
 
 
 def _setting(setting: Setting, mapped: Mapped) -> Setting:
@@ -91,9 +93,9 @@ def _text(text: str, mapped: Mapped) -> str:
 def _move(root: etree._Element, mapped: Mapped) -> tuple[Promise, ...]:
     """Move every pin of a document, and return what that replaced."""
     made = []
-    for element in root.iterfind('cputune/*'):
+    for element in (*root.iterfind(_ANY), *root.iterfind('cputune/*')):
         text = element.get('cpuset')
-        if element.tag not in _PINS or text is None:
+        if element.tag not in (*_PINS, _ANY) or text is None:
             continue
         new = _text(text, mapped)
         if new == _text(text, {}):
@@ -108,7 +110,7 @@ def _path(element: etree._Element) -> str:
         return pins.vcpu_pin(int(element.get('vcpu', '')))
     if element.tag == pins.IOTHREAD:
         return pins.iothread_pin(int(element.get('iothread', '')))
-    return pins.EMULATOR_PIN
+    return _ANY if element.tag == _ANY else pins.EMULATOR_PIN
 
 
 def _add(root: etree._Element, new: Receipt) -> None:
