@@ -20,6 +20,11 @@ all, those with 8 or 16 vCPUs or more, and weighted by vCPUs; L3 domains over
 that need; VMs on as many NUMA cells as they have; VMs that shared a core with
 another one at any time; VMs of several vCPUs on more cores than they need;
 median CPU time of one fit in us, and the sum of all fits in ms.
+
+`stock+heal` and `ours+heal` heal all hosts each 100 events (kvm_tuning's
+core.healing: pCPUs are exchanged between VMs), `stock-once` does it once, half
+way through. Their L3 columns are of the VMs that are there after each heal;
+the others' are of each VM when it is placed.
 """
 
 import argparse
@@ -47,7 +52,7 @@ from nova.virt import hardware  # noqa: E402
 from kvm_tuning.adapters.nova.fit import fit, patch  # noqa: E402
 from kvm_tuning.adapters.nova.scheduling import score  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
-from tools.bench import workload  # noqa: E402
+from tools.bench import healed, workload  # noqa: E402
 
 CONF = nova.conf.CONF
 
@@ -172,7 +177,7 @@ class Row:
         return 100 * sum(s <= n for s, n in chosen) / len(chosen)
 
     def numbers(self) -> tuple[float, ...]:
-        placed = max(1, len(self.spans))
+        placed = max(1, self.creates - self.refused)
         near = sum(v for v, s, n in self.spans if s <= n)
         excess = sum(s for _, s, _ in self.spans) / max(
             1, sum(n for _, _, n in self.spans)
@@ -199,6 +204,8 @@ class Replay:
 
     def __init__(self, nps: int, allocator: str, policy: str) -> None:
         self.weighed = allocator == 'weighed'
+        #: Whether L3 domains are counted after each heal.
+        self.heals = allocator in HEALING
         self.policy = policy
         self.hosts = [topology(nps, True) for _ in range(HOSTS)]
         self.cell_pcpus = len(self.hosts[0].cells[0].pcpuset)
@@ -227,9 +234,8 @@ class Replay:
         self.hosts[host] = hardware.numa_usage_from_instance_numa(
             self.hosts[host], made
         )
-        spans = len({l3_of(pin) for pin in pins})
-        need = math.ceil(vcpus / (L3_CORES * THREADS))
-        row.spans.append((vcpus, spans, need))
+        if not self.heals:
+            row.spans.append(_span(pins))
         self._note(number, host, made, pins)
 
     def _note(
@@ -259,6 +265,24 @@ class Replay:
             self.taken[host].difference_update(cell.cpu_pinning.values())
             for pin in cell.cpu_pinning.values():
                 self.on_core[host][pin % ALL].discard(number)
+
+    def heal(self) -> None:
+        """Heal each host, and count the L3 domains of its VMs."""
+        for host in range(HOSTS):
+            there = {
+                n: made for n, (at, made) in self.where.items() if at == host
+            }
+            self.hosts[host] = healed.healed(self.hosts[host], there, DOMAINS)
+            self.taken[host].clear()
+            self.on_core[host].clear()
+            for number, made in there.items():
+                pins = [p for c in made.cells for p in c.cpu_pinning.values()]
+                if self.taken[host] & set(pins):
+                    self.row.wrong.append(f'healed: given twice: {pins}')
+                self.taken[host].update(pins)
+                for pin in pins:
+                    self.on_core[host][pin % ALL].add(number)
+                self.row.spans.append(_span(pins))
 
     def _place(self, vcpus: int, memory_mib: int) -> tuple[int, Any]:
         scores: list[tuple[Any, int]] = []
@@ -302,7 +326,15 @@ class Replay:
                     wrong.append(f'require: {alone} vCPUs without a sibling')
 
 
-ALLOCATORS = ('stock', 'ours', 'weighed')
+def _span(pins: Sequence[int]) -> tuple[int, int, int]:
+    """Return vCPUs, L3 domains that they span, and that they need."""
+    spans = len({l3_of(pin) for pin in pins})
+    return len(pins), spans, math.ceil(len(pins) / (L3_CORES * THREADS))
+
+
+#: Events between two heals; None: one, half way through.
+HEALING = {'stock+heal': 100, 'ours+heal': 100, 'stock-once': None}
+ALLOCATORS = ('stock', 'ours', 'weighed', *HEALING)
 
 
 def replay(
@@ -314,10 +346,21 @@ def replay(
     policy: str,
 ) -> Row:
     patch.uninstall()
-    if allocator != 'stock':
+    if not allocator.startswith('stock'):
         patch.install(domains=DOMAINS, locality=L3)
     run = Replay(NPS[nps], allocator, policy)
-    for _when, kind, number, vm in workload.events(batches, factor, seed):
+    events = [*workload.events(batches, factor, seed)]
+    heals = set()
+    if allocator in HEALING:
+        each = HEALING[allocator]
+        heals = (
+            {len(events) // 2}
+            if each is None
+            else set(range(each, len(events), each))
+        )
+    for count, (_when, kind, number, vm) in enumerate(events):
+        if count in heals:
+            run.heal()
         if kind:
             run.create(number, vm.vcpus * factor, vm.memory_mib * factor)
         else:
@@ -331,7 +374,7 @@ HEADER = (
     'L3>=8', 'L3>=16', 'L3*vCPU', 'excess', 'NUMA', 'shared', 'spread',
     'us/fit', 'ms',
 )  # fmt: skip
-FORM = '{:4} {:4} {:9} {:>6}' + ' {:>7}' * (len(HEADER) - 4)
+FORM = '{:4} {:4} {:10} {:>6}' + ' {:>7}' * (len(HEADER) - 4)
 
 
 def show(
