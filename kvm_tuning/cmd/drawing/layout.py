@@ -284,7 +284,7 @@ class _Maker:
         self, guest: Resident, number: int, x: float, y: float, width: float
     ) -> float:
         self._made.boxes.append(
-            Box(x, y, 28, 18, 'vcpu', number, guest.mark, escaped(guest.name))
+            Box(x, y, 28, 18, 'key', number, guest.mark, escaped(guest.name))
         )
         count = wording.finding_count(guest)
         plural = '' if count == 1 else 's'

@@ -130,6 +130,8 @@ class HostMapTest(CommandTest):
             for value in tree.xpath(f'//@{attribute}'):
                 self.assertTrue(value.startswith(('#', 'data:')), value)
         self.assertEqual(['db'], tree.xpath('//tbody//th/text()')[:1])
+        keys = tree.xpath("//*[@tabindex='0'][@role='img']/@aria-label")
+        self.assertEqual(['db'], keys)
 
     def test_other_files(self):
         found = self.map('--output', 'map.png')
