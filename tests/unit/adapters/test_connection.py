@@ -59,6 +59,20 @@ class ConnectionTest(LibvirtTest):
         # The driver has no jobs: nobody is.
         self.assertEqual(frozenset(), self.libvirt.busy())
 
+    def test_metadata_of_a_running_domain(self):
+        uri = 'urn:example:1'
+        running = self.raw.lookupByName('test')
+        self.libvirt.set_metadata('test', '<x/>', 'e', uri)
+        self.addCleanup(running.setMetadata, 2, None, None, uri, 1)
+        self.assertIn(uri, running.XMLDesc())
+        self.libvirt.drop_metadata('test', uri)
+        self.assertNotIn(uri, running.XMLDesc())
+
+    def test_where_vcpus_may_run(self):
+        found = self.libvirt.vcpu_pins('test')
+        self.assertEqual(self.libvirt.record('test').vcpus, found)
+        self.assertEqual({0, 1}, set(found))
+
     def test_one_by_uuid(self):
         uuid = self.raw.lookupByName('g').UUIDString()
         self.assertEqual('g', self.libvirt.record(uuid).name)
