@@ -12,6 +12,9 @@ from kvm_tuning.core.exceptions import WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oslo_config import cfg
+
+    from kvm_tuning.core.claims import Record
     from kvm_tuning.core.picture.model import Picture
 
 #: Columns of output that is not a terminal, and the most that a terminal gets.
@@ -29,12 +32,26 @@ class HostMap(Command):
     examples = (
         'kvm-tuning host map',
         'kvm-tuning host map --output map.html',
+        'kvm-tuning host map --flavor db.yaml --domain db1 --output map.svg',
         'kvm-tuning host map --root /tmp/other-host --domains xml',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         add_output(parser)
+        parser.add_argument(
+            '--flavor',
+            metavar='FLAVOR',
+            help=(
+                'Draw what a plan for --domain by this flavor would do, '
+                'before and after.'
+            ),
+        )
+        parser.add_argument(
+            '--domain',
+            metavar='NAME',
+            help='Name or UUID of the guest of the plan.',
+        )
         guest_assess.add_guests(parser)
         return parser
 
@@ -42,6 +59,8 @@ class HostMap(Command):
         from kvm_tuning.adapters import assessment
         from kvm_tuning.core.picture import draw
 
+        if (parsed_args.flavor is None) != (parsed_args.domain is None):
+            raise WrongUsage('--flavor and --domain go together')
         root = arguments.root(parsed_args)
         conf = arguments.configuration(self.app.options, root)
         records = guest_assess.records(self, parsed_args, conf)
@@ -49,8 +68,32 @@ class HostMap(Command):
         how = assessment.How(root, seconds=0, walk=False)
         found = assessment.assessment(records, how)
         drawn = draw.picture(found.inventory, found.guests)
-        show(self, parsed_args.output, [('Host and guests', drawn)])
+        pictures = [('Host and guests', drawn)]
+        if parsed_args.flavor is not None:
+            then = _planned(parsed_args, drawn, root, conf, records)
+            name = parsed_args.domain
+            pictures = [('Now', drawn), (f'With the plan for {name}', then)]
+        show(self, parsed_args.output, pictures)
         return SUCCESS
+
+
+def _planned(
+    parsed_args: argparse.Namespace,
+    drawn: 'Picture',
+    root: str,
+    conf: 'cfg.ConfigOpts',
+    records: 'Sequence[Record]',
+) -> 'Picture':
+    """Return the picture after the plan that the options ask for."""
+    from kvm_tuning import loader
+    from kvm_tuning.adapters import mapped
+    from kvm_tuning.cmd import requests
+
+    hooks = loader.load()
+    asked = argparse.Namespace(flavor=parsed_args.flavor, image=None)
+    request = requests.read(asked, hooks, conf, root)
+    name = parsed_args.domain
+    return mapped.planned(drawn, root, conf, hooks, request, records, name)
 
 
 def add_output(

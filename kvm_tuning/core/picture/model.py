@@ -148,6 +148,30 @@ class Picture:
         """Return the picture of the same host with these guests."""
         return replace(self, guests=guests)
 
+    def placed(
+        self,
+        key: str,
+        name: str,
+        vcpus: Mapping[int, frozenset[int]],
+        cells_kib: Mapping[int, int] | None,
+    ) -> 'Picture':
+        """Return the picture after a guest was placed elsewhere, or was
+        started. Findings are left out: they were about what was before.
+
+        :param vcpus: its pCPUs by vCPU.
+        :param cells_kib: its memory by cell; None: not known.
+        """
+        guests = [replace(each, findings=()) for each in self.guests]
+        at = [n for n, each in enumerate(guests) if each.key == key]
+        if at:
+            guests[at[0]] = replace(
+                guests[at[0]], vcpus=vcpus, helpers=(), cells_kib=cells_kib
+            )
+        else:
+            # No other guest has a mark with a star.
+            guests.append(Resident(key, '*', name, vcpus, cells_kib=cells_kib))
+        return self.with_guests(tuple(guests))
+
     def moved(self, pins: Mapping[str, Mapping[int, int]]) -> 'Picture':
         """Return the picture after vCPUs have got other pCPUs.
 

@@ -1,6 +1,7 @@
 """``host map``: a host and its guests as a picture."""
 
 import io
+import json
 import os
 from unittest import mock
 
@@ -101,6 +102,41 @@ class HostMapTest(CommandTest):
             file.write(scattered_guests.xml('captured', 4, 20))
         out = self.map('--domains', os.path.dirname(path)).stdout
         self.assertIn('A captured: 2 vCPUs on pCPU 4,20 in L3 1', out)
+
+    def test_a_plan_before_and_after(self):
+        folder = os.path.join(self.root, 'xml')
+        os.mkdir(folder)
+        with open(os.path.join(folder, 'a.xml'), 'w') as file:
+            file.write(scattered_guests.xml('a', 0, 4, 8, 12))
+        with open(os.path.join(folder, 'b.xml'), 'w') as file:
+            file.write(scattered_guests.xml('b', 1, 17))
+        flavor = os.path.join(self.root, 'flavor.json')
+        with open(flavor, 'w') as file:
+            json.dump(
+                {
+                    'name': 'f',
+                    'vcpus': 4,
+                    'ram': 64,
+                    'disk': 0,
+                    'properties': {
+                        'hw:cpu_policy': 'dedicated',
+                        'kvm:cpu_locality': 'l3',
+                        'kvm:cpu_locality_policy': 'strict',
+                    },
+                },
+                file,
+            )
+        options = ('--domains', folder, '--flavor', flavor)
+        found = self.map(*options, '--domain', 'a')
+        self.assertEqual(0, found.status, found.stderr)
+        now, then = found.stdout.split('With the plan for a')
+        self.assertIn('in L3 0, 1, 2, 3', now)
+        self.assertRegex(then, r'A a: 4 vCPUs on pCPU [0-9,-]+ in L3 \d;')
+        self.assertIn('B b: 2 vCPUs on pCPU 1,17 in L3 0', then)
+        found = self.map(*options, '--domain', 'c')
+        self.assertEqual(2, found.status)
+        self.assertIn('there are: a, b', found.stderr)
+        self.assertEqual(2, self.map('--domain', 'a').status)
 
     def test_hostile_names_are_text(self):
         guest = resident(1, HOSTILE, 0, 1)
