@@ -78,6 +78,10 @@ HOSTS = (
 MADE = Host(
     'made-up-vfs', None, '2-7,10-15,18-23,26-31', '0-1,8-9,16-17,24-25'
 )
+#: Two sockets of 64 cores with two threads, eight cores behind each L3 cache,
+#: and a PF on the second: as an EPYC 9554 with one NUMA cell a socket.
+EPYC = 'epyc-128'
+
 #: Flavors that are shown on it, too.
 ON_MADE = ('network-function-vf',)
 
@@ -92,6 +96,13 @@ class Shown:
 
 def shown() -> Iterator[Shown]:
     """Yield every command that the documentation shows."""
+    from tests.fixtures import host_dumps
+
+    for name in (EPYC, *host_dumps.NAMES):
+        yield Shown(
+            f'recommend-{name}',
+            ('host', 'recommend', '--root', f'captured/{name}'),
+        )
     for host in HOSTS:
         yield Shown(
             f'topology-{host.name}',
@@ -133,6 +144,12 @@ def prepare(stack: contextlib.ExitStack, folder: Path) -> None:
 
     for kind in ('flavors', 'images', 'samples'):
         (folder / kind).symlink_to(SAMPLES / kind)
+    captured = folder / 'captured'
+    captured.mkdir()
+    for name in host_dumps.NAMES:
+        dump = stack.enter_context(host_dumps.HostDump(name))
+        (captured / name).symlink_to(dump.root)
+    _epyc(captured / EPYC)
     (folder / 'hosts').mkdir()
     for host in (*HOSTS, MADE):
         root = folder / 'hosts' / host.name
@@ -168,6 +185,21 @@ def _make(root: Path) -> None:
         huge_pages={2048: 4096},
         memory_gib=64,
         pfs=(FakePf('enp1s0', 0, vfs=4), FakePf('enp2s0', 1, vfs=4)),
+    ).write(str(root))
+
+
+def _epyc(root: Path) -> None:
+    from tests.fixtures.fake_host import FakeHost, FakePf
+
+    root.mkdir()
+    FakeHost(
+        cells=2,
+        l3_per_cell=8,
+        cores=8,
+        threads=2,
+        huge_pages={2048: 0},
+        memory_gib=768,
+        pfs=(FakePf('enp1s0', 1, vfs=8),),
     ).write(str(root))
 
 
