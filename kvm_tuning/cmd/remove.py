@@ -139,19 +139,20 @@ class Remove(Report):
 
     def _libvirt(self) -> Iterator[Row]:
         """Remove libvirt's hook script and the units behind it."""
+        from kvm_tuning.host.access import installed
         from kvm_tuning.host.guests import libvirt_hooks
 
         system = host_session.system(host_session.ROOT)
         try:
             if self.dry_run:
-                found = libvirt_hooks.installed(system)
+                found = libvirt_hooks.found(system)
             else:
-                booted = libvirt_hooks.runs_systemd(system)
+                booted = installed.runs_systemd(system)
                 if booted:
                     libvirt_hooks.deactivate(system)
                 found = libvirt_hooks.remove(system)
                 if booted and found:
-                    libvirt_hooks.reload(system)
+                    installed.systemctl(system, 'daemon-reload')
         except KvmTuningError as error:
             yield self._failed("libvirt's hooks", error)
             return
@@ -183,12 +184,12 @@ class Remove(Report):
             yield from self._end(system, units)
 
     def _end(self, system: 'System', units: bool) -> Iterator[Row]:
-        from kvm_tuning.host.guests import libvirt_hooks
+        from kvm_tuning.host.access import installed
         from kvm_tuning.host.prep import removal
 
         try:
-            if units and libvirt_hooks.runs_systemd(system):
-                libvirt_hooks.reload(system)
+            if units and installed.runs_systemd(system):
+                installed.systemctl(system, 'daemon-reload')
             removal.forget(system)
         except (OSError, KvmTuningError) as error:
             yield self._failed('what is left of directories', error)

@@ -20,7 +20,7 @@ PURE = {
     'abc', 'bisect', 'bz2', 'collections', 'copy', 'dataclasses', 'difflib',
     'enum', 'functools', 'hashlib', 'heapq', 'itertools', 'json', 'math',
     'operator', 're', 'shlex', 'statistics', 'string', 'typing', 'types',
-    'unicodedata',
+    'textwrap', 'unicodedata',
     'lxml', 'yaml',
 }  # fmt: skip
 FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}

@@ -7,19 +7,14 @@ ours writes an event to a directory, and systemd then starts ``kvm-tuning
 guest reconcile``.
 """
 
-from dataclasses import dataclass
-import os
-import shlex
-
-from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.host.access import installed
+from kvm_tuning.host.access.installed import UNITS, File
 from kvm_tuning.host.access.system import System
 
 #: Where events wait.
 QUEUE = '/run/kvm-tuning/queue'
 UNIT = 'kvm-tuning-reconcile'
 SCRIPT = 'etc/libvirt/hooks/qemu.d/kvm-tuning'
-_UNITS = 'etc/systemd/system'
-_WANTED = f'{_UNITS}/multi-user.target.wants'
 _MARK = '# Installed by: kvm-tuning host hooks install'
 
 _SCRIPT = f"""\
@@ -104,13 +99,9 @@ UMask=0077
 """
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file to install, below the root."""
-
-    path: str
-    text: str
-    mode: int = 0o644
+_MARKED = installed.Mark(
+    lambda raw: _MARK.encode() in raw.splitlines(), f'the line {_MARK!r}'
+)
 
 
 def files(program: str) -> tuple[File, ...]:
@@ -118,11 +109,10 @@ def files(program: str) -> tuple[File, ...]:
 
     :param program: path of the command ``kvm-tuning``.
     """
-    # systemd.service(5): a percent sign starts a specifier.
-    quoted = shlex.quote(program).replace('%', '%%')
+    service = _SERVICE.format(program=installed.in_unit(program))
     return (
-        File(f'{_UNITS}/{UNIT}.service', _SERVICE.format(program=quoted)),
-        File(f'{_UNITS}/{UNIT}.path', _PATH_UNIT),
+        File(f'{UNITS}/{UNIT}.service', service),
+        File(f'{UNITS}/{UNIT}.path', _PATH_UNIT),
         File(SCRIPT, _SCRIPT, 0o755),
     )
 
@@ -133,38 +123,15 @@ def install(system: System, program: str) -> list[str]:
     :raises SettingRejected: a file that is not ours is in the way and was
         left alone, or a file cannot be written.
     """
-    wanted = files(program)
-    changed = [each for each in wanted if _differs(system, each)]
-    link = f'{_WANTED}/{UNIT}.path'
-    linked = system.tree().target(link)
-    try:
-        for each in changed:
-            system.replace(each.path, each.text, each.mode)
-            # An existing file keeps its mode otherwise.
-            os.chmod(os.path.join(system.root, each.path), each.mode)
-        if linked is None:
-            _check_real(system)
-            os.makedirs(os.path.join(system.root, _WANTED), exist_ok=True)
-            os.symlink(
-                f'/{_UNITS}/{UNIT}.path', os.path.join(system.root, link)
-            )
-    except OSError as error:
-        raise SettingRejected(
-            f'{error.filename or link}: {error.strerror}'
-        ) from error
-    return [each.path for each in changed] + ([link] if not linked else [])
+    return installed.install(system, files(program), _MARKED, f'{UNIT}.path')
 
 
-def installed(system: System) -> list[str]:
+def found(system: System) -> list[str]:
     """Return the paths of the files that are there.
 
     :raises SettingRejected: one is not ours.
     """
-    found = [each.path for each in files('') if _ours(system, each.path)]
-    link = f'{_WANTED}/{UNIT}.path'
-    if system.tree().target(link) is not None:
-        found.append(link)
-    return found
+    return installed.there(system, _paths(), _MARKED, f'{UNIT}.path')
 
 
 def remove(system: System) -> list[str]:
@@ -172,20 +139,7 @@ def remove(system: System) -> list[str]:
 
     :raises SettingRejected: one is not ours; nothing has been removed then.
     """
-    # Checked before anything is removed.
-    found = [each.path for each in files('') if _ours(system, each.path)]
-    link = f'{_WANTED}/{UNIT}.path'
-    try:
-        if system.tree().target(link) is not None:
-            system.remove(link)
-            found.append(link)
-        for path in found:
-            system.remove(path)
-    except OSError as error:
-        raise SettingRejected(
-            f'{error.filename or link}: {error.strerror}'
-        ) from error
-    return found
+    return installed.remove(system, _paths(), _MARKED, f'{UNIT}.path')
 
 
 def activate(system: System) -> None:
@@ -193,8 +147,8 @@ def activate(system: System) -> None:
 
     :raises SettingRejected: systemd refuses.
     """
-    _run(system, ['systemctl', 'daemon-reload'])
-    _run(system, ['systemctl', 'start', f'{UNIT}.path'])
+    installed.systemctl(system, 'daemon-reload')
+    installed.systemctl(system, 'start', f'{UNIT}.path')
 
 
 def deactivate(system: System) -> None:
@@ -202,58 +156,9 @@ def deactivate(system: System) -> None:
 
     :raises SettingRejected: systemd refuses.
     """
-    if _ours(system, f'{_UNITS}/{UNIT}.path'):
-        _run(system, ['systemctl', 'stop', f'{UNIT}.path'])
+    if installed.is_ours(system, f'{UNITS}/{UNIT}.path', _MARKED):
+        installed.systemctl(system, 'stop', f'{UNIT}.path')
 
 
-def runs_systemd(system: System) -> bool:
-    """Whether systemd runs the host below the root (sd_booted(3))."""
-    tree = system.tree()
-    return tree.is_this_host and bool(tree.names('run/systemd/system'))
-
-
-def reload(system: System) -> None:
-    """Have systemd forget units whose files were removed."""
-    _run(system, ['systemctl', 'daemon-reload'])
-
-
-def _check_real(system: System) -> None:
-    """:raises SettingRejected: a link would lead out of the root."""
-    if system.tree().target(_WANTED) is not None:
-        raise SettingRejected(
-            f'{os.path.join(system.root, _WANTED)} is a symbolic link, which '
-            f'is not followed'
-        )
-
-
-def _run(system: System, command: list[str]) -> None:
-    try:
-        system.run(command)
-    except OSError as error:
-        raise SettingRejected(str(error.strerror or error)) from error
-
-
-def _differs(system: System, file: File) -> bool:
-    if not _ours(system, file.path):
-        return True
-    path = os.path.join(system.root, file.path)
-    same = system.tree().raw(file.path) == file.text.encode()
-    return not same or os.stat(path).st_mode & 0o777 != file.mode
-
-
-def _ours(system: System, path: str) -> bool:
-    """Return whether a file exists and is ours.
-
-    :raises SettingRejected: it exists and is not ours.
-    """
-    tree = system.tree()
-    directory, _slash, name = path.rpartition('/')
-    if name not in tree.names(directory):
-        return False
-    raw = tree.raw(path)
-    if raw is None or _MARK.encode() not in raw.splitlines():
-        raise SettingRejected(
-            f'{os.path.join(system.root, path)} was not installed by '
-            f'kvm-tuning: it lacks the line {_MARK!r}; move it away'
-        )
-    return True
+def _paths() -> list[str]:
+    return [each.path for each in files('')]

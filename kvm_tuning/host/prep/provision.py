@@ -36,8 +36,8 @@ SHIPPED = {
         f'{RULES}/99-kvm-tuning-host-prep.rules'
     ),
 }
-#: Where the shipped units look for the commands.
-_COMMANDS = '/usr/bin/kvm-tuning'
+#: The commands, as the shipped units name them.
+COMMANDS = '/usr/bin/kvm-tuning'
 _HEAD = '# Written by kvm-tuning host provision at each boot. Do not edit.\n'
 
 
@@ -140,7 +140,7 @@ def files(tree: Tree, options: str) -> dict[str, str]:
     for name, path in SHIPPED.items():
         # A distribution's package brings its own, with its own paths.
         if tree.raw(f'usr/lib/systemd/system/{UNIT}') is None:
-            found[path] = _shipped(name).replace(_COMMANDS, _command())
+            found[path] = shipped(name).replace(COMMANDS, _command())
     return found
 
 
@@ -194,10 +194,10 @@ def _command() -> str:
         path = os.path.join(place, 'kvm-tuning')
         if os.path.isfile(path):
             return path
-    return _COMMANDS
+    return COMMANDS
 
 
-def _shipped(name: str) -> str:
+def shipped(name: str) -> str:
     """Return the text of a file of ``etc/kvm_tuning``.
 
     :raises HostError: it was not found.

@@ -11,7 +11,7 @@ import os
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.prep import provision
+from kvm_tuning.host.prep import boot_units, provision
 
 _UNITS = 'etc/systemd/system'
 _CLOUD = 'etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg'
@@ -21,7 +21,7 @@ _STATE = 'var/lib/kvm-tuning'
 
 #: What each of our files has in it, by its path.
 _FILES = {
-    **dict.fromkeys(provision.SHIPPED.values(), 'kvm-tuning'),
+    **dict.fromkeys(boot_units.SHIPPED.values(), 'kvm-tuning'),
     'etc/nova/rootwrap.d/kvm-tuning.filters': 'kvm-tuning',
     provision.CONFIGURATION: 'Written by kvm-tuning host provision',
     _CLOUD: 'kvm_tuning',

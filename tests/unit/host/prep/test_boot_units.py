@@ -1,0 +1,72 @@
+"""The units of host-prep come and go."""
+
+import os
+
+import fixtures
+import testtools
+
+from kvm_tuning.core.exceptions import SettingRejected
+from kvm_tuning.host.access.installed import WANTED
+from kvm_tuning.host.access.system import System
+from kvm_tuning.host.prep import boot_units, removal
+from kvm_tuning.host.prep.kinds.kind import UNIT
+from tests.fixtures.prepared import snapshot
+
+PROGRAM = '/opt/50%/bin/kvm-tuning'
+
+
+class BootUnitsTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.root = self.useFixture(fixtures.TempDir()).path
+        self.system = System(self.root)
+
+    def put(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, 'w') as file:
+            file.write(text)
+
+    def install(self):
+        return boot_units.install(self.system, PROGRAM)
+
+    def test_installed_once_and_removed(self):
+        written = self.install()
+        self.assertEqual(
+            sorted([*boot_units.SHIPPED.values(), f'{WANTED}/{UNIT}']),
+            sorted(written),
+        )
+        self.assertEqual(sorted(snapshot(self.root)), sorted(written))
+        text = snapshot(self.root)[f'etc/systemd/system/{UNIT}']
+        self.assertIn('ExecStart=/opt/50%%/bin/kvm-tuning-host-prep ', text)
+        self.assertNotIn('/usr/bin/kvm-tuning', text)
+        self.assertEqual([], self.install())
+        removed = boot_units.remove(self.system)
+        self.assertEqual(sorted(written), sorted(removed))
+        self.assertEqual({}, snapshot(self.root))
+        self.assertEqual([], boot_units.remove(self.system))
+
+    def test_an_older_one_is_replaced(self):
+        self.install()
+        path = f'etc/systemd/system/{UNIT}'
+        self.put(path, '# kvm-tuning of long ago\n')
+        self.assertEqual([path], self.install())
+
+    def test_a_strangers_file_is_left_alone(self):
+        path = boot_units.SHIPPED['udev/99-kvm-tuning-host-prep.rules']
+        self.put(path, '# mine\n')
+        for act in (self.install, lambda: boot_units.remove(self.system)):
+            error = self.assertRaises(SettingRejected, act)
+            self.assertIn(path, str(error))
+            self.assertEqual({path: '# mine\n'}, snapshot(self.root))
+
+    def test_units_of_a_package_stay_as_they_are(self):
+        path = f'usr/lib/systemd/system/{UNIT}'
+        self.put(path, 'a package\n')
+        self.assertEqual([], self.install())
+        self.assertEqual({path: 'a package\n'}, snapshot(self.root))
+
+    def test_remove_of_everything_knows_them(self):
+        written = self.install()
+        found = {each.path for each in removal.find(self.system.tree())}
+        self.assertLessEqual(set(written), found)
