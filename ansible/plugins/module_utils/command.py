@@ -5,6 +5,8 @@
 
 import json
 
+from ansible.module_utils.basic import AnsibleModule
+
 #: Exit statuses of kvm-tuning (``kvm-tuning --help``).
 OK, FOUND, USAGE, INCOMPLETE, CHANGED = range(5)
 
@@ -42,3 +44,43 @@ def run(module, *words, accept=(OK,)):
 def lines(document):
     """Return the text that a diff compares."""
     return json.dumps(document, indent=2, sort_keys=True) + '\n'
+
+
+def of_guests(levels, **options):
+    """Return the module of a command that looks at guests.
+
+    :param levels: the severities that it can fail from, the mildest first.
+    :param options: its own.
+    """
+    return AnsibleModule(
+        argument_spec=dict(
+            ARGUMENTS,
+            names={'type': 'list', 'elements': 'str', 'default': []},
+            fail_on={'choices': levels, 'default': 'error'},
+            **options,
+        ),
+        supports_check_mode=True,
+    )
+
+
+def report(module, verb, *words):
+    """End with what the command says of the guests, failed where it has a
+    finding that is bad enough.
+    """
+    level = module.params['fail_on']
+    status, found = run(
+        module,
+        'guest',
+        verb,
+        '--fail-on',
+        level,
+        *words,
+        *module.params['names'],
+        accept=(OK, FOUND),
+    )
+    if status == FOUND:
+        module.fail_json(
+            msg=f'there are findings of severity {level} or worse',
+            report=found,
+        )
+    module.exit_json(changed=False, report=found)

@@ -12,8 +12,8 @@ description:
   - Reads a flavor from a file, creates it where the cloud does not have it,
     and else sets its extra specs with what Nova itself has to know of them
     (traits, aliases). What an operator has set besides is left alone.
-author:
-  - kvm-tuning contributors (@kvm-tuning)
+extends_documentation_fragment:
+  - kvm_tuning.kvm_tuning.command
 options:
   path:
     description:
@@ -28,13 +28,6 @@ options:
     description: Remove extra specs that the file does not have.
     type: bool
     default: false
-  config_file:
-    description: Read this configuration instead of the default ones.
-    type: path
-  executable:
-    description: The program, by its path or its name.
-    type: path
-    default: kvm-tuning
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed.

@@ -11,14 +11,10 @@ version_added: 0.1.0
 description:
   - Looks at any running QEMU guest, tuned or not, and returns what it loses
     by its placement and its devices, with what would change that.
-author:
-  - kvm-tuning contributors (@kvm-tuning)
+extends_documentation_fragment:
+  - kvm_tuning.kvm_tuning.command
+  - kvm_tuning.kvm_tuning.command.guests
 options:
-  names:
-    description: Names or UUIDs of guests; none are all.
-    type: list
-    elements: str
-    default: []
   fail_on:
     description: Fail from findings of this severity on.
     type: str
@@ -27,20 +23,6 @@ options:
   seconds:
     description: Seconds between the two samples of what threads do.
     type: float
-  config_file:
-    description: Read this configuration instead of the default ones.
-    type: path
-  executable:
-    description: The program, by its path or its name.
-    type: path
-    default: kvm-tuning
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
 """
 
 EXAMPLES = r"""
@@ -60,41 +42,19 @@ report:
   type: raw
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kvm_tuning.kvm_tuning.plugins.module_utils import (
     command,
 )
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec=dict(
-            command.ARGUMENTS,
-            names={'type': 'list', 'elements': 'str', 'default': []},
-            fail_on={
-                'choices': ['info', 'warning', 'error'],
-                'default': 'error',
-            },
-            seconds={'type': 'float'},
-        ),
-        supports_check_mode=True,
+    module = command.of_guests(
+        ['info', 'warning', 'error'], seconds={'type': 'float'}
     )
-    words = ['guest', 'assess', '--fail-on', module.params['fail_on']]
+    words = []
     if module.params['seconds'] is not None:
-        words += ['--seconds', str(module.params['seconds'])]
-    status, report = command.run(
-        module,
-        *words,
-        *module.params['names'],
-        accept=(command.OK, command.FOUND),
-    )
-    if status == command.FOUND:
-        module.fail_json(
-            msg='there are findings of severity '
-            f'{module.params["fail_on"]} or worse',
-            report=report,
-        )
-    module.exit_json(changed=False, report=report)
+        words = ['--seconds', str(module.params['seconds'])]
+    command.report(module, 'assess', *words)
 
 
 if __name__ == '__main__':

@@ -14,8 +14,8 @@ description:
     what they were before.
   - What is refused changes nothing, and is the reason of the failure.
   - In check mode nothing is written; RV(changes) has what would be.
-author:
-  - kvm-tuning contributors (@kvm-tuning)
+extends_documentation_fragment:
+  - kvm_tuning.kvm_tuning.command
 options:
   state:
     description:
@@ -37,13 +37,6 @@ options:
   wait:
     description: Seconds to wait for another process that prepares the host.
     type: int
-  config_file:
-    description: Read this configuration instead of the default ones.
-    type: path
-  executable:
-    description: The program, by its path or its name.
-    type: path
-    default: kvm-tuning
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed.

@@ -11,19 +11,12 @@ version_added: 0.1.0
 description:
   - Sets the fact C(kvm_tuning_topology), what C(kvm-tuning host topology)
     prints for programs.
-author:
-  - kvm-tuning contributors (@kvm-tuning)
+extends_documentation_fragment:
+  - kvm_tuning.kvm_tuning.command
 options:
   root:
     description: Look at the host whose /sys and /proc lie below this folder.
     type: path
-  config_file:
-    description: Read this configuration instead of the default ones.
-    type: path
-  executable:
-    description: The program, by its path or its name.
-    type: path
-    default: kvm-tuning
 attributes:
   check_mode:
     description: Changes nothing.

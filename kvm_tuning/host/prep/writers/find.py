@@ -1,6 +1,7 @@
 """All who write one file of /sys or /proc."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
 from weakref import WeakKeyDictionary
 
 from kvm_tuning.core.exceptions import InventoryUnreadable
@@ -52,10 +53,9 @@ def find(
     devices = list(devices)
     if devices:
         found = [each for each in found if each.name != 'udev']
-        try:
+        # Rules that cannot be read are one of the unknown already.
+        with contextlib.suppress(InventoryUnreadable):
             found += events.of_devices(host.tree, wanted, devices, after)
-        except InventoryUnreadable:
-            pass  # The rules: they are one of the unknown already.
     return found + unknown
 
 
