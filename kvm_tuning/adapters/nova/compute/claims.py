@@ -60,9 +60,7 @@ def _test(
     flavor = getattr(claim, 'flavor', None) or claim.instance.flavor
     image = getattr(claim, 'image_meta', None) or claim.instance.image_meta
     specs = flavor.extra_specs if 'extra_specs' in flavor else {}
-    node = overlaps.kept_off(
-        compute_node, tuning.overlaps.get(compute_node.hypervisor_hostname)
-    )
+    node = overlaps.kept_off(compute_node, tuning.overlaps)
     why: list[str] = []
     token = fit.WHY.set(why)
     try:

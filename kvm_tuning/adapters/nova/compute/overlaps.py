@@ -82,11 +82,15 @@ def uninstall() -> None:
         setattr(resource_tracker.ResourceTracker, _NAME, _stock.pop())
 
 
-def kept_off(compute_node: Any, overlap: Overlap | None) -> Any:
+def kept_off(compute_node: Any, overlaps: Mapping[str, Overlap]) -> Any:
     """Return a compute node whose usage has each pCPU that a server holds;
     the same one where nothing overlaps.
+
+    :param overlaps: by node.
     """
-    if overlap is None or not compute_node.numa_topology:
+    # Nothing is read of the node where there is none, as a rule.
+    overlap = overlaps and overlaps.get(compute_node.hypervisor_hostname)
+    if not overlap or not compute_node.numa_topology:
         return compute_node
     topology = objects.NUMATopology.obj_from_db_obj(compute_node.numa_topology)
     for cell in topology.cells:
