@@ -29,6 +29,7 @@ from kvm_tuning.adapters.nova import packing  # noqa: E402
 from kvm_tuning.adapters.nova.fit import context  # noqa: E402
 from kvm_tuning.adapters.nova.fit.context import FitContext  # noqa: E402
 from kvm_tuning.core.demands import Locality, LocalityDemand  # noqa: E402
+from tools.bench.bookable import is_valid  # noqa: E402
 
 KINDS = ('invalid', 'false refusal', 'impossible', 'less compact')
 
@@ -214,23 +215,6 @@ def fewest(table):
     return min((sum(w) for w in ways if None not in w), default=None)
 
 
-def is_valid(there, found):
-    """Return whether Nova can book it."""
-    if len({cell.id for cell in found.cells}) < len(found.cells):
-        return False
-    for cell in found.cells:
-        pins = (cell.cpu_pinning or {}).values()
-        if len(set(pins)) != len(cell.pcpuset):
-            return False
-        if not set(pins) <= there.cells[cell.id].free_pcpus:
-            return False
-    try:
-        hardware.numa_usage_from_instance_numa(there, found)
-    except exception.NovaException:
-        return False
-    return True
-
-
 def judged(host, guest, best, limit):
     """Return what is wrong with our answer; None: nothing.
 
@@ -250,7 +234,7 @@ def judged(host, guest, best, limit):
         return 'false refusal'
     if best is None:
         return 'impossible'
-    if not is_valid(there, found):
+    if not is_valid(found, there):
         return 'invalid'
     if guest.strict is not None and _spanned(host, found) > best:
         return 'less compact'

@@ -47,6 +47,7 @@ from kvm_tuning.adapters.nova.scheduler_filter import (  # noqa: E402
     KvmTuningFilter,
 )
 from kvm_tuning.adapters.nova.scheduling import hosts, stats  # noqa: E402
+from tools.bench.bookable import is_valid  # noqa: E402
 
 CORES, L3_CORES = 128, 8
 LIMIT_US = 1000
@@ -65,6 +66,7 @@ TUNING = SimpleNamespace(
     reader=SimpleNamespace(preferences=PREFERRED),
     host=SimpleNamespace(domains=DOMAINS),
     check=lambda *args: None,
+    overlaps={},
 )
 
 
@@ -220,23 +222,6 @@ class Asked:
         except exception.ComputeResourcesUnavailable:
             return None
         return claim.claimed_numa_topology
-
-
-def is_valid(found: Any, there: Any) -> bool:
-    ids = [cell.id for cell in found.cells]
-    if len(set(ids)) != len(ids):
-        return False
-    for cell in found.cells:
-        pins = (cell.cpu_pinning or {}).values()
-        if len(set(pins)) != len(cell.pcpuset):
-            return False
-        if not set(pins) <= there.cells[cell.id].free_pcpus:
-            return False
-    try:
-        hardware.numa_usage_from_instance_numa(there, found)
-    except exception.NovaException:
-        return False
-    return True
 
 
 def fits(there: Any, sizes: Sequence[int]) -> bool:
