@@ -95,3 +95,14 @@ class OverlapTest(base.ServersTest):
         news = [self.boot(vcpus=2, **PINNED) for _each in range(2)]
         held = self.held(first, third, *news)
         self.assertLess(len(set(held)), len(held))
+
+
+class KeptOffTest(base.ServersTest):
+    def test_nothing_is_read_of_a_node_where_none_overlap(self):
+        node = objects.ComputeNode()
+        self.assertIs(node, overlaps.kept_off(node, {}))
+
+    def test_another_node_of_the_service(self):
+        node = objects.ComputeNode(hypervisor_hostname='one')
+        other = {'two': overlaps.Overlap({2: ('a', 'b')}, frozenset({2}))}
+        self.assertIs(node, overlaps.kept_off(node, other))
