@@ -1,12 +1,14 @@
 """Write a recommendation as a configuration that is ready for review."""
 
 from collections.abc import Iterator, Sequence
+import re
 import textwrap
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.recommend.rule import PAGE_KIB, Recommendation
 
 _WIDTH = 78
+_COMMA = re.compile(r'(?<=\d),(?=\d)')
 
 
 def configuration(made: Recommendation, notes: Sequence[str] = ()) -> str:
@@ -29,15 +31,15 @@ def _lines(made: Recommendation, notes: Sequence[str]) -> Iterator[str]:
         "pCPUs, which are the host's own"
     )
     if made.dedicated:
-        yield f'dedicated_cpus = {cpuset.format(made.dedicated)}'
-    yield f'shared_cpus = {housekeeping}'
+        yield from _option('dedicated_cpus', cpuset.format(made.dedicated))
+    yield from _option('shared_cpus', housekeeping)
     if made.dedicated:
         yield ''
         yield '[cpu_isolation]'
         for reason in made.reasons:
             if reason.what == 'housekeeping CPUs':
                 yield from _comment(f'{reason.value}: {reason.why}')
-        yield f'housekeeping_cpus = {housekeeping}'
+        yield from _option('housekeeping_cpus', housekeeping)
     if made.huge_pages:
         yield ''
         yield '[huge_pages]'
@@ -48,7 +50,26 @@ def _lines(made: Recommendation, notes: Sequence[str]) -> Iterator[str]:
             yield f'pages = node:{cell},size:{PAGE_KIB},count:{count}'
 
 
+def _option(name: str, cpus: str) -> list[str]:
+    """Return an option in lines; those behind the first are indented, which
+    oslo.config reads as a continuation.
+    """
+    return _wrapped(f'{name} = {cpus}', '', '    ')
+
+
 def _comment(text: str) -> list[str]:
+    return _wrapped(text, '# ', '# ')
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    if len(first + text) > _WIDTH:
+        # A list of CPUs may be broken behind its commas, and nowhere else.
+        text = _COMMA.sub(', ', text)
     return textwrap.wrap(
-        text, _WIDTH, initial_indent='# ', subsequent_indent='# '
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
