@@ -6,7 +6,7 @@ from typing import Any
 
 #: What a figure has to say of itself.
 FIELDS = frozenset({'of', 'figure', 'source', 'trust'})
-_NOTHING = 'No figure was found that can be read and that says how.'
+_NOTHING = 'No published figure was found.'
 
 
 @dataclass(frozen=True, slots=True)
