@@ -54,6 +54,13 @@ class CoresTest(testtools.TestCase):
         self.assertEqual({0, 8, 9}, made.housekeeping)
         self.assertIn('cell 1 has PFs', str(made.reasons))
 
+    def test_a_small_cell_with_pfs_gives_no_more(self):
+        host = FakeHost(
+            cells=2, l3_per_cell=1, cores=4, threads=1, numbering='adjacent',
+            pfs=(FakePf('eth0', 1, vfs=4),),
+        )  # fmt: skip
+        self.assertEqual({0, 4}, recommend(host).housekeeping)
+
     def test_a_core_of_a_running_guest_is_left_to_it(self):
         host = FakeHost(
             cells=1, l3_per_cell=2, cores=4, threads=1, numbering='adjacent'
@@ -111,6 +118,15 @@ class PagesTest(testtools.TestCase):
         most = (cell.memory_bytes // 1024 - reserve) // 2048
         free = (cell.free_memory_bytes // 1024 - reserve) // 2048
         self.assertEqual({0: min(most, free)}, self.cells(host))
+
+    def test_memory_in_pages_of_another_size_is_not_given_twice(self):
+        plain = FakeHost(cells=1, huge_pages={2048: 0}, memory_gib=100)
+        mixed = FakeHost(
+            cells=1, huge_pages={2048: 0, 1048576: (60, 60)}, memory_gib=100
+        )
+        self.assertLessEqual(
+            self.cells(mixed)[0], self.cells(plain)[0] - 60 * 512
+        )
 
     def test_never_fewer_than_there_are(self):
         host = FakeHost(cells=1, huge_pages={2048: 511}, memory_gib=1)

@@ -46,6 +46,18 @@ class BootUnitsTest(testtools.TestCase):
         self.assertEqual({}, snapshot(self.root))
         self.assertEqual([], boot_units.remove(self.system))
 
+    def test_what_starts_it_goes_first(self):
+        self.install()
+        order = []
+        remove = self.system.remove
+        with fixtures.MonkeyPatch(
+            'kvm_tuning.host.access.system.System.remove',
+            lambda system, path: (order.append(path), remove(path)),
+        ):
+            boot_units.remove(self.system)
+        self.assertEqual(f'{WANTED}/{UNIT}', order[0])
+        self.assertEqual(len(boot_units.SHIPPED) + 1, len(order))
+
     def test_an_older_one_is_replaced(self):
         self.install()
         path = f'etc/systemd/system/{UNIT}'
