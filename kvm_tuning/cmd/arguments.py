@@ -118,8 +118,20 @@ def configuration(
     :param changing: whether the host is changed by it.
     :raises ConfigInvalid: it cannot be read, or is somebody else's.
     """
-    from kvm_tuning import conf
     from kvm_tuning.host import configuration as loaded
+
+    check_owners(options, at, changing)
+    return loaded.load(at, options.config_file, options.config_dir)
+
+
+def check_owners(
+    options: argparse.Namespace, at: str = '/', changing: bool = False
+) -> None:
+    """See whose the files are that :func:`configuration` would read.
+
+    :raises ConfigInvalid: one is somebody else's.
+    """
+    from kvm_tuning import conf
 
     named = [*options.config_file, *options.config_dir]
     if named and changing:
@@ -129,7 +141,6 @@ def configuration(
         base = os.path.join('/', conf.DIRECTORY)
         parts = conf.tree([os.path.join(base, conf.PARTS)], at)
         _check_owned([base, os.path.join(base, conf.FILE), *parts], at)
-    return loaded.load(at, options.config_file, options.config_dir)
 
 
 def _check_owned(paths: Iterable[str], at: str) -> None:

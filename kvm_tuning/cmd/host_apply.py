@@ -190,29 +190,40 @@ class HostUndo(Report):
         from kvm_tuning.host.prep import apply, undo
 
         if parsed_args.dry_run:
-            session = host_session.open_session(
-                self.app.options, host_session.ROOT, tolerant=True
-            )
+            session = self._session(parsed_args)
+            for note in session.notes:
+                self.say(note)
             chosen = _chosen(session, parsed_args)
             steps = undo.plan(session.context(), chosen)
             if any(step.action == 'refuse' for step in steps):
                 self.status = command.FOUND
             return _steps_output(steps)
         with host_session.locked():
-            session = host_session.open_session(
-                self.app.options,
-                host_session.ROOT,
-                changing=True,
-                tolerant=True,
-            )
+            session = self._session(parsed_args, changing=True)
             apply.resume(session.context())
             outcome = undo.undo(
                 session.context(), _chosen(session, parsed_args)
             )
+        outcome.notes[:0] = session.notes
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:
             self.changed(parsed_args)
         return _outcome_output(outcome, 'Restored')
+
+    def _session(
+        self, parsed_args: argparse.Namespace, changing: bool = False
+    ) -> host_session.Session:
+        if parsed_args.dropped:
+            # Only a valid configuration says what it no longer wants.
+            return host_session.open_session(
+                self.app.options,
+                host_session.ROOT,
+                changing=changing,
+                tolerant=True,
+            )
+        return host_session.open_for_undo(
+            self.app.options, changing, tolerant=True
+        )
 
 
 def _chosen(

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.cmd import arguments
-from kvm_tuning.core.exceptions import JournalFailed
+from kvm_tuning.core.exceptions import ConfigInvalid, JournalFailed
 
 if TYPE_CHECKING:
     from kvm_tuning.host.access.system import System
@@ -34,6 +34,19 @@ class Session:
     conf: Any
     host: 'Host'
     journal: 'Journal'
+    #: What is wrong with the configuration, where the defaults stand in.
+    fault: str = ''
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say of the configuration that an undo did without."""
+        if not self.fault:
+            return []
+        return [
+            f'the configuration is not valid: {self.fault}. The journal says '
+            f'what is restored; options are at their defaults, and no word '
+            f'of allow counts as given'
+        ]
 
     def items(self) -> 'list[Item]':
         from kvm_tuning.host.prep import configured
@@ -102,6 +115,41 @@ def open_session(
     record = journal.load(tree, tolerant) if private else journal.Journal()
     conf = arguments.configuration(options, root, changing)
     return Session(root, conf, Host(tree), record)
+
+
+def open_for_undo(
+    options: argparse.Namespace, changing: bool = False, tolerant: bool = False
+) -> Session:
+    """Return what is there now, with the defaults where the configuration
+    is not valid: the journal says what to restore.
+
+    :raises ConfigInvalid: a file of the configuration is somebody else's.
+    """
+    arguments.check_owners(options, ROOT, changing)
+    try:
+        session = open_session(
+            options, ROOT, changing=changing, tolerant=tolerant
+        )
+        # Some options are understood only where they are used.
+        session.terms()
+    except ConfigInvalid as error:
+        return with_defaults(str(error), tolerant)
+    return session
+
+
+def with_defaults(fault: str, tolerant: bool = False) -> Session:
+    """Return a session in which nothing is configured.
+
+    :param fault: what is wrong with the configuration.
+    """
+    from kvm_tuning.host import configuration
+    from kvm_tuning.host.access.sysfs import Tree
+    from kvm_tuning.host.inventory.host import Host
+    from kvm_tuning.host.prep import journal
+
+    tree = Tree(ROOT)
+    record = journal.load(tree, tolerant)
+    return Session(ROOT, configuration.defaults(), Host(tree), record, fault)
 
 
 def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-import tempfile
 from typing import TYPE_CHECKING
 
 from kvm_tuning.cmd import command, host_session
@@ -93,23 +92,11 @@ class Remove(Report):
         """Return a session with the host's configuration, or with none where
         that cannot be read: the journal says all that matters.
         """
-        from kvm_tuning.host import configuration
-        from kvm_tuning.host.access.sysfs import Tree
-        from kvm_tuning.host.inventory.host import Host
-        from kvm_tuning.host.prep import journal
-
-        root = host_session.ROOT
         try:
-            return host_session.open_session(
-                self.app.options, root, changing=changing
-            )
-        except ConfigInvalid:
-            tree = Tree(root)
-            with tempfile.TemporaryDirectory() as empty:
-                conf = configuration.load(empty)
-            return host_session.Session(
-                root, conf, Host(tree), journal.load(tree)
-            )
+            return host_session.open_for_undo(self.app.options, changing)
+        except ConfigInvalid as error:
+            # Somebody else's is not followed.
+            return host_session.with_defaults(str(error))
 
     def _settings(self) -> Iterator[Row]:
         """Put back what the journal has."""
@@ -118,6 +105,8 @@ class Remove(Report):
         try:
             session = self._session()
             entries = list(session.journal)
+            for note in session.notes if entries else ():
+                self.say(note)
             if self.dry_run or not entries:
                 for step in undo.plan(session.context(), lambda entry: True):
                     if step.action == 'refuse':

@@ -35,21 +35,13 @@ def read(
     :raises ConfigInvalid: a file cannot be read, names an option that there
         is none of, or gives one a value that is outside of its type.
     """
-    conf = cfg.ConfigOpts()
-    for group, options in groups:
-        conf.register_opts(options, group=group)
+    conf = _registered(groups)
     if not files and not directories:
         files, directories = _present(root)
     for path in (*files, *_parts(directories)):
         _bound(path)
     try:
-        conf(
-            [],
-            project='kvm-tuning',
-            default_config_files=list(files),
-            default_config_dirs=list(directories),
-            use_env=False,
-        )
+        _parse(conf, files, directories)
         _read_all(conf, groups)
         for path in (*conf.config_file, *_parts(conf.config_dir)):
             _check_names(path, groups)
@@ -57,6 +49,13 @@ def read(
         names = ', '.join((*files, *directories))
         text = ' '.join(str(exc).split())
         raise ConfigInvalid(f'{names}: {text}') from exc
+    return conf
+
+
+def without_files(groups: Groups) -> cfg.ConfigOpts:
+    """Return the configuration of a host that has none."""
+    conf = _registered(groups)
+    _parse(conf, (), ())
     return conf
 
 
@@ -82,6 +81,25 @@ def tree(paths: Sequence[str], root: str = '/') -> list[str]:
 def written(conf: cfg.ConfigOpts) -> bool:
     """Return whether any file was read: this host has been configured."""
     return bool(conf.config_file or conf.config_dir)
+
+
+def _registered(groups: Groups) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    for group, options in groups:
+        conf.register_opts(options, group=group)
+    return conf
+
+
+def _parse(
+    conf: cfg.ConfigOpts, files: Sequence[str], directories: Sequence[str]
+) -> None:
+    conf(
+        [],
+        project='kvm-tuning',
+        default_config_files=list(files),
+        default_config_dirs=list(directories),
+        use_env=False,
+    )
 
 
 def _present(root: str) -> tuple[list[str], list[str]]:

@@ -36,3 +36,8 @@ def load(
         not exist, or gives one a value that its type does not take.
     """
     return conf.read(list_opts(), root, files, directories)
+
+
+def defaults() -> cfg.ConfigOpts:
+    """Return the configuration of a host that has none."""
+    return conf.without_files(list_opts())
