@@ -117,6 +117,9 @@ class HostFragment(Report):
         )
         policy = placement.policy(session.conf, session.host.inventory)
         made = fragment.make(fragment.site(session.conf, session.host, policy))
+        if not made.options:
+            # A file that the output goes to, and -f value, do not show it.
+            self.say(fragment.NOTHING)
         raw = made.text() if parsed_args.formatter == 'table' else None
         return Output(_document(made), raw=raw, main=_table(made))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvm_tuning.core import cpuset
 from kvm_tuning.core.compiled import VF_ALIAS
+from kvm_tuning.core.exceptions import ConfigInvalid
 from kvm_tuning.core.inventory import Inventory, PciDevice
 from kvm_tuning.host.inventory.host import Host
 from kvm_tuning.host.prep.boot import effect
@@ -25,6 +26,8 @@ from kvm_tuning.host.prep.groups.sriov import group as sriov
 
 if TYPE_CHECKING:
     from kvm_tuning.core.site import Policy
+
+NOTHING = 'the configuration asks for nothing that nova.conf should say'
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,10 @@ def site(conf: Any, host: Host, policy: 'Policy') -> Site:
 
 
 def make(site: Site) -> Fragment:
-    """Return the fragment of a host."""
+    """Return the fragment of a host.
+
+    :raises ConfigInvalid: a CPU set would be empty.
+    """
     options: list[tuple[str, str, str]] = []
     notes: list[str] = []
     for (cell, size), count in sorted(site.reserved_pages.items()):
@@ -95,18 +101,52 @@ def make(site: Site) -> Fragment:
             'no CPU sets: [cpu_isolation] housekeeping_cpus is not set'
         )
     else:
-        shared = site.housekeeping & site.inventory.online
-        dedicated = site.inventory.online - shared - site.standalone
         options += [
-            ('compute', 'cpu_dedicated_set', cpuset.format(dedicated)),
-            ('compute', 'cpu_shared_set', cpuset.format(shared)),
+            ('compute', option, cpuset.format(cpus))
+            for option, cpus in _cpu_sets(site, site.housekeeping).items()
         ]
         if not site.isolated:
             notes.append('the isolation of the CPUs is not in effect yet')
     specs, aliases = _pci(site, notes)
     options += [('pci', 'device_spec', spec) for spec in specs]
     options += [('pci', 'alias', alias) for alias in aliases]
+    if not options:
+        notes.append(NOTHING)
     return Fragment(tuple(options), tuple(notes))
+
+
+def _cpu_sets(
+    site: Site, housekeeping: frozenset[int]
+) -> dict[str, frozenset[int]]:
+    """Return the pCPUs by Nova's option.
+
+    :raises ConfigInvalid: there are none for one of them: Nova takes an
+        empty set for an error, or for no set at all.
+    """
+    online = site.inventory.online
+    shared = housekeeping & online
+    dedicated = online - shared - site.standalone
+    said = f'[cpu_isolation] housekeeping_cpus = {cpuset.format(housekeeping)}'
+    if not shared:
+        raise ConfigInvalid(
+            f'{said}: none of them is online, which leaves cpu_shared_set '
+            f'empty; online are {cpuset.format(online)}'
+        )
+    if not online - shared:
+        raise ConfigInvalid(
+            f'{said}: they are all CPUs of the host, which leaves '
+            f'cpu_dedicated_set empty; want fewer than '
+            f'{cpuset.format(online)}, or leave it out for a host without '
+            f'dedicated pCPUs'
+        )
+    if not dedicated:
+        raise ConfigInvalid(
+            f'{said} and [placement] dedicated_cpus = '
+            f'{cpuset.format(site.standalone)}: together they are all CPUs of '
+            f'the host, which leaves cpu_dedicated_set empty; beside Nova, '
+            f'[placement] dedicated_cpus has only what Nova does not get'
+        )
+    return {'cpu_dedicated_set': dedicated, 'cpu_shared_set': shared}
 
 
 def _pci(site: Site, notes: list[str]) -> tuple[list[str], list[str]]:

@@ -320,7 +320,14 @@ class TestNothingConfigured(HostPrepTest):
         self.assertThat(self.at('plan').stdout, Contains('nothing is to be'))
         self.assertThat(self.at('status').stdout, Contains('nothing is conf'))
         self.assertThat(self.at('ready').status, Equals(0))
-        self.assertThat(self.at('fragment').stdout, Contains('no CPU sets'))
+        for words in ((), ('-f', 'json'), ('-f', 'value')):
+            made = self.at('fragment', *words)
+            self.assertThat(made.status, Equals(0))
+            self.assertThat(made.stderr, Contains('asks for nothing'))
+            self.assertThat(made.stdout, Not(Contains('_set =')))
+        made = self.at('fragment')
+        self.assertThat(made.stdout, Contains('no CPU sets'))
+        self.assertThat(made.stdout, Contains('asks for nothing'))
 
 
 class TestRefusal(HostPrepTest):
@@ -395,6 +402,25 @@ class TestFragment(HostPrepTest):
             Equals(['node:0,size:2048,count:4']),
         )
         self.assertThat(options['compute']['cpu_dedicated_set'], Equals(['1']))
+
+    def test_no_set_is_empty(self):
+        for text, words in (
+            ('[cpu_isolation]\nhousekeeping_cpus = 0-3',
+             'housekeeping_cpus = 0-3: they are all CPUs of the host'),
+            ('[cpu_isolation]\nhousekeeping_cpus = 0-7',
+             'housekeeping_cpus = 0-7: they are all CPUs of the host'),
+            ('[cpu_isolation]\nhousekeeping_cpus = 8,9',
+             'leaves cpu_shared_set empty; online are 0-3'),
+            ('[cpu_isolation]\nhousekeeping_cpus = 0,2\n'
+             '[placement]\ndedicated_cpus = 1,3',
+             '[placement] dedicated_cpus = 1,3: together they are all CPUs'),
+        ):  # fmt: skip
+            self.kernel.put('etc/kvm-tuning/kvm-tuning.conf', text)
+            for form in ('table', 'json', 'value'):
+                made = self.at('fragment', '-f', form)
+                self.assertThat((made.status, made.stdout), Equals((3, '')))
+                self.assertThat(made.stderr, Contains('ConfigInvalid'))
+                self.assertThat(made.stderr, Contains(words))
 
 
 class TestBadConfiguration(HostPrepTest):
