@@ -127,6 +127,8 @@ class PagesTest(testtools.TestCase):
         self.assertLessEqual(
             self.cells(mixed)[0], self.cells(plain)[0] - 60 * 512
         )
+        # More of them could not be made at boot either.
+        self.assertIn('all but', str(recommend(mixed).reasons))
 
     def test_never_fewer_than_there_are(self):
         host = FakeHost(cells=1, huge_pages={2048: 511}, memory_gib=1)
