@@ -17,8 +17,22 @@ SHIPPED = {
     **provision.SHIPPED,
     'tmpfiles.d/kvm-tuning.conf': _DIRECTORIES,
 }
-# Each file that we ship names the package.
-_MARK = installed.Mark(lambda raw: b'kvm-tuning' in raw, 'its name')
+# Each shipped file has had one of these since the first release.
+_LINES = (
+    b'Documentation=man:kvm-tuning(1)',
+    b'd /run/kvm-tuning 0700 root root -',
+)
+_RULE = b'ENV{SYSTEMD_WANTS}+="kvm-tuning-host-prep-device.service"'
+
+
+def _is_shipped(raw: bytes) -> bool:
+    lines = raw.splitlines()
+    return any(line in lines for line in _LINES) or any(
+        line.endswith(_RULE) and not line.startswith(b'#') for line in lines
+    )
+
+
+_MARK = installed.Mark(_is_shipped, 'what the shipped files say')
 
 
 def files(system: System, program: str) -> list[File]:

@@ -61,8 +61,25 @@ class BootUnitsTest(testtools.TestCase):
     def test_an_older_one_is_replaced(self):
         self.install()
         path = f'etc/systemd/system/{UNIT}'
-        self.put(path, '# kvm-tuning of long ago\n')
+        self.put(path, '[Unit]\nDocumentation=man:kvm-tuning(1)\n')
         self.assertEqual([path], self.install())
+
+    def test_a_file_that_only_names_the_package_is_left_alone(self):
+        for path, text in (
+            (f'etc/systemd/system/{UNIT}', '# before kvm-tuning\n[Unit]\n'),
+            ('etc/tmpfiles.d/kvm-tuning.conf', 'd /srv/kvm-tuning 0755\n'),
+            (
+                boot_units.SHIPPED['udev/99-kvm-tuning-host-prep.rules'],
+                '# ENV{SYSTEMD_WANTS}+='
+                '"kvm-tuning-host-prep-device.service"\n',
+            ),
+        ):
+            self.put(path, text)
+            for act in (self.install, lambda: boot_units.remove(self.system)):
+                error = self.assertRaises(SettingRejected, act)
+                self.assertIn(path, str(error))
+                self.assertEqual({path: text}, snapshot(self.root))
+            os.remove(os.path.join(self.root, path))
 
     def test_a_strangers_file_is_left_alone(self):
         path = boot_units.SHIPPED['udev/99-kvm-tuning-host-prep.rules']
