@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kvm_tuning.core import cpuset, moving
+from kvm_tuning.core import cpuset, moving, whole
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InvalidDocument
@@ -30,8 +30,8 @@ class Occupant:
     idle: frozenset[int] = frozenset()
     isolated: bool = False
     grouped: bool = False
-    #: It may not share a pCPU even for a moment: a real-time scheduler, or a
-    #: guest that was told that nobody preempts it.
+    #: It may not share a pCPU even for a moment: it has a real-time scheduler,
+    #: or has been promised that nobody preempts it.
     never_double: bool = False
     #: It may not span more L3 domains than now: that was promised.
     strict: bool = False
@@ -194,7 +194,10 @@ def _partial(
     have a core with somebody else.
     """
     topology = live.root.find('cpu/topology')
-    seen = 1 if topology is None else int(topology.get('threads', '1'))
+    text = '1' if topology is None else topology.get('threads', '1')
+    seen = whole.number(text)
+    if seen is None:
+        return f'how many threads a core of it has is not known: {text[:20]!a}'
     if seen < 2 and asked.get(_POLICY) != 'require':
         return None
     on_core = Counter(

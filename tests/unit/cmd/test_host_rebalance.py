@@ -53,6 +53,19 @@ class DryRunTest(CommandTest):
             heads,
         )
 
+    def test_a_guest_of_which_threads_are_not_known_stays(self):
+        self.scatter()
+        path = os.path.join(self.domains, 'a.xml')
+        with open(path) as file:
+            text = file.read()
+        topology = "<cpu><topology threads='two'/></cpu>"
+        with open(path, 'w') as file:
+            file.write(text.replace('</domain>', f'{topology}</domain>'))
+        done = self.plan('--include-untuned')
+        self.assertEqual(0, done.status, done.stderr)
+        self.assertIn("threads a core of it has is not known: 'two'",
+                      ' '.join(done.stdout.split()))  # fmt: skip
+
     def test_a_picture_takes_a_plan(self):
         done = self.run_command('host', 'rebalance', '--map', 'map.svg')
         self.assertEqual(2, done.status)
