@@ -38,9 +38,10 @@ def moves(case: Case) -> Iterator[Finding]:
         raise Unseen(
             Unknown('moves are counted between two samples', '--seconds')
         )
-    count, busiest = 0, 0
+    count, busiest, uncounted = 0, 0, False
     for _thread, activity in _vcpus(case):
         moved = activity.moves or 0
+        uncounted = uncounted or activity.moves is None
         count += moved
         busiest = max(busiest, moved)
     if count:
@@ -50,6 +51,10 @@ def moves(case: Case) -> Iterator[Finding]:
             f' in {guest.seconds:g} s over {counted(len(where.pcpus), "pCPU")}'
             f'; {busiest} of one vCPU',
             Where(where.pcpus),
+        )
+    elif uncounted:
+        raise Unseen(
+            Unknown('the kernel does not count moves', 'CONFIG_SCHED_DEBUG')
         )
 
 
