@@ -200,21 +200,25 @@ def _packages(
     ids: Mapping[int, _Ids],
     oddities: list[str],
 ) -> _Sets:
+    def by_id(cpu: int) -> frozenset[int]:
+        package = ids[cpu][1]
+        if package is None:
+            return cores[cpu]
+        return frozenset(c for c in online if ids[c][1] == package)
+
     def ask(cpu: int) -> frozenset[int]:
         base = f'{_CPU}/cpu{cpu}/topology'
         # core_siblings_list is package_cpus_list under its older name.
         found = tree.cpus(
             f'{base}/core_siblings_list', f'{base}/core_siblings'
         ) or tree.cpus(f'{base}/package_cpus_list', f'{base}/package_cpus')
-        if found is not None:
-            return found
-        package = ids[cpu][1]
-        if package is None:
-            return cores[cpu]
-        return frozenset(c for c in online if ids[c][1] == package)
+        return by_id(cpu) if found is None else found
 
     sets = _sets(online, ask, 'package', oddities=oddities)
-    return {cpu: sets.get(cpu, cores[cpu]) for cpu in online}
+    if sets.keys() == online:
+        return sets
+    # They contradict each other. The ids cannot: a core has one.
+    return {cpu: by_id(cpu) for cpu in online}
 
 
 def _l3_reader(

@@ -230,6 +230,18 @@ class TestCpus(TreeTest):
             found.packages, Equals((frozenset((0, 1)), frozenset((2, 3))))
         )
 
+    def test_packages_that_contradict(self):
+        # Cores are (0, 2) and (1, 3), and packages: none is cut.
+        FakeHost(l3_per_cell=1, cores=1).write(self.root)
+        for name in ('core_siblings', 'core_siblings_list'):
+            self.put(f'{self.cpu}/cpu0/topology/{name}', '3')
+        self.put(f'{self.cpu}/cpu0/topology/core_siblings_list', '0-1')
+        found = reader.read(self.root)
+        self.assertThat(
+            found.packages, Equals((frozenset((0, 2)), frozenset((1, 3))))
+        )
+        self.assertThat(str(found.oddities), Contains('the package of CPU 2'))
+
     def test_siblings_that_contradict(self):
         FakeHost(cells=1, cores=2, threads=1).write(self.root)
         self.put(f'{self.cpu}/cpu0/topology/thread_siblings_list', '0-1')
