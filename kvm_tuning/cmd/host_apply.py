@@ -143,11 +143,23 @@ class HostApply(Report):
             default=0.0,
             help='Wait so long for devices that are configured to appear.',
         )
+        parser.add_argument(
+            '--unless-undone',
+            action='store_true',
+            help=(
+                'Do nothing where host undo has been run since the last '
+                'apply or boot: for devices that appear, as they do when an '
+                'undo reloads their driver.'
+            ),
+        )
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
         outcome = host_session.apply(
-            self.app.options, parsed_args.keep_going, parsed_args.wait
+            self.app.options,
+            parsed_args.keep_going,
+            parsed_args.wait,
+            parsed_args.unless_undone,
         )
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:
@@ -187,7 +199,7 @@ class HostUndo(Report):
         return parser
 
     def report(self, parsed_args: argparse.Namespace) -> Output:
-        from kvm_tuning.host.prep import apply, undo
+        from kvm_tuning.host.prep import apply, undo, undone
 
         if parsed_args.dry_run:
             session = self._session(parsed_args)
@@ -200,10 +212,11 @@ class HostUndo(Report):
             return _steps_output(steps)
         with host_session.locked():
             session = self._session(parsed_args, changing=True)
+            chosen = _chosen(session, parsed_args)
+            if not parsed_args.dropped:
+                undone.begin(host_session.system(host_session.ROOT))
             apply.resume(session.context())
-            outcome = undo.undo(
-                session.context(), _chosen(session, parsed_args)
-            )
+            outcome = undo.undo(session.context(), chosen)
         outcome.notes[:0] = session.notes
         self.status = _status(outcome)
         if outcome.changed and self.status == command.SUCCESS:

@@ -166,20 +166,30 @@ def wait(options: argparse.Namespace, root: str, seconds: float) -> Session:
 
 
 def apply(
-    options: argparse.Namespace, keep_going: bool, seconds: float = 0.0
+    options: argparse.Namespace,
+    keep_going: bool,
+    seconds: float = 0.0,
+    unless_undone: bool = False,
 ) -> 'Outcome':
     """Make what is configured.
 
     :param keep_going: stay with what was made when something fails.
     :param seconds: wait so long for devices to appear.
+    :param unless_undone: do nothing where an undo was the last thing that
+        was asked for in this boot.
     """
+    from kvm_tuning.host.prep import undone
+    from kvm_tuning.host.prep.apply import Outcome, resume
     from kvm_tuning.host.prep.apply import apply as apply_plan
-    from kvm_tuning.host.prep.apply import resume
 
     if seconds:
         wait(options, ROOT, seconds)
     with locked():
+        host = system(ROOT)
+        if unless_undone and undone.said(host.tree()):
+            return Outcome(notes=[undone.NOTE])
         session = open_session(options, ROOT, changing=True)
+        undone.end(host)
         brought = resume(session.context())
         session = open_session(options, ROOT, changing=True)
         outcome = apply_plan(session.context(), session.plan(), keep_going)

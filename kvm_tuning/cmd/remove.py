@@ -100,7 +100,7 @@ class Remove(Report):
 
     def _settings(self) -> Iterator[Row]:
         """Put back what the journal has."""
-        from kvm_tuning.host.prep import apply, undo
+        from kvm_tuning.host.prep import apply, undo, undone
 
         try:
             session = self._session()
@@ -116,6 +116,7 @@ class Remove(Report):
                 return
             with host_session.locked():
                 session = self._session(changing=True)
+                undone.begin(host_session.system(host_session.ROOT))
                 apply.resume(session.context())
                 outcome = undo.undo(session.context())
         except KvmTuningError as error:

@@ -11,7 +11,7 @@ import os
 
 from kvm_tuning.host.access.sysfs import LARGE_BYTES, Tree
 from kvm_tuning.host.access.system import System
-from kvm_tuning.host.prep import boot_units, provision
+from kvm_tuning.host.prep import boot_units, provision, undone
 
 _UNITS = 'etc/systemd/system'
 _CLOUD = 'etc/cloud/cloud.cfg.d/50_kvm_tuning.cfg'
@@ -84,6 +84,7 @@ def forget(system: System) -> None:
     tree = system.tree()
     names = set(tree.names(_STATE))
     if names <= {'lock'}:
+        system.remove(undone.PATH)
         system.remove(f'{_STATE}/lock')
         _drop_empty(system, _STATE)
     for folder in (f'{_OPERATORS}/conf.d', _OPERATORS):

@@ -50,6 +50,33 @@ class UndoTest(HostPrepTest):
             self.assertEqual(self.before, self.kept())
             self.assertEqual(0, self.host('apply').status)
 
+    def test_a_device_does_not_apply_it_again(self):
+        device = ('apply', '--keep-going', '--unless-undone', '-f', 'json')
+        self.assertEqual(0, self.host('undo', '--dropped').status)
+        self.kernel.put(PROACTIVENESS, 20)
+        done = self.host(*device)
+        self.assertNotEqual([], done.document['changed'], done)
+
+        for words in (('ksm',), ()):
+            self.assertEqual(0, self.host('undo', *words).status)
+            now = prepared.snapshot(self.root)
+            done = self.host(*device)
+            self.assertEqual((0, []), (done.status, done.document['changed']))
+            self.assertIn('host undo', done.document['notes'][0])
+            self.assertEqual(now, prepared.snapshot(self.root))
+        self.assertEqual(self.before, self.kept())
+
+        # A refused one is not one that is asked for: the configuration is not
+        # valid, and is not made.
+        self.kernel.put(PATH, BROKEN[0][0])
+        self.assertEqual(3, self.host('apply').status)
+        self.kernel.put(PATH, whole_host.CONFIGURATION)
+        self.assertEqual([], self.host(*device).document['changed'])
+
+        self.assertEqual(0, self.host('apply').status)
+        self.kernel.put(PROACTIVENESS, 20)
+        self.assertNotEqual([], self.host(*device).document['changed'])
+
     def test_one_group_and_the_table(self):
         self.kernel.put(PATH, BROKEN[0][0])
         done = self.host('undo', 'ksm')

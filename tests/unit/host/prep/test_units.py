@@ -41,6 +41,14 @@ class TestUnits(testtools.TestCase):
         self.assertThat(rule, Contains(f'ENV{{SYSTEMD_WANTS}}+="{unit}"'))
         self.assertThat(_read(f'systemd/{unit}'), Contains(f'After={UNIT}'))
 
+    def test_a_device_does_not_apply_what_was_undone(self):
+        for unit, found in (
+            ('kvm-tuning-host-prep-device.service', True),
+            (UNIT, False),
+        ):
+            text = _read(f'systemd/{unit}')
+            self.assertEqual(found, '--unless-undone' in text, unit)
+
     def test_a_port_comes_where_host_prep_has_failed(self):
         lines = _read(
             'systemd/kvm-tuning-host-prep-device.service'
