@@ -10,7 +10,9 @@ from kvm_tuning.host.access.system import System
 
 #: Below the root; a reboot takes it away.
 PATH = 'run/kvm-tuning-undone'
-NOTE = 'nothing is done for a device: host undo was the last that was asked for'
+NOTE = (
+    'nothing is done for a device: host undo was the last that was asked for'
+)
 
 
 def begin(system: System) -> None:
