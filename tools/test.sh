@@ -5,7 +5,8 @@
 #
 # Without a name, or with default, it runs the tiers of DEFAULT_TIERS. Others
 # need more of a machine or of time and are run by name: hostile, tox, corpus, hwloc,
-# ansible, judges, nova, devstack, lab, walkthrough, cloud, cloud_lab and cloud_init.
+# ansible, judges, nova, devstack, lab, walkthrough, cloud, cloud_lab, cloud_init
+# and pages.
 # cloud-lab means cloud_lab.
 # The last line is the count of the tests: "N passed, N failed, N skipped"; a
 # tier that is no test run (a linter, the documentation) counts when it fails.
@@ -301,6 +302,17 @@ tier_nova() {  # our tests, then Nova's own, and again with L3 domains
 tier_docs() {
   check sphinx-build -q -W --keep-going -b html doc/source doc/build/html
   check sphinx-build -q -W --keep-going -b man doc/source doc/build/man
+}
+
+tier_pages() {  # every page in Chromium, at two widths
+  local axe=$cache/axe/node_modules/axe-core/axe.min.js
+  system_packages pages
+  command -v npm >/dev/null || install_or_stop npm
+  [ -e "$axe" ] || npm install --silent --no-audit --no-fund \
+    --prefix "$cache/axe" axe-core || return 1
+  pip install -r tools/docs/requirements.txt
+  tier_docs || return 1
+  check python tools/docs/pages.py "$axe"
 }
 
 tiers=${*:-$DEFAULT_TIERS}
