@@ -141,7 +141,10 @@ class HostApply(Report):
             metavar='SECONDS',
             type=float,
             default=0.0,
-            help='Wait so long for devices that are configured to appear.',
+            help=(
+                'Wait so long for devices that are configured to appear, and '
+                'for another run to end.'
+            ),
         )
         parser.add_argument(
             '--unless-undone',
@@ -158,6 +161,7 @@ class HostApply(Report):
         outcome = host_session.apply(
             self.app.options,
             parsed_args.keep_going,
+            parsed_args.wait,
             parsed_args.wait,
             parsed_args.unless_undone,
         )

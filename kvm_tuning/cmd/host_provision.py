@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Drivers are still being loaded when a host boots for the first time.
 _WAIT_SECONDS = 30.0
+#: A port that appears starts a unit that makes it ready: as long as the unit
+#: may take.
+_PATIENCE_SECONDS = 600.0
 _MODULES = 'cloud_config_modules'
 # cloud-init's schema knows no name but its own modules', and passes over
 # names that stand with a frequency: else it warns.
@@ -110,7 +113,9 @@ class HostProvision(Report):
         )
         if written or not services.enabled(system.tree(), UNIT):
             provision.enable(system, bool(written))
-        outcome = host_session.apply(self.app.options, False, _WAIT_SECONDS)
+        outcome = host_session.apply(
+            self.app.options, False, _WAIT_SECONDS, _PATIENCE_SECONDS
+        )
         if outcome.failed:
             raise SettingRejected('; '.join(outcome.failed))
         session = host_session.open_session(

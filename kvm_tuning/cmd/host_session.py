@@ -169,12 +169,14 @@ def apply(
     options: argparse.Namespace,
     keep_going: bool,
     seconds: float = 0.0,
+    patience: float = 0.0,
     unless_undone: bool = False,
 ) -> 'Outcome':
     """Make what is configured.
 
     :param keep_going: stay with what was made when something fails.
     :param seconds: wait so long for devices to appear.
+    :param patience: seconds to wait for another run to end.
     :param unless_undone: do nothing where an undo was the last thing that
         was asked for in this boot.
     """
@@ -184,7 +186,7 @@ def apply(
 
     if seconds:
         wait(options, ROOT, seconds)
-    with locked():
+    with locked(patience):
         host = system(ROOT)
         if unless_undone and undone.said(host.tree()):
             return Outcome(notes=[undone.NOTE])
@@ -206,15 +208,16 @@ def short(value: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def locked() -> Iterator[None]:
+def locked(seconds: float = 0.0) -> Iterator[None]:
     """Keep others from changing the host meanwhile.
 
+    :param seconds: wait so long for another run to end.
     :raises JournalFailed: somebody else is at it, or we may not.
     """
     from kvm_tuning.host.prep import journal
 
     try:
-        handle = system(ROOT).lock(journal.LOCK)
+        handle = system(ROOT).lock(journal.LOCK, seconds)
     except BlockingIOError as error:
         raise JournalFailed(
             'another host apply or undo is running, or one that was killed '

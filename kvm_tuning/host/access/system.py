@@ -155,13 +155,14 @@ class System:
         if shutil.which(program, path=path) is None:
             raise ProgramMissing(program, path)
 
-    def lock(self, path: str) -> int:
+    def lock(self, path: str, timeout: float = 0.0) -> int:
         """Take an exclusive lock; closing the handle releases it.
 
+        :param timeout: seconds to wait for another process.
         :raises BlockingIOError: another process holds it.
         :raises OSError: it cannot be opened; owned.Untrusted: it is not safe.
         """
-        return locks.take(path, self.root, sync=self._sync)
+        return locks.take(path, self.root, timeout=timeout, sync=self._sync)
 
     def _reach(self, point: str) -> None:
         """Called before and after each change; tests override it."""

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import threading
 
 import fixtures
 import testtools
@@ -227,6 +228,13 @@ class TestLine(HostPrepTest):
         done = self.host('apply')
         self.assertThat(done.status, Equals(3))
         self.assertThat(done.stderr, Contains('another host apply'))
+
+    def test_one_waits_for_the_other(self):
+        handle = self.kernel.lock(journal.LOCK)
+        other = threading.Timer(0.2, os.close, (handle,))
+        other.start()
+        self.addCleanup(other.join)
+        self.assertEqual(0, self.host('apply', '--wait', '60').status)
 
     def test_failure_is_status_three(self):
         self.kernel.pages = {'node0': 20}

@@ -2,12 +2,13 @@
 
 import json
 import os
+import threading
 
 from testtools.matchers import Contains, Equals
 import yaml
 
 from kvm_tuning.host import document
-from kvm_tuning.host.prep import provision
+from kvm_tuning.host.prep import journal, provision
 from kvm_tuning.host.prep.kinds.kind import UNIT
 from tests.fixtures import prepared, whole_host
 from tests.unit.cmd.test_host_prep import HostPrepTest
@@ -71,6 +72,13 @@ class ProvisionTest(HostPrepTest):
         self.assertThat((done['written'], done['changed']), Equals(([], [])))
         self.assertThat(self.kernel.log, Equals([]))
         self.assertThat(prepared.snapshot(self.root), Equals(before))
+
+    def test_waits_for_another_run(self):
+        handle = self.kernel.lock(journal.LOCK)
+        other = threading.Timer(0.2, os.close, (handle,))
+        other.start()
+        self.addCleanup(other.join)
+        self.assertTrue(self.provision(AT_ONCE)['ready'])
 
     def test_reboots_once(self):
         done = self.provision(REBOOTS)
