@@ -50,6 +50,20 @@ man_pages = [
         8,
     ),
     (
+        'admin/vendordata',
+        'kvm-tuning-vendordata',
+        'serve the vendordata of guests',
+        copyright,
+        8,
+    ),
+    (
+        'install/openstack',
+        'kvm-tuning-nova-compute',
+        'run nova-compute where its packages load no plugin',
+        copyright,
+        8,
+    ),
+    (
         'configuration/index',
         'kvm-tuning.conf',
         'options of kvm-tuning',

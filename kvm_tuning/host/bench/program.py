@@ -1,4 +1,7 @@
-"""Compile a program that measures, once, into the caller's cache."""
+"""Compile a program that measures, once, into the caller's cache.
+
+A distribution's package brings it compiled.
+"""
 
 import hashlib
 import importlib.resources
@@ -11,6 +14,8 @@ from kvm_tuning.host.access import owned
 
 #: Tried in this order.
 COMPILERS = ('cc', 'gcc', 'clang')
+#: Where a package puts what it has compiled, as :func:`file_name` calls it.
+PACKAGED = '/usr/libexec/kvm-tuning'
 _FLAGS = ('-std=gnu11', '-O2', '-pthread')
 _SECONDS = 120.0
 
@@ -23,11 +28,11 @@ def built(name: str, cache: str | None = None) -> str:
     :raises BenchFailed: there is no compiler, it fails, or somebody else
         could have written the program.
     """
-    source = importlib.resources.files(__package__) / f'{name}.c'
-    text = source.read_bytes()
+    packaged = os.path.join(PACKAGED, file_name(name))
+    if os.path.isfile(packaged):
+        return packaged
     directory = cache or _cache()
-    version = hashlib.sha256(text + os.uname().machine.encode()).hexdigest()
-    path = os.path.join(directory, f'bench-{name}-{version[:16]}')
+    path = os.path.join(directory, file_name(name))
     try:
         # It is made when it is missing, and is the caller's alone.
         os.close(
@@ -36,13 +41,24 @@ def built(name: str, cache: str | None = None) -> str:
             )
         )
         if not os.path.lexists(path):
-            _compile(text, path)
+            _compile(_source(name), path)
         owned.check(path)
     except OSError as error:
         raise BenchFailed(
             f'{path} cannot be used: {error.strerror or error}'
         ) from error
     return path
+
+
+def file_name(name: str) -> str:
+    """Return the name of a compiled program, of this source and machine."""
+    told = _source(name) + os.uname().machine.encode()
+    return f'bench-{name}-{hashlib.sha256(told).hexdigest()[:16]}'
+
+
+def _source(name: str) -> bytes:
+    source = importlib.resources.files(__package__) / f'{name}.c'
+    return source.read_bytes()
 
 
 def compiler() -> str:
