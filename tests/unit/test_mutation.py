@@ -122,7 +122,8 @@ class TriedTest(testtools.TestCase):
 
     def test_killed_survived_and_not_run(self):
         trees = copies.Copies(self.tree, self.top / 'copies', 1)
-        lines = measured.measure(trees.first(), self.top / 'kept', 1)
+        self.addCleanup(trees.all[0].close)
+        lines = measured.measure(trees, self.top / 'kept')
         self.assertEqual(
             {'tests.unit.test_small.SmallTest.test_wrong'}, lines.failed
         )
@@ -152,11 +153,9 @@ class TriedTest(testtools.TestCase):
         )
         # The tree and its copy are as before, and nothing is measured again
         self.assertEqual(SOURCE, (self.tree / path).read_text())
-        self.assertEqual(SOURCE, (trees.first() / path).read_text())
+        self.assertEqual(SOURCE, (trees.tree / path).read_text())
         self.assertEqual(1, len(list((self.top / 'kept').iterdir())))
-        self.assertEqual(
-            lines, measured.measure(trees.first(), self.top / 'kept', 1)
-        )
+        self.assertEqual(lines, measured.measure(trees, self.top / 'kept'))
 
     def test_a_seed_draws_the_same_again(self):
         drawn = [

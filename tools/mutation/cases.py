@@ -1,24 +1,38 @@
-"""Runs unit tests in the folder that it is started in, as they are asked for.
+"""Runs unit tests of the folder that it is started in, each time in a child.
 
-    python cases.py collect MODULE    which lines each test of a module runs
-    python cases.py run < NAMES       prints the first that fails, if any
+    python cases.py
 
-``collect`` prints JSON: the tests, with their seconds, those that failed, and
-of each file of kvm_tuning the numbers of the tests that ran a line. The name
-of a class among the tests stands for what ran before its tests. Output of
-tests goes to where stderr goes.
+reads requests from stdin and answers each on stdout, a line of JSON each:
+
+    {"collect": MODULE}
+        which lines of kvm_tuning each test of a module runs: "seconds" and
+        "failed" by test, "lines" by file and line, as numbers of "names"
+    {"run": [TEST...], "seconds": PATIENCE}
+        {"outcome": "failed", "test": TEST} at the first that fails, or whose
+        child ends by itself, "passed", or "endless" after so many seconds
+
+What other packages the tests import is imported once, before any request. Of
+the folder itself nothing is: each child imports it as it then is. The name of
+a class among the names stands for what ran before its tests. Output of tests
+goes to where stderr goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import contextlib
+import importlib
 import itertools
 import json
 import os
+import select
+import signal
 import sys
 import time
 from typing import Any
 import unittest
 
 import coverage
+
+OURS = {'kvm_tuning', 'tests'}
 
 sys.path[0] = os.getcwd()
 sys.dont_write_bytecode = True
@@ -70,7 +84,8 @@ def collect(module: str) -> dict[str, Any]:
     measured.start()
     result = _Result(measured)
     try:
-        measured.switch_context(module)
+        # Of what is run at import, no test can be named
+        measured.switch_context('')
         tests = _flat(unittest.defaultTestLoader.loadTestsFromName(module))
         for name, group in itertools.groupby(
             tests, key=lambda test: _class(test.id())
@@ -81,21 +96,30 @@ def collect(module: str) -> dict[str, Any]:
     finally:
         measured.stop()
     data = measured.get_data()
+    numbers: dict[str, int] = {}
+    lines: dict[str, dict[int, list[int]]] = {}
+    for file in data.measured_files():
+        found = {
+            line: [
+                numbers.setdefault(name, len(numbers))
+                for name in names
+                if name
+            ]
+            for line, names in data.contexts_by_lineno(file).items()
+            if any(names)
+        }
+        if found:
+            lines[os.path.relpath(file, os.path.dirname(top))] = found
     return {
         'seconds': result.seconds,
         'failed': sorted(result.bad),
-        'lines': {
-            os.path.relpath(file, os.path.dirname(top)): {
-                str(line): [name for name in names if name]
-                for line, names in data.contexts_by_lineno(file).items()
-            }
-            for file in data.measured_files()
-        },
+        'names': list(numbers),
+        'lines': lines,
     }
 
 
-def run(names: list[str]) -> str:
-    """Run tests until one fails, and return its name, or nothing.
+def run(names: list[str]) -> dict[str, Any]:
+    """Run tests until one fails.
 
     A test that is not there, or cannot be loaded, has failed.
     """
@@ -104,13 +128,12 @@ def run(names: list[str]) -> str:
         loaded = unittest.defaultTestLoader.loadTestsFromName(module)
         found = {test.id(): test for test in _flat(loaded)}
         for name in [name for name in wanted if _module(name) == module]:
-            if name not in found:
-                return name
             result = _Result()
-            unittest.TestSuite([found[name]]).run(result)
-            if not result.wasSuccessful():
-                return name
-    return ''
+            if name in found:
+                unittest.TestSuite([found[name]]).run(result)
+            if name not in found or not result.wasSuccessful():
+                return {'outcome': 'failed', 'test': name}
+    return {'outcome': 'passed', 'test': ''}
 
 
 def _module(name: str) -> str:
@@ -124,19 +147,87 @@ def _module(name: str) -> str:
     return name
 
 
+def in_child(act: Callable[[], Any], seconds: float | None) -> Any:
+    """Return what ``act`` does in a child, which has not changed this process;
+    None where it ended before, ``...`` after so many seconds.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Its own session, so that its own children end with it
+        os.setsid()
+        os.close(reader)
+        try:
+            answer = json.dumps(act())
+            with os.fdopen(writer, 'w') as out:
+                out.write(answer)
+        finally:
+            # Threads that a mutant has left behind may wait for ever
+            os._exit(0)
+    os.close(writer)
+    try:
+        text, ended = _read(reader, seconds)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if not ended:
+        return ...
+    return json.loads(text) if text else None
+
+
+def _read(reader: int, seconds: float | None) -> tuple[bytes, bool]:
+    """Return what is written, and whether its end was reached in time."""
+    end = None if seconds is None else time.monotonic() + seconds
+    text = b''
+    while True:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        if not select.select([reader], [], [], left)[0]:
+            return text, False
+        more = os.read(reader, 1 << 20)
+        if not more:
+            return text, True
+        text += more
+
+
+def _foreign() -> list[str]:
+    """Return the modules of others that all tests import, in their order."""
+    for top in ('kvm_tuning', 'tests.unit'):
+        with contextlib.suppress(Exception):
+            importlib.import_module(top)
+    for folder, _folders, files in os.walk('tests/unit'):
+        for file in files:
+            if file.startswith('test_') and file.endswith('.py'):
+                path = os.path.relpath(os.path.join(folder, file))
+                with contextlib.suppress(Exception):
+                    importlib.import_module(path[:-3].replace(os.sep, '.'))
+    return [name for name in sys.modules if name.split('.')[0] not in OURS]
+
+
+def reply(request: dict[str, Any]) -> Any:
+    """Return the answer to one request."""
+    if 'collect' in request:
+        return in_child(lambda: collect(request['collect']), None)
+    found = in_child(lambda: run(request['run']), request['seconds'])
+    if found is ...:
+        return {'outcome': 'endless', 'test': ''}
+    return found or {'outcome': 'failed', 'test': 'the process of the tests'}
+
+
 def main() -> None:
-    """Do what the command line says."""
+    """Answer requests until there are no more."""
     out = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    match sys.argv[1:]:
-        case ['collect', module]:
-            answer = json.dumps(collect(module))
-        case _:
-            answer = run(sys.stdin.read().split('\n'))
-    with out:
-        out.write(answer)
-    # Threads that a mutant has left behind may wait for ever
-    os._exit(0)
+    lines = os.fdopen(os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name in in_child(_foreign, None) or ():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    for line in lines:
+        out.write(json.dumps(reply(json.loads(line))) + '\n')
+        out.flush()
 
 
 if __name__ == '__main__':

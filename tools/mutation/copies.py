@@ -4,20 +4,24 @@ from collections.abc import Iterator
 import compileall
 from contextlib import contextmanager
 from dataclasses import dataclass
+import json
 import os
 from pathlib import Path
 import queue
 import shutil
-import signal
 import subprocess
 import sys
+from types import TracebackType
+from typing import Any, Self
 
-from tools.mutation.measured import CASES
+from tools.lib.checkout import ToolError
 
 #: Seconds that tests may take beyond thrice what they took before.
 PATIENCE = 20.0
 KILLED, ENDLESS, SURVIVED, UNRUN = 'killed', 'endless', 'survived', 'not run'
+OUTCOMES = {'failed': KILLED, 'endless': ENDLESS, 'passed': SURVIVED}
 
+CASES = Path(__file__).with_name('cases.py')
 _LEFT = shutil.ignore_patterns(
     '.git', '.venv*', '.cache', '.tox', '.stestr', '.*_cache', '.coverage*',
     '__pycache__', 'cover', 'dist',
@@ -32,23 +36,89 @@ class Verdict:
     test: str = ''
 
 
+class Copy:
+    """One copy, and the process that runs its tests; see cases.py."""
+
+    def __init__(self, tree: Path, place: Path) -> None:
+        shutil.copytree(tree, place, symlinks=True, ignore=_LEFT)
+        for folder in ('kvm_tuning', 'tests'):
+            compileall.compile_dir(place / folder, quiet=2)
+        self.tree = place
+        self._process = subprocess.Popen(
+            [sys.executable, str(CASES)],
+            cwd=place,
+            env={**os.environ, 'PYTHONPATH': str(place)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Return the answer of the process.
+
+        :raises ToolError: it has ended.
+        """
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(request) + '\n')
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise ToolError(f'{CASES} has ended: {error}') from None
+
+    @contextmanager
+    def having(self, path: str, text: str) -> Iterator[None]:
+        """Give a file another text for a while."""
+        file = self.tree / path
+        before, times = file.read_text(), file.stat()
+        try:
+            file.write_text(text)
+            # So that no compiled file can be taken for this text's
+            os.utime(file, (0, 0))
+            yield
+        finally:
+            file.write_text(before)
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 class Copies:
     """Copies of a tree for as many mutants at a time."""
 
     def __init__(self, tree: Path, place: Path, count: int) -> None:
-        self._free: queue.Queue[Path] = queue.Queue()
-        for number in range(count):
-            copy = place / str(number)
-            shutil.copytree(tree, copy, symlinks=True, ignore=_LEFT)
-            for folder in ('kvm_tuning', 'tests'):
-                compileall.compile_dir(copy / folder, quiet=2)
+        self.all = [Copy(tree, place / str(number)) for number in range(count)]
+        self._free: queue.Queue[Copy] = queue.Queue()
+        for copy in self.all:
             self._free.put(copy)
 
-    def first(self) -> Path:
-        """Return a copy, while no mutant is tried."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for copy in self.all:
+            copy.close()
+
+    @property
+    def tree(self) -> Path:
+        """The first copy's, while no mutant is tried."""
+        return self.all[0].tree
+
+    @contextmanager
+    def one(self) -> Iterator[Copy]:
+        """Lend a copy that nobody else uses."""
         copy = self._free.get()
-        self._free.put(copy)
-        return copy
+        try:
+            yield copy
+        finally:
+            self._free.put(copy)
 
     def attempt(
         self, path: str, text: str, tests: list[str], seconds: float
@@ -56,44 +126,7 @@ class Copies:
         """Run tests, which took ``seconds``, with another text of a file."""
         if not tests:
             return Verdict(UNRUN)
-        with self._with(path, text) as tree:
-            return _run(tree, tests, PATIENCE + 3 * seconds)
-
-    @contextmanager
-    def _with(self, path: str, text: str) -> Iterator[Path]:
-        tree = self._free.get()
-        file = tree / path
-        before, times = file.read_text(), file.stat()
-        try:
-            file.write_text(text)
-            # So that no compiled file can be taken for this text's
-            os.utime(file, (0, 0))
-            yield tree
-        finally:
-            file.write_text(before)
-            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-            self._free.put(tree)
-
-
-def _run(tree: Path, tests: list[str], patience: float) -> Verdict:
-    process = subprocess.Popen(
-        [sys.executable, str(CASES), 'run'],
-        cwd=tree,
-        env={**os.environ, 'PYTHONPATH': str(tree)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        failed, _none = process.communicate('\n'.join(tests), patience)
-    except subprocess.TimeoutExpired:
-        return Verdict(ENDLESS)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    if process.returncode:
-        return Verdict(KILLED, 'the process of the tests')
-    return Verdict(KILLED, failed) if failed else Verdict(SURVIVED)
+        request = {'run': tests, 'seconds': PATIENCE + 3 * seconds}
+        with self.one() as copy, copy.having(path, text):
+            found = copy.ask(request)
+        return Verdict(OUTCOMES[found['outcome']], found['test'])

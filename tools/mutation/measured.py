@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 import hashlib
 import json
 from pathlib import Path
-import subprocess
 import sys
 from typing import Any
 
 from tools.lib.checkout import ToolError
+from tools.mutation.copies import Copies
 from tools.mutation.sites import Site
-
-CASES = Path(__file__).with_name('cases.py')
 
 Place = tuple[str, int]
 #: The line that stands for a module of tests, whose lines are not measured.
 _WHOLE = 0
+FIXTURES = 'tests/fixtures'
 
 
 @dataclass
@@ -50,31 +49,38 @@ class Lines:
         return found - self.failed
 
 
-def measure(tree: Path, kept: Path, processes: int) -> Lines:
+def measure(trees: Copies, kept: Path) -> Lines:
     """Return what each unit test of a tree runs.
 
-    What is in ``kept`` is used where neither the package, nor the fixtures,
-    nor the module of the tests has changed since.
+    What is in ``kept`` is used where neither the module of the tests, nor the
+    fixtures, nor a file that its tests ran has changed since.
 
     :raises ToolError: a module of tests cannot be run.
     """
-    base = _digest(
-        [*tree.glob('kvm_tuning/**/*.py'), *tree.glob('tests/fixtures/**/*')]
-    )
-    modules = sorted(tree.glob('tests/unit/**/test_*.py'))
+    tree = trees.tree
+    digests = _Digests(tree)
 
     def one(file: Path) -> dict[str, Any]:
-        place = kept / f'{base}-{_digest([file])}.json'
-        if not place.exists():
-            module = '.'.join(file.relative_to(tree).with_suffix('').parts)
-            print(f'measuring {module}', file=sys.stderr, flush=True)
-            place.write_text(_collect(tree, module))
-        found: dict[str, Any] = json.loads(place.read_text())
+        module = '.'.join(file.relative_to(tree).with_suffix('').parts)
+        place = kept / f'{module}.json'
+        if place.exists():
+            found: dict[str, Any] = json.loads(place.read_text())
+            if found['digests'] == digests.of(found['digests']):
+                return found
+        print(f'measuring {module}', file=sys.stderr, flush=True)
+        with trees.one() as copy:
+            found = copy.ask({'collect': module})
+        if not found:
+            raise ToolError(f'{module} cannot be run')
+        path = str(file.relative_to(tree))
+        found['digests'] = digests.of([path, FIXTURES, *found['lines']])
+        place.write_text(json.dumps(found))
         return found
 
     lines = Lines()
     tests: defaultdict[Place, set[str]] = defaultdict(set)
-    with ThreadPoolExecutor(processes) as pool:
+    modules = sorted(tree.glob('tests/unit/**/test_*.py'))
+    with ThreadPoolExecutor(len(trees.all)) as pool:
         for file, found in zip(modules, pool.map(one, modules), strict=True):
             lines.seconds |= found['seconds']
             lines.failed |= set(found['failed'])
@@ -85,28 +91,20 @@ def measure(tree: Path, kept: Path, processes: int) -> Lines:
     return lines
 
 
-def _collect(tree: Path, module: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, str(CASES), 'collect', module],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-    )
-    if ran.returncode or not ran.stdout:
-        raise ToolError(f'{module} cannot be run:\n{ran.stderr[-2000:]}')
-    return ran.stdout
-
-
 def _add(tests: dict[Place, set[str]], found: dict[str, Any]) -> None:
     """Add one module's; what a class runs first is run by all its tests."""
     classes: defaultdict[str, set[str]] = defaultdict(set)
     for name in found['seconds']:
         classes[name.rpartition('.')[0]].add(name)
+    run = [
+        {name} if name in found['seconds'] else classes[name]
+        for name in found['names']
+    ]
     for path, lines in found['lines'].items():
-        for line, names in lines.items():
-            for name in names:
-                run = {name} if name in found['seconds'] else classes[name]
-                tests[path, int(line)] |= run
+        for line, numbers in lines.items():
+            tests[path, int(line)] |= set().union(
+                *(run[number] for number in numbers)
+            )
 
 
 def _named(tree: Path) -> dict[str, set[Place]]:
@@ -126,9 +124,24 @@ def _named(tree: Path) -> dict[str, set[Place]]:
     return dict(found)
 
 
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    for file in sorted(filter(Path.is_file, files)):
-        if file.suffix != '.pyc':
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+class _Digests:
+    """Digests of files of a tree, and of its folder of fixtures as one."""
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+        self._known: dict[str, str] = {}
+
+    def of(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the digest of each; of a file that is gone, one of its own."""
+        return {path: self._of(path) for path in paths}
+
+    def _of(self, path: str) -> str:
+        if path not in self._known:
+            place = self._tree / path
+            files = place.glob('**/*') if place.is_dir() else [place]
+            digest = hashlib.sha256(sys.version.encode())
+            for file in sorted(filter(Path.is_file, files)):
+                if file.suffix != '.pyc':
+                    digest.update(file.read_bytes())
+            self._known[path] = digest.hexdigest()[:16]
+        return self._known[path]
