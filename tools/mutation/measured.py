@@ -132,7 +132,7 @@ class _Digests:
         self._known: dict[str, str] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return the digest of each; of a file that is gone, one of its own."""
+        """Return the digest of each; of one that is gone, that of nothing."""
         return {path: self._of(path) for path in paths}
 
     def _of(self, path: str) -> str:

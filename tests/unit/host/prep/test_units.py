@@ -92,3 +92,28 @@ class TestUnits(testtools.TestCase):
             line for line in done.stderr.splitlines() if 'kvm-tuning' in line
         ]
         self.assertThat((done.returncode, said), Equals((0, [])))
+
+    def test_what_they_are_exposed_to(self):
+        if shutil.which('systemd-analyze') is None:
+            self.skipTest('systemd-analyze is not installed')
+        for name, tenths in (
+            (UNIT, 80),
+            ('kvm-tuning-host-prep-device.service', 80),
+            ('kvm-tuning-exporter.service', 25),
+        ):
+            done = subprocess.run(
+                [
+                    *('systemd-analyze', 'security', '--no-pager'),
+                    *('--offline=true', f'--threshold={tenths}'),
+                    os.path.join(_SHIPPED, 'systemd', name),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            if 'unrecognized option' in done.stderr:
+                self.skipTest('systemd-analyze is older than 250')
+            last = done.stdout.splitlines()[-1:]
+            self.assertThat((done.returncode, last), Equals((0, last)))
+            self.assertThat(last[0], Contains(name))
