@@ -50,30 +50,71 @@ class AnswersTest(test_fit.FitBase):
         self.assertEqual(1, self.searches)
 
     def test_whatever_changes_asks_again(self):
-        cell, other = self.host.numa_topology.cells
         near = context.locality(
             {context.LOCALITY: 'l3'}, context.Preferences()
         )
 
-        def rest():
-            other.pinned_cpus = set(other.pcpuset)
+        def other_host(pcpus=0):
+            # What a consumption and an update leave is another object.
+            self.host.numa_topology = test_fit.host(2)
+            for cell in self.host.numa_topology.cells:
+                cell.pinned_cpus = set(sorted(cell.pcpuset)[:pcpus])
 
         changes = (
-            lambda: cell.pinned_cpus.add(0),
-            lambda: setattr(cell, 'memory_usage', 100),
-            lambda: setattr(cell, 'cpu_usage', 3),
-            lambda: setattr(cell.mempages[0], 'used', 5),
+            other_host,
+            lambda: other_host(8),
             lambda: setattr(self, 'what', FitContext(self.what.domains, near)),
             lambda: setattr(self.spec, 'numa_topology', test_fit.guest([4])),
-            rest,
-        )
+            lambda: setattr(self.spec, 'pci_requests', SimpleNamespace(
+                requests=[])),
+            lambda: answers.forget(self.host),
+        )  # fmt: skip
         self.find()
         for number, change in enumerate(changes, 2):
             change()
             self.find()
             self.assertEqual(number, self.searches)
-        cell.pinned_cpus = set(cell.pcpuset)
+        self.assertIsNotNone(self.find())
+        other_host(1 << 10)
         self.assertIsNone(self.find())
+
+    def test_another_guest_is_another_question(self):
+        sizes = [[8], [4], [2, 2], [64]]
+        found = []
+        for cells in [*sizes, *sizes]:
+            self.spec.numa_topology = test_fit.guest(cells)
+            answer = self.find()
+            found.append(answer and [c.column for c in answer.choices])
+        self.assertEqual(found[:4], found[4:])
+        self.assertEqual([1, 1, 2], list(map(len, found[:3])))
+        self.assertIsNone(found[3])
+
+    def test_a_consumption_forgets(self):
+        hosts.install()
+        self.addCleanup(hosts.uninstall)
+        state = host_manager.HostState('h', 'n', 'cell')
+        state.numa_topology, state.pci_stats = test_fit.host(2), None
+        self.host = state
+        spec = objects.RequestSpec(
+            flavor=objects.Flavor(
+                extra_specs={}, memory_mb=64, vcpus=8, root_gb=0,
+                ephemeral_gb=0,
+            ),
+            numa_topology=test_fit.guest([8]),
+            pci_requests=None, requested_resources=[],
+        )  # fmt: skip
+        self.spec = spec
+        self.find()
+        self.assertIn('_kvm_tuning_answer', state.__dict__)
+        there = state.numa_topology
+        state.free_ram_mb = state.free_disk_mb = state.vcpus_used = 0
+        state._locked_consume_from_request(spec)
+        self.assertNotIn('_kvm_tuning_answer', state.__dict__)
+        # So Nova has it, and the answers lean on it.
+        self.assertIsNot(there, state.numa_topology)
+        self.assertEqual(
+            8, sum(len(c.pinned_cpus) for c in state.numa_topology.cells)
+        )
 
 
 class WithoutStatsTest(test_fit.FitBase):

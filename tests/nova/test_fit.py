@@ -21,6 +21,7 @@ from nova.virt import hardware
 from kvm_tuning.adapters.nova import packing
 from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.fit.context import FitContext
+from kvm_tuning.adapters.nova.fit.guest_cell import Guest
 from kvm_tuning.adapters.nova.fit.host_cells import NovaCells
 from kvm_tuning.adapters.nova.fit.pairing import Pairing
 from kvm_tuning.core.demands import Locality, LocalityDemand
@@ -361,7 +362,7 @@ class FitTest(FitBase):
             locality = level and LocalityDemand(level, rng.random() < 0.3)
             pairing = Pairing(
                 NovaCells(there.cells),
-                wanted,
+                Guest(wanted),
                 None,
                 FitContext(DOMAINS, locality),
             )

@@ -42,18 +42,22 @@ class KvmTuningFilter(numa_topology_filter.NUMATopologyFilter):
         if what is None or not wanted or not there:
             return bool(super().host_passes(host_state, spec_obj))
         if not self._satisfies_cpu_policy(
-            host_state, spec_obj.flavor.extra_specs, spec_obj.image.properties
+            host_state,
+            read(read(spec_obj, 'flavor'), 'extra_specs'),
+            read(read(spec_obj, 'image'), 'properties'),
         ):
             return False
         limits = self._limits(host_state, spec_obj)
 
-        def fits(candidate: Any) -> bool:
-            found = answers.find(
+        # Nova's own filter_candidates makes a text of each, logged or not.
+        host_state.allocation_candidates = [
+            candidate
+            for candidate in host_state.allocation_candidates
+            if answers.find(
                 host_state, spec_obj, what, candidate['mappings'], limits
             )
-            return found is not None
-
-        if not self.filter_candidates(host_state, fits):
+        ]
+        if not host_state.allocation_candidates:
             LOG.debug(
                 'host %s has no room for the cells of instance %s',
                 host_state.host,

@@ -20,6 +20,7 @@ from nova import objects
 from nova.virt import hardware
 
 from kvm_tuning.adapters.nova.fit import context, guest_cell, refusal
+from kvm_tuning.adapters.nova.fit.guest_cell import Guest
 from kvm_tuning.adapters.nova.fit.host_cells import NovaCells, read
 from kvm_tuning.adapters.nova.fit.pairing import Choice, Pairing
 
@@ -77,27 +78,28 @@ def search(
     limits: Any = None,
     pci_requests: Any = None,
     pci_stats: Any = None,
+    guest: Guest | None = None,
 ) -> Solution | None:
-    """Return the best seating, or None; change nothing."""
+    """Return the best seating, or None; change nothing.
+
+    :param guest: what has been read of the guest before.
+    """
     if host_topology is None or instance_topology is None:
         return None
-    there, wanted = (
-        read(host_topology, 'cells'),
-        read(instance_topology, 'cells'),
-    )
-    if not (there and wanted):
+    there = read(host_topology, 'cells')
+    if not (there and read(instance_topology, 'cells')):
         return None
+    guest = guest or Guest(instance_topology)
+    wanted = guest.cells
     if len(there) < len(wanted):
         _say(f'the guest has {len(wanted)} NUMA cells, the host {len(there)}')
         return None
     nova_cells = NovaCells(there)
-    if WHY.get() is None and not nova_cells.may_hold(
-        [len(read(cell, 'pcpuset')) for cell in wanted]
-    ):
+    if WHY.get() is None and not nova_cells.may_hold([*guest.sizes]):
         return None
     pairing = Pairing(
         nova_cells,
-        instance_topology,
+        guest,
         limits,
         context.current(),
         pci_requests,
@@ -169,7 +171,9 @@ def pack(host_cell: Any, instance_cell: Any, reserved: int = 0) -> Any:
     guest = SimpleNamespace(
         cells=[instance_cell], emulator_threads_isolated=reserved > 0
     )
-    pairing = Pairing(NovaCells([host_cell]), guest, None, context.current())
+    pairing = Pairing(
+        NovaCells([host_cell]), Guest(guest), None, context.current()
+    )
     if not guest_cell.threads_allow(host_cell, pairing.guest_cells[0]):
         return None
     (options,) = pairing.options()

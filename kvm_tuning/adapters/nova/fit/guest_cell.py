@@ -8,7 +8,8 @@ from nova import exception
 from nova.virt import hardware
 
 from kvm_tuning.adapters.nova.fit.host_cells import read
-from kvm_tuning.core.demands import ThreadPolicy
+from kvm_tuning.core.demands import CellDemand, LocalityDemand, ThreadPolicy
+from kvm_tuning.core.solver.wants import Wants
 
 # Set while Nova's pair check runs, which would pack pCPUs, too.
 _checking: ContextVar[str | None] = ContextVar('checking', default=None)
@@ -69,6 +70,39 @@ class GuestCell:
     def threads(self) -> ThreadPolicy:
         policy = self.cpu_thread_policy
         return ThreadPolicy(policy) if policy else ThreadPolicy.PREFER
+
+
+class Guest:
+    """A guest's cells, and what the solver is to do with them, read once."""
+
+    def __init__(self, topology: Any) -> None:
+        """Read a topology, which stays unchanged.
+
+        :param topology: Nova's ``InstanceNUMATopology``.
+        """
+        self.topology = topology
+        self.cells = [GuestCell(cell) for cell in read(topology, 'cells')]
+        self.isolated = bool(topology.emulator_threads_isolated)
+        #: How many dedicated vCPUs each cell has.
+        self.sizes = [len(cell.pcpuset) for cell in self.cells]
+        self._demands = [
+            CellDemand(index, vcpus, vcpus, 0)
+            for index, one in enumerate(self.cells)
+            for vcpus in (frozenset(one.pcpuset),)
+        ]
+        self._wants: dict[LocalityDemand | None, Wants] = {}
+
+    def wants(self, locality: LocalityDemand | None) -> Wants:
+        """Return what the solver is asked for."""
+        found = self._wants.get(locality)
+        if found is None:
+            found = self._wants[locality] = Wants(
+                cells=self._demands,
+                threads=self.cells[0].threads,
+                locality=locality,
+                emulator=self.isolated,
+            )
+        return found
 
 
 def _read(cell: Any, name: str, default: Any) -> Any:

@@ -10,12 +10,10 @@ import nova.conf
 
 from kvm_tuning.adapters.nova.fit import guest_cell, host_cells
 from kvm_tuning.adapters.nova.fit.context import FitContext
-from kvm_tuning.adapters.nova.fit.guest_cell import GuestCell, Verdict
+from kvm_tuning.adapters.nova.fit.guest_cell import Guest, Verdict
 from kvm_tuning.adapters.nova.fit.host_cells import EmptyHost, NovaCells, read
-from kvm_tuning.core.demands import CellDemand
 from kvm_tuning.core.solver import costs, pinning, ranking, seating
 from kvm_tuning.core.solver.fit import Fit, Fitter
-from kvm_tuning.core.solver.wants import Wants
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
@@ -112,33 +110,24 @@ class Pairing:
     def __init__(
         self,
         nova_cells: NovaCells,
-        guest: Any,
+        guest: Guest,
         limits: Any,
         fit_context: FitContext,
         pci_requests: Any = None,
         pci_stats: Any = None,
     ) -> None:
         self.cells = nova_cells.cells
-        self.guest = guest
+        self.guest = guest.topology
         self.limits = limits
         self.pci_requests, self.pci_stats = pci_requests, pci_stats
-        self.guest_cells = [GuestCell(cell) for cell in read(guest, 'cells')]
+        self.guest_cells = guest.cells
         pack = CONF.compute.packing_host_numa_cells_allocation_strategy
         self.pack = pack
         self.host: EmptyHost = host_cells.host(
             nova_cells, fit_context.domains, pack
         )
-        self.isolated = bool(guest.emulator_threads_isolated)
-        wants = Wants(
-            cells=[
-                CellDemand(index, vcpus, vcpus, 0)
-                for index, one in enumerate(self.guest_cells)
-                for vcpus in (frozenset(one.pcpuset),)
-            ],
-            threads=self.guest_cells[0].threads,
-            locality=fit_context.locality,
-            emulator=self.isolated,
-        )
+        self.isolated = guest.isolated
+        wants = guest.wants(fit_context.locality)
         self.fitter = Fitter(
             wants, self.host.site, self.host.grid, self.host.stock(nova_cells)
         )

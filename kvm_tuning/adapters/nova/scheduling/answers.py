@@ -2,10 +2,13 @@
 
 The answer is kept on Nova's ``HostState`` with what it depends on. It counts
 only as long as all of that is the same: the host may have been consumed by
-another guest, or updated, between the two.
+another guest, or updated, between the two. Both give the host another
+topology; of devices, a consumption changes the pools in place, so that it
+forgets the answer (:mod:`~kvm_tuning.adapters.nova.scheduling.hosts`).
 """
 
 import operator
+import threading
 from typing import Any, NamedTuple
 
 import nova.conf
@@ -13,30 +16,18 @@ import nova.conf
 from kvm_tuning.adapters.nova.fit import context, fit
 from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.adapters.nova.fit.fit import Solution
+from kvm_tuning.adapters.nova.fit.guest_cell import Guest
 from kvm_tuning.adapters.nova.fit.host_cells import read
 
 CONF = nova.conf.CONF
 
 _KEPT = '_kvm_tuning_answer'
-
-
-class _Question(NamedTuple):
-    """What an answer depends on."""
-
-    #: Objects that nobody changes, compared by identity.
-    same: tuple[Any, ...]
-    #: What consuming a host changes, and options, compared by value.
-    equal: tuple[Any, ...]
-
-    def repeats(self, other: '_Question') -> bool:
-        """Return whether it is the same question."""
-        return all(map(operator.is_, self.same, other.same)) and (
-            self.equal == other.equal
-        )
+_last = threading.local()
 
 
 class _Answer(NamedTuple):
-    question: _Question
+    #: The objects that it depends on: nobody changes them.
+    question: tuple[Any, ...]
     found: Solution | None
 
 
@@ -54,33 +45,28 @@ def find(
     if not (requests and pci):
         # Then all candidates of the host are alike.
         mapping = None
-    question = _Question(
-        (there, wanted, requested, mapping, limits, pci),
-        (
-            what,
-            CONF.compute.packing_host_numa_cells_allocation_strategy,
-            [_usage(cell) for cell in read(there, 'cells')],
-            [dict(pool) for pool in pci.pools] if pci else None,
-        ),
-    )
-    kept = getattr(host_state, _KEPT, None)
-    if kept is not None and kept.question.repeats(question):
+    pack = CONF.compute.packing_host_numa_cells_allocation_strategy
+    question = there, wanted, requested, mapping, limits, pci, what, pack
+    kept = host_state.__dict__.get(_KEPT)
+    if kept is not None and all(map(operator.is_, kept.question, question)):
         answer: Solution | None = kept.found
         return answer
     with context.applied(what):
-        found = fit.search(there, wanted, mapping, limits, requests, pci)
+        found = fit.search(
+            there, wanted, mapping, limits, requests, pci, _guest(wanted)
+        )
     setattr(host_state, _KEPT, _Answer(question, found))
     return found
 
 
-def _usage(cell: Any) -> tuple[Any, ...]:
-    """Return what guests take of a host cell, as a copy.
+def forget(host_state: Any) -> None:
+    """Forget the answer of a host that is being consumed."""
+    host_state.__dict__.pop(_KEPT, None)
 
-    What the host reports itself comes with a new topology.
-    """
-    return (
-        frozenset(read(cell, 'pinned_cpus')),
-        read(cell, 'cpu_usage'),
-        read(cell, 'memory_usage'),
-        [read(pages, 'used') for pages in read(cell, 'mempages')],
-    )
+
+def _guest(wanted: Any) -> Guest:
+    """Return what is read of a guest, once for all hosts of a request."""
+    kept: tuple[Any, Guest] | None = getattr(_last, 'kept', None)
+    if kept is None or kept[0] is not wanted:
+        kept = _last.kept = wanted, Guest(wanted)
+    return kept[1]

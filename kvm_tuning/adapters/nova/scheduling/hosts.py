@@ -10,7 +10,7 @@ from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.fit import context, patch
 from kvm_tuning.adapters.nova.fit.context import FitContext
 from kvm_tuning.adapters.nova.fit.host_cells import given, read
-from kvm_tuning.adapters.nova.scheduling import stats
+from kvm_tuning.adapters.nova.scheduling import answers, stats
 
 _NAME = '_locked_consume_from_request'
 
@@ -67,6 +67,7 @@ def install() -> None:
     @functools.wraps(original)
     def consume(self: Any, spec_obj: Any) -> Any:
         calls[_NAME] += 1
+        answers.forget(self)
         what = fit_context(self, spec_obj)
         with context.applied(what) if what else contextlib.nullcontext():
             return original(self, spec_obj)
