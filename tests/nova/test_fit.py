@@ -117,6 +117,18 @@ class FitBase(testtools.TestCase):
         packing.install(domains=DOMAINS)
 
 
+class OldRecordTest(FitBase):
+    def test_a_cell_that_knows_of_no_dedicated_vcpus(self):
+        cell = objects.InstanceNUMACell(cpuset={0}, memory=512, id=0)
+        wanted = objects.InstanceNUMATopology(cells=[cell])
+        there = host(2, network_metadata=objects.NetworkMetadata())
+        for one in there.cells:
+            one.cpuset = set(one.pcpuset)
+        found = fit.fit(there, wanted)
+        self.assertIn(found.cells[0].id, (0, 1))
+        self.assertFalse(found.cells[0].cpu_pinning)
+
+
 class FitTest(FitBase):
     def test_uneven_cells(self):
         """As by force; Nova's own answers some of these wrongly."""

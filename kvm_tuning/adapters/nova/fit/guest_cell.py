@@ -23,11 +23,12 @@ class GuestCell:
     def __init__(self, cell: Any) -> None:
         self.id = _read(cell, 'id', -1)
         self.cpuset = read(cell, 'cpuset')
-        self.pcpuset = read(cell, 'pcpuset')
+        # An old record of a guest has none.
+        self.pcpuset = _read(cell, 'pcpuset', set())
         self.memory = _read(cell, 'memory', 0)
         self.pagesize = _read(cell, 'pagesize', None)
-        self.cpu_policy = read(cell, 'cpu_policy')
-        self.cpu_thread_policy = read(cell, 'cpu_thread_policy')
+        self.cpu_policy = _read(cell, 'cpu_policy', None)
+        self.cpu_thread_policy = _read(cell, 'cpu_thread_policy', None)
         #: What Nova's own packing gives it.
         self.cpu_pinning: Any = None
         self.cpuset_reserved: Any = None
