@@ -135,7 +135,9 @@ class TriedTest(testtools.TestCase):
                 (10, 'compare'), (14, 'string'), (18, 'return'),
             }:  # fmt: skip
                 found[site.line] = trees.attempt(
-                    path, site.apply(SOURCE), lines.of(path, site), 1.0
+                    path,
+                    site.apply(SOURCE),
+                    lines.quickest(lines.of(path, site), 5.0),
                 )
         below = 'tests.unit.test_small.SmallTest.test_below'
         words = 'tests.unit.test_small.SmallTest.test_words'
@@ -156,6 +158,39 @@ class TriedTest(testtools.TestCase):
         self.assertEqual(SOURCE, (trees.tree / path).read_text())
         self.assertEqual(1, len(list((self.top / 'kept').iterdir())))
         self.assertEqual(lines, measured.measure(trees, self.top / 'kept'))
+
+    def test_one_that_does_not_end_and_one_that_ends_its_process(self):
+        trees = copies.Copies(self.tree, self.top / 'copies', 1)
+        self.addCleanup(trees.all[0].close)
+        below = 'tests.unit.test_small.SmallTest.test_below'
+        self.assertEqual(
+            [
+                copies.Verdict(copies.ENDLESS),
+                copies.Verdict(copies.KILLED, 'the process of the tests'),
+                copies.Verdict(copies.KILLED, below),
+            ],
+            [
+                trees.attempt(
+                    'kvm_tuning/small.py',
+                    f'import os\n\n\ndef below(number):\n    {line}\n',
+                    # So that it may take no time
+                    {below: -0.98},
+                )
+                for line in ('while True: pass', 'os._exit(1)', 'return 1')
+            ],
+        )
+
+    def test_the_quickest_of_so_many_seconds(self):
+        lines = measured.Lines(seconds={'a': 1.0, 'b': 2.0, 'c': 3.0})
+        for seconds, found in (
+            (0.5, 'a'),
+            (3.0, 'ab'),
+            (5.9, 'ab'),
+            (6, 'abc'),
+        ):
+            self.assertEqual(
+                found, ''.join(lines.quickest(['a', 'b', 'c'], seconds))
+            )
 
     def test_a_seed_draws_the_same_again(self):
         drawn = [

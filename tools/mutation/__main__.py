@@ -1,6 +1,7 @@
 """Break random lines of the package, and see whether its unit tests notice.
 
-usage: tools/mutants SEED COUNT [--part N/M] [--paths PATH ...] [--processes N]
+usage: tools/mutants SEED COUNT [--part N/M] [--seconds N] [--paths PATH ...]
+                     [--processes N]
 
 The seed draws COUNT lines below the paths (all of kvm_tuning but what runs in
 Nova, whose tests need it), and one small change of each. Each is made in a
@@ -13,8 +14,11 @@ were killed.
 
 Which test runs which line is measured once, and kept in .cache/mutants. What
 a test runs in another process counts only where the process is forked. One
-process a copy imports what others have written, and forks for each mutant;
-tests run until the first fails, for at most thrice their time and 20 seconds.
+process a copy imports what others have written, and forks for each mutant. The
+quickest tests run first, until one fails or takes five times its own time;
+those beyond --seconds together are left out, and what only they would notice
+has survived.
+
 A long sample can be tried in parts: 1 300 --part 1/5, 2/5 and so on.
 """
 
@@ -95,6 +99,7 @@ def main() -> int:
     parser.add_argument('seed', type=int)
     parser.add_argument('count', type=int)
     parser.add_argument('--part', type=_part, default=(1, 1), metavar='N/M')
+    parser.add_argument('--seconds', type=float, default=60.0)
     parser.add_argument('--paths', nargs='+', default=PATHS)
     parser.add_argument('--processes', type=int, default=1)
     given = parser.parse_args()
@@ -127,13 +132,10 @@ def report(given: argparse.Namespace, trees: copies.Copies) -> int:
 
     def attempt(drawn: tuple[Mutant, str]) -> copies.Verdict:
         mutant, source = drawn
-        tests = lines.of(mutant.path, mutant.site)
-        return trees.attempt(
-            mutant.path,
-            mutant.site.apply(source),
-            tests,
-            sum(lines.seconds[test] for test in tests),
+        tests = lines.quickest(
+            lines.of(mutant.path, mutant.site), given.seconds
         )
+        return trees.attempt(mutant.path, mutant.site.apply(source), tests)
 
     counts: Counter[tuple[str, str]] = Counter()
     with ThreadPoolExecutor(given.processes) as pool:

@@ -7,9 +7,10 @@ reads requests from stdin and answers each on stdout, a line of JSON each:
     {"collect": MODULE}
         which lines of kvm_tuning each test of a module runs: "seconds" and
         "failed" by test, "lines" by file and line, as numbers of "names"
-    {"run": [TEST...], "seconds": PATIENCE}
-        {"outcome": "failed", "test": TEST} at the first that fails, or whose
-        child ends by itself, "passed", or "endless" after so many seconds
+    {"run": {TEST: SECONDS...}, "seconds": PATIENCE}
+        {"outcome": "failed", "test": TEST} at the first that fails; "passed";
+        "endless" after so many seconds, or where a test takes five times its
+        own seconds, and five more, of CPU
 
 What other packages the tests import is imported once, before any request. Of
 the folder itself nothing is: each child imports it as it then is. The name of
@@ -19,6 +20,7 @@ goes to where stderr goes.
 
 from collections.abc import Callable, Iterator
 import contextlib
+import ctypes
 import importlib
 import itertools
 import json
@@ -31,8 +33,6 @@ from typing import Any
 import unittest
 
 import coverage
-
-OURS = {'kvm_tuning', 'tests'}
 
 sys.path[0] = os.getcwd()
 sys.dont_write_bytecode = True
@@ -118,17 +118,18 @@ def collect(module: str) -> dict[str, Any]:
     }
 
 
-def run(names: list[str]) -> dict[str, Any]:
-    """Run tests until one fails.
+def run(tests: dict[str, float]) -> dict[str, Any]:
+    """Run tests, by the seconds that they take, until one fails; SIGPROF ends
+    the process that takes far longer.
 
     A test that is not there, or cannot be loaded, has failed.
     """
-    wanted = dict.fromkeys(names)
-    for module in dict.fromkeys(_module(name) for name in names):
+    for module in dict.fromkeys(map(_module, tests)):
         loaded = unittest.defaultTestLoader.loadTestsFromName(module)
         found = {test.id(): test for test in _flat(loaded)}
-        for name in [name for name in wanted if _module(name) == module]:
+        for name in [name for name in tests if _module(name) == module]:
             result = _Result()
+            signal.setitimer(signal.ITIMER_PROF, 5 + 5 * tests[name])
             if name in found:
                 unittest.TestSuite([found[name]]).run(result)
             if name not in found or not result.wasSuccessful():
@@ -149,13 +150,14 @@ def _module(name: str) -> str:
 
 def in_child(act: Callable[[], Any], seconds: float | None) -> Any:
     """Return what ``act`` does in a child, which has not changed this process;
-    None where it ended before, ``...`` after so many seconds.
+    None where it ended before, ``...`` where it took too long.
     """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         # Its own session, so that its own children end with it
         os.setsid()
+        _end_with_the_parent()
         os.close(reader)
         try:
             answer = json.dumps(act())
@@ -172,10 +174,16 @@ def in_child(act: Callable[[], Any], seconds: float | None) -> Any:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    if not ended:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not ended or status == -signal.SIGPROF:
         return ...
     return json.loads(text) if text else None
+
+
+def _end_with_the_parent() -> None:
+    """Have the kernel kill this process when its parent ends (prctl(2))."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _read(reader: int, seconds: float | None) -> tuple[bytes, bool]:
@@ -193,7 +201,7 @@ def _read(reader: int, seconds: float | None) -> tuple[bytes, bool]:
 
 
 def _foreign() -> list[str]:
-    """Return the modules of others that all tests import, in their order."""
+    """Return the modules of others that all tests import."""
     for top in ('kvm_tuning', 'tests.unit'):
         with contextlib.suppress(Exception):
             importlib.import_module(top)
@@ -203,7 +211,18 @@ def _foreign() -> list[str]:
                 path = os.path.relpath(os.path.join(folder, file))
                 with contextlib.suppress(Exception):
                     importlib.import_module(path[:-3].replace(os.sep, '.'))
-    return [name for name in sys.modules if name.split('.')[0] not in OURS]
+    return sorted(set(sys.modules) - set(_ours()))
+
+
+def _ours() -> list[str]:
+    """Return the modules that come from this folder, and what they are in."""
+    here = os.path.join(os.getcwd(), '')
+    tops = {
+        name.partition('.')[0]
+        for name, module in sys.modules.items()
+        if (getattr(module, '__file__', None) or '').startswith(here)
+    }
+    return [name for name in sys.modules if name.partition('.')[0] in tops]
 
 
 def reply(request: dict[str, Any]) -> Any:
@@ -218,6 +237,7 @@ def reply(request: dict[str, Any]) -> Any:
 
 def main() -> None:
     """Answer requests until there are no more."""
+    _end_with_the_parent()
     out = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
     lines = os.fdopen(os.dup(0))
@@ -225,6 +245,8 @@ def main() -> None:
     for name in in_child(_foreign, None) or ():
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    # A child would not import it again
+    assert not _ours(), _ours()
     for line in lines:
         out.write(json.dumps(reply(json.loads(line))) + '\n')
         out.flush()
