@@ -9,7 +9,7 @@ from kvm_tuning.core.effects import Absent, Consequence, Element
 from kvm_tuning.core.exceptions import ConflictingKnobs, RequestError
 from kvm_tuning.core.guest import Controller, Disk, Guest
 from kvm_tuning.core.knobs import Choice, Count, Knob
-from kvm_tuning.core.placement import Placement, Unkept
+from kvm_tuning.core.placement import Placement
 from kvm_tuning.core.request import Asked, Request
 from kvm_tuning.core.site import Site
 from kvm_tuning.core.xml import pins
@@ -25,6 +25,9 @@ MAXIMUM = 16
 # 10.0.0") and QEMU's iothread-vq-mapping property (9.0).
 _SPREAD_LIBVIRT = (10, 0, 0)
 _SPREAD_QEMU = (9, 0, 0)
+# That of virtio-scsi: formatdomain ("since 11.2.0"), QEMU 10.0.
+_SPREAD_SCSI_LIBVIRT = (11, 2, 0)
+_SPREAD_SCSI_QEMU = (10, 0, 0)
 
 
 class Iothreads(Hook):
@@ -48,7 +51,8 @@ class Iothreads(Hook):
             Choice(('shared', 'dedicated', 'spread')),
             'One iothread for all disks (shared), one per disk (dedicated), '
             'or the queues of each disk spread over all iothreads (spread: '
-            'libvirt 10.0 and QEMU 9.0). Without a count there are as many '
+            'libvirt 10.0 and QEMU 9.0; those of a virtio-scsi controller: '
+            'libvirt 11.2 and QEMU 10.0). Without a count there are as many '
             'iothreads as that needs.',
         ),
         Knob(
@@ -142,13 +146,13 @@ def _map(
             f'controllers that can name one: the others will be idle',
         )
     if how is not None and how.value == 'spread':
-        note = _spread_missing(how, site)
-        if note is None:
+        lacking = _lacking(site, _SPREAD_LIBVIRT, _SPREAD_QEMU)
+        if not lacking:
             for disk in disks:
-                yield from _spread(disk, ids)
-            yield from _controllers(controllers, ids, 0)
+                yield from _spread(disk.path, ids)
+            yield from _spread_controllers(how, controllers, ids, site)
             return
-        yield note
+        yield unkept(how, 'in turn', lacking)
     if how is not None and how.value == 'dedicated' and count < len(disks):
         # unkept() raises for a promise.
         if how.promise:
@@ -175,6 +179,7 @@ def _controllers(
     """Assign one iothread to each virtio-scsi controller, in turn."""
     for turn, controller in enumerate(controllers, taken):
         number = ids[turn % len(ids)]
+        yield Absent(f'{controller.path}/driver/iothreads')
         yield Element(f'{controller.path}/driver', {'iothread': str(number)})
 
 
@@ -210,22 +215,39 @@ def _cannot(request: Request, guest: Guest) -> Iterable[Outcome]:
         )
 
 
-def _spread(disk: Disk, ids: tuple[int, ...]) -> Iterable[Outcome]:
-    yield Element(f'{disk.path}/driver', {'iothread': None})
+def _spread(path: str, ids: tuple[int, ...]) -> Iterable[Outcome]:
+    """Spread the queues of a disk or controller over all iothreads."""
+    yield Element(f'{path}/driver', {'iothread': None})
     for number in ids:
-        yield Element(f"{disk.path}/driver/iothreads/iothread[@id='{number}']")
+        yield Element(f"{path}/driver/iothreads/iothread[@id='{number}']")
 
 
-def _spread_missing(how: Asked, site: Site) -> Unkept | None:
-    libvirt, qemu = site.capabilities.libvirt, site.capabilities.qemu
-    if libvirt is not None and libvirt < _SPREAD_LIBVIRT:
-        found = '.'.join(map(str, libvirt))
-        return unkept(
-            how, 'in turn', f'it needs libvirt 10.0, and this host has {found}'
+def _spread_controllers(
+    how: Asked, controllers: list[Controller], ids: tuple[int, ...], site: Site
+) -> Iterable[Outcome]:
+    if not controllers:
+        return
+    lacking = _lacking(site, _SPREAD_SCSI_LIBVIRT, _SPREAD_SCSI_QEMU)
+    if lacking:
+        yield missed(
+            how, 'in turn', f'queues of virtio-scsi controllers: {lacking}'
         )
-    if qemu is not None and qemu < _SPREAD_QEMU:
-        found = '.'.join(map(str, qemu))
-        return unkept(
-            how, 'in turn', f'it needs QEMU 9.0, and this host has {found}'
-        )
-    return None
+        yield from _controllers(controllers, ids, 0)
+        return
+    for controller in controllers:
+        yield from _spread(controller.path, ids)
+
+
+def _lacking(
+    site: Site, libvirt: tuple[int, int, int], qemu: tuple[int, int, int]
+) -> str:
+    """Return which version a host lacks; empty where it lacks none."""
+    for name, needed, found in (
+        ('libvirt', libvirt, site.capabilities.libvirt),
+        ('QEMU', qemu, site.capabilities.qemu),
+    ):
+        if found is not None and found < needed:
+            wanted = '.'.join(map(str, needed[:2]))
+            there = '.'.join(map(str, found))
+            return f'it needs {name} {wanted}, and this host has {there}'
+    return ''

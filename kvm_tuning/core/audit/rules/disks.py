@@ -192,6 +192,8 @@ RULES: Rules = {
         _model(_on_bus), 'disk-model', 'the guest has a different disk device'
     ),
     ('devices/controller/driver', 'iothread'): _IOTHREAD,
+    ('devices/controller/driver/iothreads', ''): _MAPPED,
+    ('devices/controller/driver/iothreads/iothread', ''): _MAPPED,
     ('devices/controller/driver', 'queues'): _QUEUES,
     ('devices/controller', 'model'): Rule(
         _model(_same_model),
