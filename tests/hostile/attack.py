@@ -10,20 +10,28 @@ line for each; exit status 1: one of them was of use.
 from collections.abc import Callable
 import contextlib
 import fcntl
+import http.client
+import importlib.util
+import json
 import os
 import pwd
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from kvm_tuning.adapters import lock
 from kvm_tuning.cmd import main as application
+from kvm_tuning.conf import vendordata
 from kvm_tuning.core.exceptions import InventoryUnreadable, KvmTuningError
 from kvm_tuning.host import configuration
 from kvm_tuning.host.access import owned
-from kvm_tuning.host.guests import start_queue, vhost
+from kvm_tuning.host.guests import definitions, start_queue, vhost
 from kvm_tuning.host.guests.qemu_process import Processes
+from kvm_tuning.wsgi import serve
+from kvm_tuning.wsgi.application import Application
 
 NOBODY = pwd.getpwnam('nobody').pw_uid
 UUID = 'deadbeef-0000-4000-8000-000000000001'
@@ -190,6 +198,100 @@ def journal_through_a_link(stage: Stage) -> str:
     return ''
 
 
+def queue_through_a_link(stage: Stage) -> str:
+    """A link to root's own queue, so that another file is taken for it."""
+    target = os.path.join(stage.victim, 'other')
+    os.mkdir(target)
+    with open(os.path.join(target, 'kept'), 'w') as file:
+        file.write('not an event')
+    queue = os.path.join(stage.public, 'queue')
+    as_nobody(lambda: os.symlink(target, queue))
+    return refused(lambda: start_queue.read(queue))
+
+
+def event_in_roots_queue(stage: Stage) -> str:
+    queue = os.path.join(stage.victim, 'queue')
+    os.mkdir(queue, 0o700)
+
+    def write() -> None:
+        with open(os.path.join(queue, 'event'), 'w') as file:
+            file.write('web\nprepare\n')
+
+    return '' if start_queue.read(queue) else as_nobody(write)
+
+
+def definition_that_a_link_leads_to(stage: Stage) -> str:
+    """A guest of nobody's own among libvirt's, which would own VFs."""
+    root = os.path.join(stage.victim, 'root')
+    mine = os.path.join(stage.public, 'mine')
+    os.makedirs(os.path.join(root, 'run/libvirt'))
+
+    def write() -> None:
+        os.mkdir(mine)
+        with open(os.path.join(mine, 'web.xml'), 'w') as file:
+            file.write(f'<domstatus><domain><name>web</name><uuid>{UUID}'
+                       '</uuid></domain></domstatus>')  # fmt: skip
+
+    as_nobody(write)
+    os.symlink(mine, os.path.join(root, 'run/libvirt/qemu'))
+    return refused(lambda: definitions.read(root))
+
+
+def configuration_through_a_link(stage: Stage) -> str:
+    """Root's file in root's directory, which is a link to nobody's."""
+    mine = os.path.join(stage.public, 'mine')
+
+    def write() -> None:
+        os.mkdir(mine)
+        with open(os.path.join(mine, 'c.conf'), 'w') as file:
+            file.write('[ksm]\nrun = true\n')
+
+    as_nobody(write)
+    link = os.path.join(stage.victim, 'conf')
+    os.symlink(mine, link)
+    return refused(lambda: owned.check(os.path.join(link, 'c.conf')))
+
+
+def slow_clients_of_vendordata(stage: Stage) -> str:
+    """200 connections that send nothing, half a header or half a body."""
+    if importlib.util.find_spec('waitress') is None:
+        return 'waitress is not installed, nothing is served'
+    path = os.path.join(stage.victim, 'v.conf')
+    with open(path, 'w') as file:
+        file.write('[vendordata]\nlisten = 127.0.0.1:0\nbody_timeout = 30\n')
+    group = vendordata.load([path])[vendordata.GROUP]
+    server = serve.server(Application(lambda _s: (), None, 1024, 5.0), group)
+    address = '127.0.0.1', int(server.effective_port)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    clients = []
+    slowest = 0.0
+    head = b'POST / HTTP/1.1\r\nHost: x\r\n'
+    try:
+        for sent in (b'', head, head + b'Content-Length: 900\r\n\r\n{"inst'):
+            for _number in range(200):
+                clients.append(socket.create_connection(address, 10))
+                clients[-1].sendall(sent)
+            # Who else uses the machine delays anybody: the best of three
+            slowest = max(slowest, min(_honest(address) for _time in range(3)))
+    finally:
+        for client in clients:
+            client.close()
+        server.close()
+        thread.join(10)
+    return f'{slowest:.2f} s at most' if slowest <= 1 else ''
+
+
+def _honest(address: tuple[str, int]) -> float:
+    """Return the seconds of a request; what is too long without an answer."""
+    start = time.monotonic()
+    client = http.client.HTTPConnection(*address, timeout=10)
+    with contextlib.closing(client):
+        client.request('POST', '/', json.dumps({'instance-id': UUID}))
+        good = client.getresponse().status == 200
+    return time.monotonic() - start if good else 10.0
+
+
 ATTACKS = (
     lock_made_first,
     lock_through_a_link,
@@ -197,10 +299,15 @@ ATTACKS = (
     lock_held_for_ever,
     lock_taken_away,
     queue_of_a_stranger,
+    queue_through_a_link,
+    event_in_roots_queue,
     qemu_by_its_arguments,
     vhost_by_its_name,
+    definition_that_a_link_leads_to,
     configuration_of_a_stranger,
+    configuration_through_a_link,
     journal_through_a_link,
+    slow_clients_of_vendordata,
 )
 
 
