@@ -228,8 +228,8 @@ class _Host:
             return f'pCPU {cpuset.format(offline)} is not online'
         if outside := own - allowed:
             return (
-                f'pCPU {cpuset.format(outside)} is not in [placement] '
-                f'dedicated_cpus'
+                f'pCPU {cpuset.format(outside)} is not one that the '
+                f'configuration dedicates'
             )
         for cpu in sorted(own & taken.keys()):
             return f'{taken[cpu]} holds its pCPU {cpu}, too'

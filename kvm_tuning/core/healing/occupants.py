@@ -16,6 +16,7 @@ from kvm_tuning.core.xml import pins as xml_pins
 _HELPERS = ('kvm:emulator_cpus', 'kvm:iothread_cpus', 'kvm:vhost_cpus')
 _POLICY = 'hw:cpu_thread_policy'
 _LOCALITY = 'kvm:cpu_locality'
+_GROUPED = 'kvm:cache_topology'
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,71 @@ def read(
     return found
 
 
+def placed(
+    uuid: str,
+    pins: Mapping[int, int],
+    policy: str | None,
+    inventory: Inventory,
+    live: Domain | None,
+    why: str | None = None,
+) -> Occupant:
+    """Return a guest that Nova has placed; it stays where its domain has
+    other pins than Nova's record.
+
+    :param pins: Nova's record of its dedicated vCPUs.
+    :param policy: the thread policy of these, if any.
+    :param live: its domain's live document, or the definition of one that
+        does not run; None: there is none that can be read.
+    :param why: it stays for a reason that only Nova knows.
+    """
+    asked: dict[str, str] = {}
+    never = False
+    if live is None:
+        why = why or 'it has no domain that can be read'
+    elif live.unreadable is not None:
+        why = why or 'its receipt cannot be read'
+    else:
+        asked = _asked(live.receipt) | ({_POLICY: policy} if policy else {})
+        why = (
+            why
+            or _elsewhere(live, pins)
+            or _bound(live, asked)
+            or _partial(live, pins, asked, inventory)
+        )
+        never = never_double(live)
+    isolated = policy == 'isolate'
+    return Occupant(
+        uuid,
+        uuid,
+        pins,
+        idle=_idle(pins, inventory) if isolated else frozenset(),
+        isolated=isolated,
+        grouped=_GROUPED in asked,
+        never_double=never,
+        strict=_strict(asked),
+        why=why,
+    )
+
+
+def _elsewhere(live: Domain, pins: Mapping[int, int]) -> str | None:
+    for vcpu, cpu in sorted(pins.items()):
+        found = live.current.pins.get(vcpu, frozenset())
+        if found != {cpu}:
+            return (
+                f'vCPU {vcpu} is pinned to '
+                f'{cpuset.format(found) or "no pCPU"}, and Nova has recorded '
+                f'pCPU {cpu}'
+            )
+    return None
+
+
+def _strict(asked: Mapping[str, str]) -> bool:
+    return (
+        asked.get('kvm:cpu_locality_policy') == 'strict'
+        and asked.get(_LOCALITY) == 'l3'
+    )
+
+
 def _occupant(
     record: Record, inventory: Inventory, choice: Choice
 ) -> Occupant | None:
@@ -102,7 +168,8 @@ def _occupant(
     why = (
         choice.leaves_out(record)
         or problem
-        or _fixed(live, asked)
+        or _bound(live, asked)
+        or ('Nova places it' if live.current.nova else None)
         or _partial(live, held, asked, inventory)
         or (None if choice.captured else _unsettled(live, defined))
         or (_untuned(live, choice) if receipt is None else None)
@@ -113,10 +180,9 @@ def _occupant(
         held,
         idle=_idle(held, inventory) if isolated else frozenset(),
         isolated=isolated,
-        grouped='kvm:cache_topology' in asked,
+        grouped=_GROUPED in asked,
         never_double=never_double(live),
-        strict=asked.get('kvm:cpu_locality_policy') == 'strict'
-        and asked.get(_LOCALITY) == 'l3',
+        strict=_strict(asked),
         untuned=receipt is None,
         why=why,
     )
@@ -171,7 +237,7 @@ def _dedicated(
     return held, problem
 
 
-def _fixed(live: Domain, asked: Mapping[str, str]) -> str | None:
+def _bound(live: Domain, asked: Mapping[str, str]) -> str | None:
     """Return what of a guest is bound to the pCPUs that it has."""
     for tag in ('cachetune', 'memorytune'):
         if live.root.find(f'cputune/{tag}') is not None:
@@ -179,8 +245,6 @@ def _fixed(live: Domain, asked: Mapping[str, str]) -> str | None:
     for knob in _HELPERS:
         if asked.get(knob) == 'l3':
             return f'{knob}=l3 binds its helper threads to its L3 domain'
-    if live.current.nova:
-        return 'Nova places it'
     return None
 
 

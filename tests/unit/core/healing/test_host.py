@@ -1,5 +1,6 @@
 import testtools
 
+from kvm_tuning.core import domain
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.exceptions import Unsupported
 from kvm_tuning.core.healing import host, occupants
@@ -60,7 +61,7 @@ class HostPlanTest(testtools.TestCase):
         plan = make(
             occupant('a', 0, 4), occupant('b', 1, 5), dedicated=ALL - {0}
         )
-        self.assertIn('dedicated_cpus', plan.occupants[0].why)
+        self.assertIn('dedicates', plan.occupants[0].why)
         self.assertEqual({0: 0, 1: 4}, plan.pins['a'])
 
     def test_two_guests_on_one_pcpu(self):
@@ -212,3 +213,56 @@ class OccupantTest(testtools.TestCase):
         text = scattered_guests.xml('a', 0, 4, more=tag)
         (found,) = occupants.read([record(text)], HOST, Choice(untuned=True))
         self.assertTrue(found.never_double)
+
+
+class PlacedTest(testtools.TestCase):
+    """Guests of which Nova has recorded where they are."""
+
+    def placed(self, text=None, pins=None, policy=None, **more):
+        live = None if text is None else domain.look(text)
+        return occupants.placed(
+            'a', pins or {0: 0, 1: 4}, policy, HOST, live, **more
+        )
+
+    def test_nova_s_record_counts(self):
+        found = self.placed(scattered_guests.xml('a', 0, 4))
+        self.assertIsNone(found.why)
+        self.assertEqual({0: 0, 1: 4}, found.pins)
+        self.assertFalse(found.never_double or found.isolated or found.strict)
+
+    def test_why_one_stays(self):
+        for text, more, why in (
+            (None, {}, 'it has no domain that can be read'),
+            (scattered_guests.xml('a', 0, 5), {}, 'vCPU 1 is pinned to 5, '),
+            (scattered_guests.xml('a', 0), {}, 'vCPU 1 is pinned to no pCPU'),
+            (
+                scattered_guests.xml(
+                    'a', 0, 4, more="<cachetune vcpus='0'/>\n"
+                ),
+                {},
+                '<cachetune>',
+            ),
+            (
+                scattered_guests.xml('a', 0, 5),
+                {'why': 'it is suspended'},
+                'it is suspended',
+            ),
+        ):
+            self.assertStartsWith(self.placed(text, **more).why, why)
+
+    def assertStartsWith(self, text, start):
+        self.assertEqual(start, (text or '')[: len(start)])
+
+    def test_isolated_threads_keep_their_siblings_idle(self):
+        smt = FakeHost(
+            cells=1, l3_per_cell=2, cores=2, threads=2, numbering='adjacent'
+        ).inventory()
+        found = occupants.placed(
+            'a',
+            {0: 0, 1: 4},
+            'isolate',
+            smt,
+            domain.look(scattered_guests.xml('a', 0, 4)),
+        )
+        self.assertTrue(found.isolated)
+        self.assertEqual({1, 5}, found.idle)
