@@ -26,7 +26,7 @@ _PATH = re.compile(r'\bkvm_tuning(?:\.[A-Za-z_]\w*)+')
 NO_PATHS = {
     'kvm_tuning.cfg', 'kvm_tuning.cli', 'kvm_tuning.config.ksm.run',
     'kvm_tuning.hooks.panic_device', 'kvm_tuning.py',
-    'kvm_tuning.kvm_tuning.compute',
+    'kvm_tuning.kvm_tuning.compute', 'kvm_tuning.rebalance',
     'kvm_tuning.vendordata',
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ from kvm_tuning.adapters.nova.compute import (
     faults,
     migration,
     overlaps,
+    rebalance,
     receipts,
     refusals,
     rehearsal,
@@ -34,6 +35,7 @@ from kvm_tuning.adapters.nova.compute import (
     virtual_functions,
 )
 from kvm_tuning.adapters.nova.scheduling import stats
+from kvm_tuning.conf import rebalance as options
 from kvm_tuning.core.exceptions import KvmTuningError
 
 LOG = logging.getLogger(__name__)
@@ -53,8 +55,10 @@ class KvmTuningDriver(devices.DevicesDriver):
         if not _checked:
             signatures.check()
             _checked.append(True)
+        options.register(CONF)
         super().__init__(virtapi, read_only)
         self._kvm_tuning = tuning.load(self._host)
+        self._kvm_tuning_rebalance = rebalance.Rebalance(self._host)
         self.vif_driver = vif.VifDriver(self._host)
         claims.install()
         overlaps.install()
@@ -273,7 +277,9 @@ class KvmTuningDriver(devices.DevicesDriver):
         self.provider_tree = copy.deepcopy(provider_tree)
 
     def get_available_resource(self, nodename: Any) -> Any:
-        """As Nova's, with the L3 domains among the stats."""
+        """As Nova's, with the L3 domains among the stats; now and then the
+        host is planned anew.
+        """
         data = super().get_available_resource(nodename)
         self._kvm_tuning.host.refresh()
         data.setdefault('stats', {}).update(
@@ -282,4 +288,8 @@ class KvmTuningDriver(devices.DevicesDriver):
                 self._kvm_tuning.reader.preferences,
             )
         )
+        if CONF.kvm_tuning.rebalance != 'never':
+            self._kvm_tuning_rebalance.run(
+                self.virtapi._compute.rt, self._kvm_tuning.host, nodename
+            )
         return data

@@ -104,6 +104,15 @@ RELIED: dict[str, Sequence[str]] = {
     'nova.compute.claims:Claim._test_numa_topology': (
         'self', 'compute_node', 'limit',
     ),
+    'nova.compute.manager:ComputeVirtAPI.__init__': ('self', 'compute'),
+    'nova.objects.instance:InstanceList.get_by_host_and_node': (
+        'context', 'host', 'node', 'expected_attrs',
+    ),
+    'nova.objects.migration:MigrationList.get_in_progress_and_error': (
+        'context', 'host', 'node',
+    ),
+    'nova.objects.numa:NUMATopology.obj_from_db_obj': ('db_obj',),
+    'nova.virt.libvirt.host:Host.get_guest': ('self', 'instance'),
     'nova.compute.resource_tracker:ResourceTracker'
     '._update_usage_from_instances': (
         'self', 'context', 'instances', 'nodename',

@@ -90,6 +90,16 @@ class Host:
         return self._now().inventory.l3
 
     @property
+    def inventory(self) -> Inventory:
+        """Its CPUs, caches and cells."""
+        return self._now().inventory
+
+    @property
+    def dedicated(self) -> frozenset[int] | None:
+        """The pCPUs that Nova may dedicate; None: any."""
+        return self._now().policy.dedicated_cpus
+
+    @property
     def capabilities(self) -> Capabilities:
         """What works on it."""
         return self._now().capabilities

@@ -1,0 +1,167 @@
+"""Plan, now and then, which servers of a node should exchange pCPUs.
+
+1. Run by ``get_available_resource``: Nova calls it before each audit, in the
+   audit's thread and without its lock.
+2. What servers hold is Nova's record; what else of a node's pCPUs its usage
+   has, such as claims of migrations and emulator pCPUs, is left alone.
+3. A server stays while Nova or libvirt does something with it, and where its
+   domain is not what Nova has recorded.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+import json
+import logging
+import os
+import time
+from typing import Any
+
+from nova import context, exception, objects
+from nova.compute import vm_states
+import nova.conf
+
+from kvm_tuning.adapters.nova.compute.host import Host
+from kvm_tuning.core import domain
+from kvm_tuning.core.domain import Domain
+from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.healing import host as hosts
+from kvm_tuning.core.healing import occupants, told
+from kvm_tuning.core.healing.host import HostPlan
+from kvm_tuning.core.healing.occupants import Occupant
+from kvm_tuning.core.inventory import Inventory
+from kvm_tuning.host.access.system import System
+
+LOG = logging.getLogger(__name__)
+CONF = nova.conf.CONF
+
+#: States in which a server's pins can be changed: it runs, or the next start
+#: writes its XML from them.
+_SETTLED = (vm_states.ACTIVE, vm_states.PAUSED, vm_states.STOPPED)
+
+
+class Rebalance:
+    """The plans of one nova-compute."""
+
+    def __init__(self, libvirt: Any) -> None:
+        """:param libvirt: Nova's ``virt.libvirt.host.Host``."""
+        self._libvirt = libvirt
+        #: By node: when it was planned last, on the monotonic clock, and what
+        #: was said then.
+        self._last: dict[str, tuple[float, str]] = {}
+
+    def run(self, tracker: Any, host: Host, nodename: str) -> None:
+        """Plan a node whose time has come; a failure is logged.
+
+        :param tracker: Nova's ``ResourceTracker``.
+        """
+        node = tracker.compute_nodes.get(nodename)
+        # Before its first audit Nova has not counted anything.
+        if node is None or not node.numa_topology:
+            return
+        now = time.monotonic()
+        then, before = self._last.get(nodename, (None, ''))
+        if (
+            then is not None
+            and now - then < CONF.kvm_tuning.rebalance_interval
+        ):
+            return
+        try:
+            made = self._plan(tracker.host, node, host)
+            found = told.document(made, host.inventory)
+            said = ' '.join(told.lines(found))
+            _write({'node': nodename, 'when': _now(), **found})
+        except Exception as error:
+            said = f'not planned: {error}'
+        self._last[nodename] = now, said
+        if said != before:
+            LOG.info('node %s, rebalance: %s', nodename, said)
+
+    def _plan(self, name: str, node: Any, host: Host) -> HostPlan:
+        admin = context.get_admin_context()
+        nodename = node.hypervisor_hostname
+        instances = objects.InstanceList.get_by_host_and_node(
+            admin,
+            name,
+            nodename,
+            expected_attrs=['numa_topology', 'migration_context'],
+        )
+        migrations = objects.MigrationList.get_in_progress_and_error(
+            admin, name, nodename
+        )
+        moving = {each.instance_uuid for each in migrations}
+        found = list(self._occupants(instances, moving, host.inventory))
+        own = {c for o in found for c in (*o.pins.values(), *o.idle)}
+        return hosts.make(
+            host.inventory,
+            found,
+            host.dedicated,
+            dict.fromkeys(_held(node) - own, 'a claim of Nova'),
+            CONF.kvm_tuning.rebalance_budget / 100,
+            CONF.kvm_tuning.rebalance_least_gain,
+        )
+
+    def _occupants(
+        self,
+        instances: Collection[Any],
+        moving: Collection[str],
+        inventory: Inventory,
+    ) -> Iterator[Occupant]:
+        for instance in instances:
+            cells = instance.numa_topology and instance.numa_topology.cells
+            pins = {
+                vcpu: cpu
+                for cell in cells or ()
+                for vcpu, cpu in (cell.cpu_pinning or {}).items()
+            }
+            if not pins or vm_states.allow_resource_removal(
+                vm_state=instance.vm_state, task_state=instance.task_state
+            ):
+                continue
+            yield occupants.placed(
+                instance.uuid,
+                pins,
+                next(c.cpu_thread_policy for c in cells if c.cpu_pinning),
+                inventory,
+                self._domain(instance),
+                _busy(instance, moving),
+            )
+
+    def _domain(self, instance: Any) -> Domain | None:
+        """Return the domain of a server; None: there is none that can be
+        understood.
+        """
+        try:
+            guest = self._libvirt.get_guest(instance)
+            found = domain.look(guest.get_xml_desc())
+            _ = found.current
+        except (exception.InstanceNotFound, InvalidDocument):
+            return None
+        return found
+
+
+def _busy(instance: Any, moving: Collection[str]) -> str | None:
+    """Return why Nova does not let a server's pins be changed now."""
+    if instance.task_state is not None:
+        return f'Nova is at work on it ({instance.task_state})'
+    if instance.uuid in moving or instance.migration_context is not None:
+        return 'it is being moved or resized, or waits for its confirmation'
+    if instance.vm_state not in _SETTLED:
+        return f'it is {instance.vm_state}'
+    return None
+
+
+def _held(node: Any) -> frozenset[int]:
+    """Return the pCPUs that Nova counts as pinned."""
+    topology = objects.NUMATopology.obj_from_db_obj(node.numa_topology)
+    return frozenset().union(*(cell.pinned_cpus for cell in topology.cells))
+
+
+def _write(document: dict[str, Any]) -> None:
+    path = os.path.join(CONF.state_path, 'kvm-tuning', 'rebalance-plan.json')
+    System('/').replace(
+        path.lstrip('/'), json.dumps({'version': 1, **document}), mode=0o600
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
