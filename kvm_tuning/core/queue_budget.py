@@ -52,9 +52,7 @@ def share(request: Request, guest: Guest, site: Site) -> Budget:
     tap = site.capabilities.tap_queues or TAP_QUEUES
     most = most_queues(request, tap)
     asked_nic, asked_disk = request.value(VIF), request.value(DISK)
-    auto_nic = asked_nic == 'auto' or (
-        asked_nic is None and request.value(MULTIQUEUE) is True
-    )
+    auto_nic = _auto_nic(request)
     fixed_nic = asked_nic if isinstance(asked_nic, int) else 1
     fixed_disk = asked_disk if isinstance(asked_disk, int) else None
     unasked_disk = request.vcpus if fixed_disk is None else fixed_disk
@@ -68,6 +66,32 @@ def share(request: Request, guest: Guest, site: Site) -> Budget:
     while queues > 1 and cost(queues)[2] > ROUTES:
         queues -= 1
     return Budget(*cost(queues), wanted=most)
+
+
+def _auto_nic(request: Request) -> bool:
+    asked = request.value(VIF)
+    return asked == 'auto' or (
+        asked is None and request.value(MULTIQUEUE) is True
+    )
+
+
+def given(request: Request, guest: Guest) -> int | None:
+    """Return how many queues ``auto`` has given the devices of a guest; None
+    where it has given none.
+
+    A running guest keeps them on every host: with libvirt 11.4 they are part
+    of what a guest sees, and another number is refused.
+    """
+    drivers = [
+        *(nic.driver for nic in guest.queued_nics if _auto_nic(request)),
+        *(
+            disk.driver
+            for disk in guest.data_disks
+            if disk.bus == 'virtio' and request.value(DISK) == 'auto'
+        ),
+    ]
+    queues = [int(each['queues']) for each in drivers if 'queues' in each]
+    return max(queues, default=None)
 
 
 def in_use(guest: Guest) -> int:

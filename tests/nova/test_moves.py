@@ -1,5 +1,7 @@
 """Guests that move: resize, cold and live migration, evacuation."""
 
+import dataclasses
+
 import fixtures
 from lxml import etree
 from nova.tests.functional.api import client
@@ -102,8 +104,10 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
         self.assertEqual(self.given, params['persistent_xml'])
         super()._migrate_stub(found, destination, params, flags)
 
-    def migrate(self, shared='0-1', **specs):
-        """:param shared: the destination's ``cpu_shared_set``."""
+    def migrate(self, shared='0-1', there=None, **specs):
+        """:param shared: the destination's ``cpu_shared_set``.
+        :param there: what differs of the destination's capabilities.
+        """
         self.server = self.boot(**specs)
         source = self.host(self.server)
         (target,) = {'one', 'two'} - {source}
@@ -114,6 +118,8 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
         self.flags(
             cpu_shared_set=shared, cpu_dedicated_set='2-9', group='compute'
         )
+        works = self.readers.works
+        self.readers.works = dataclasses.replace(works, **(there or {}))
         self.dest.driver._kvm_tuning.host.refresh()
         self._live_migrate(self.server, 'completed')
         self.assertEqual(target, self.host(self.server))
@@ -230,3 +236,25 @@ class LiveMigrationTest(libvirt_base.LibvirtMigrationMixin, base.ServersTest):
         self.assertIsNotNone(etree.fromstring(given.xml))
         for disk in given.current.data_disks:
             self.assertEqual('4', disk.driver['queues'])
+
+    def test_queues_stay_where_auto_would_be_another_number(self):
+        # Guest ABI with libvirt 11.4: a recorded version, none has it here.
+        given = self.migrate(
+            there={'tap_queues': 2, 'libvirt': (11, 4, 0)},
+            kvm__disk_queues='auto',
+            **PINNED,
+        )
+        self.assert_queues('4', given)
+        found = domain.read(self.domains.defined[-1])
+        self.assert_queues('4', found)
+        promised = [
+            promise.wanted['queues']
+            for promise in found.receipt.promises
+            if isinstance(promise, Promise) and 'queues' in promise.wanted
+        ]
+        self.assertEqual({'4'}, set(promised))
+
+    def assert_queues(self, number, found):
+        disks = found.current.data_disks
+        self.assertNotEqual([], disks)
+        self.assertEqual({number}, {d.driver['queues'] for d in disks})

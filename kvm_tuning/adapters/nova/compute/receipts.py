@@ -59,7 +59,9 @@ def moved(tuning: Tuning, host: Any, instance: Any) -> None:
         if not tuning.concerns(instance):
             return
         guest = host.get_guest(instance)
-        made = tuning.xml(instance, instance.image_meta, _definition(guest))
+        made = tuning.arrived(
+            instance, instance.image_meta, _definition(guest)
+        )
         host.write_instance_config(made)
         found = domain.read(made)
         _set(guest, found.receipt, _AFFECT_LIVE)

@@ -13,7 +13,7 @@ from kvm_tuning.adapters.nova.compute.host import Host
 from kvm_tuning.adapters.nova.compute.overlaps import Overlap
 from kvm_tuning.adapters.nova.compute.request import Reader
 from kvm_tuning.conf import defaults, profiles
-from kvm_tuning.core import domain, plan
+from kvm_tuning.core import domain, plan, queue_budget
 from kvm_tuning.core import guest as guests
 from kvm_tuning.core.effects import Absent, Element
 from kvm_tuning.core.guest import Guest
@@ -41,6 +41,25 @@ class Tuning:
             return xml
         found = domain.read(xml)
         return domain.tune(found, self.plan(instance, image_meta, found.guest))
+
+    def arrived(self, instance: Any, image_meta: Any, xml: str) -> str:
+        """Return the XML of a guest that has come from another host, running:
+        as :meth:`xml`, with the queues that it has.
+
+        :raises KvmTuningError: a request cannot be kept.
+        """
+        found = domain.read(xml)
+        request = self.reader.read(instance.flavor, image_meta).request
+        site = self.host.site(request, found.guest)
+        queues = queue_budget.given(request, found.current)
+        if queues is not None:
+            site = replace(
+                site,
+                capabilities=replace(site.capabilities, tap_queues=queues),
+            )
+        return domain.tune(
+            found, self.plan(instance, image_meta, found.guest, site)
+        )
 
     def into(self, config: Any, instance: Any, image_meta: Any) -> Any:
         """Return a guest's configuration that writes its XML as the flavor
