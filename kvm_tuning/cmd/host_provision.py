@@ -47,6 +47,7 @@ class HostProvision(Report):
     examples = (
         'kvm-tuning host provision node.yaml',
         'kvm-tuning host provision -f json - < node.yaml',
+        'kvm-tuning host provision --check node.yaml',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -55,8 +56,16 @@ class HostProvision(Report):
             'document',
             metavar='DOCUMENT',
             help=(
-                'What cloud-config has below the key kvm_tuning, as YAML or '
-                'JSON; - for standard input.'
+                'What cloud-config has below the key kvm_tuning, with that '
+                'key or without it, as YAML or JSON; - for standard input.'
+            ),
+        )
+        parser.add_argument(
+            '--check',
+            action='store_true',
+            help=(
+                'Only see that the document makes sense, down to the type of '
+                'each option; change nothing.'
             ),
         )
         return parser
@@ -67,10 +76,21 @@ class HostProvision(Report):
         from kvm_tuning.host.prep.provision import State, Step
 
         text = files.text(parsed_args.document, 'document')
+        # Before the gate is shut: the document is not at fault.
+        document.require()
+        if parsed_args.check:
+            section = document.unwrapped(
+                document_values.read(text, document.KEY)
+            )
+            document.check(section)
+            _check(document.text(section))
+            return _output({'valid': True, 'groups': _groups(section)})
         system = host_session.system(host_session.ROOT)
         boot = host_session.boot_id(host_session.ROOT)
         try:
-            section = document_values.read(text, document.KEY)
+            section = document.unwrapped(
+                document_values.read(text, document.KEY)
+            )
         except ConfigInvalid as error:
             name = provision.digest(text)
             reached = State(Step.FAILED, name, message_of(error), ran=boot)
@@ -200,17 +220,28 @@ class HostCloudInit(Command):
         return self.status
 
 
+def _groups(section: Mapping[str, Any]) -> list[str]:
+    return sorted(section.get('config', {}))
+
+
 def _check(options: str) -> None:
     """See that the options make sense, before they are written.
 
     :raises ConfigInvalid: what does not.
     """
     from kvm_tuning.host import configuration
+    from kvm_tuning.host.inventory.host import Host
+    from kvm_tuning.host.prep import configured
+    from kvm_tuning.host.prep.journal import Journal
 
     with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
         file.write(options)
         file.flush()
-        configuration.load(host_session.ROOT, [file.name])
+        conf = configuration.load(host_session.ROOT, [file.name])
+    # Some options are understood only where they are used.
+    host = Host(host_session.system(host_session.ROOT).tree())
+    configured.items(conf, host, Journal())
+    configured.terms(conf, host)
 
 
 def _waiting(session: host_session.Session) -> list[str]:

@@ -115,6 +115,28 @@ def schema() -> dict[str, Any]:
     }
 
 
+def require() -> Any:
+    """Return the library that checks a document.
+
+    :raises ConfigInvalid: it is not installed.
+    """
+    try:
+        return importlib.import_module('jsonschema')
+    except ImportError as exc:
+        raise ConfigInvalid(
+            f'{KEY} cannot be checked, as jsonschema is missing: pip install '
+            f"'kvm-tuning[cloud-init]', or the package python3-jsonschema; "
+            f'nothing is changed'
+        ) from exc
+
+
+def unwrapped(document: Any) -> Any:
+    """Return what is below our key, of a document that has it or not."""
+    if isinstance(document, dict) and set(document) == {KEY}:
+        return document[KEY]
+    return document
+
+
 def check(section: object) -> None:
     """See that what is below our key makes sense.
 
@@ -124,13 +146,7 @@ def check(section: object) -> None:
     wrong = sorted(document_values.foreign(section, KEY))
     if wrong:
         raise ConfigInvalid('; '.join(wrong))
-    try:
-        jsonschema = importlib.import_module('jsonschema')
-    except ImportError as exc:
-        raise ConfigInvalid(
-            f'{KEY} cannot be checked, as jsonschema is missing: pip install '
-            f'kvm-tuning[cloud-init]'
-        ) from exc
+    jsonschema = require()
     found = jsonschema.Draft202012Validator(schema()).iter_errors(
         {KEY: section}
     )

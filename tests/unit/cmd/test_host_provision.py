@@ -4,6 +4,7 @@ import json
 import os
 import threading
 
+import fixtures
 from testtools.matchers import Contains, Equals
 import yaml
 
@@ -33,6 +34,9 @@ config:
   ksm: {run: off}
   huge_pages: {pages: [{node: 0, size: 2048, count: 64}]}
 """
+
+
+WRAPPED = 'kvm_tuning:' + AT_ONCE.replace('\n', '\n  ')
 
 
 class ProvisionTest(HostPrepTest):
@@ -163,6 +167,59 @@ class ProvisionTest(HostPrepTest):
         )
         self.assertThat(said, Contains('99'))
         self.assertThat(self.ready()[0], Equals(1))
+
+    def test_with_its_key_or_without(self):
+        self.provision(AT_ONCE)
+        before = prepared.snapshot(self.root)
+        self.provision(yaml.safe_dump({document.KEY: yaml.safe_load(AT_ONCE)}))
+        before.pop('document')
+        after = prepared.snapshot(self.root)
+        after.pop('document')
+        self.assertEqual(before, after)
+        said = self.provision('kvm_tuning: {ksm: {}}', status=3)
+        self.assertIn('kvm_tuning.ksm is not a key', said)
+
+    def check(self, text):
+        self.kernel.put('document', text)
+        before = prepared.snapshot(self.root)
+        done = self.host(
+            'provision', '--check', f'{self.root}/document', '-f', 'json'
+        )
+        self.assertEqual(before, prepared.snapshot(self.root))
+        return done
+
+    def test_check_changes_nothing(self):
+        for text in (AT_ONCE, WRAPPED):
+            done = self.check(text)
+            self.assertEqual(0, done.status, done)
+            self.assertEqual(
+                {'valid': True, 'groups': ['huge_pages', 'ksm']},
+                done.document,
+            )
+        for text, said in (
+            ('config: {ksm: {run: maybe}}', "'maybe': want off or on"),
+            ('config: {ksm: {runs: on}}', 'did you mean run?'),
+            ('config: {ksm: [}', 'cannot be parsed'),
+            ('config: {sriov: {vfs: [oops]}}', 'vfs'),
+            ('config: {huge_pages: {pages: [{node: 0}]}}', 'pages'),
+        ):
+            done = self.check(text)
+            self.assertEqual(3, done.status, done)
+            self.assertIn(said, done.stderr)
+
+    def test_a_missing_library_is_no_fault_of_the_document(self):
+        def missing(name):
+            raise ImportError(name)
+
+        self.useFixture(
+            fixtures.MonkeyPatch('importlib.import_module', missing)
+        )
+        before = self.ready()
+        said = self.provision(AT_ONCE, status=3)
+        self.assertIn('kvm-tuning[cloud-init]', said)
+        self.assertIsNone(provision.state(self.kernel.tree()))
+        self.assertEqual((0, ''), before)
+        self.assertEqual(before, self.ready())
 
     def test_no_yaml(self):
         said = self.provision('a: [', status=3)
