@@ -17,7 +17,7 @@ from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
 
 from kvm_tuning import bootstrap
-from kvm_tuning.adapters.nova.compute import claims, overlaps
+from kvm_tuning.adapters.nova.compute import claims, overlaps, pins
 from kvm_tuning.core import domain
 from kvm_tuning.core.site import Capabilities, Probe
 from tests.fixtures.fake_host import FakeHost
@@ -68,6 +68,7 @@ class ServersTest(base.ServersTestBase):
         bootstrap.install()
         self.addCleanup(claims.uninstall)
         self.addCleanup(overlaps.uninstall)
+        self.addCleanup(pins.uninstall)
         super().setUp()
         self.readers = FakeReaders()
         self.useFixture(

@@ -23,6 +23,7 @@ from kvm_tuning.adapters.nova.compute import (
     faults,
     migration,
     overlaps,
+    pins,
     rebalance,
     receipts,
     refusals,
@@ -62,6 +63,7 @@ class KvmTuningDriver(devices.DevicesDriver):
         self.vif_driver = vif.VifDriver(self._host)
         claims.install()
         overlaps.install()
+        pins.install()
 
     def init_host(self, host: Any) -> None:
         """As Nova's; then read the host and its receipts."""
@@ -128,7 +130,10 @@ class KvmTuningDriver(devices.DevicesDriver):
     def _hard_reboot(
         self, context: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """As Nova's; what would be refused is refused before it begins."""
+        """As Nova's, on the pins of now; what would be refused is refused
+        before it begins.
+        """
+        pins.refresh(instance)
         if self._kvm_tuning.concerns(instance, after_claim=True):
             rehearsal.hard_reboot(self, context, instance, *args, **kwargs)
         super()._hard_reboot(context, instance, *args, **kwargs)
@@ -196,6 +201,8 @@ class KvmTuningDriver(devices.DevicesDriver):
         )
 
     def _destroy(self, instance: Any, *args: Any, **kwargs: Any) -> None:
+        # Nova frees them afterwards, and puts them to sleep here.
+        pins.refresh(instance)
         super()._destroy(instance, *args, **kwargs)
         virtual_functions.ended(instance.uuid)
 

@@ -111,6 +111,12 @@ RELIED: dict[str, Sequence[str]] = {
     'nova.objects.migration:MigrationList.get_in_progress_and_error': (
         'context', 'host', 'node',
     ),
+    'nova.objects.instance_numa:InstanceNUMATopology.get_by_instance_uuid': (
+        'context', 'instance_uuid',
+    ),
+    'nova.compute.resource_tracker:ResourceTracker._move_claim': (
+        'self', 'context', 'instance',
+    ),
     'nova.objects.numa:NUMATopology.obj_from_db_obj': ('db_obj',),
     'nova.virt.libvirt.host:Host.get_guest': ('self', 'instance'),
     'nova.compute.resource_tracker:ResourceTracker'
