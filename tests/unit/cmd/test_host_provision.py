@@ -171,7 +171,7 @@ class ProvisionTest(HostPrepTest):
     def test_with_its_key_or_without(self):
         self.provision(AT_ONCE)
         before = prepared.snapshot(self.root)
-        self.provision(yaml.safe_dump({document.KEY: yaml.safe_load(AT_ONCE)}))
+        self.provision(WRAPPED)
         before.pop('document')
         after = prepared.snapshot(self.root)
         after.pop('document')
