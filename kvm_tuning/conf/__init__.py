@@ -42,8 +42,9 @@ def read(
         _bound(path)
     try:
         _parse(conf, files, directories)
-        _read_all(conf, groups)
-        for path in (*conf.config_file, *_parts(conf.config_dir)):
+        read_from = (*conf.config_file, *_parts(conf.config_dir))
+        _read_all(conf, groups, read_from)
+        for path in read_from:
             _check_names(path, groups)
     except (cfg.Error, ValueError, OSError) as exc:
         names = ', '.join((*files, *directories))
@@ -143,13 +144,50 @@ def _bound(path: str) -> None:
         )
 
 
-def _read_all(conf: cfg.ConfigOpts, groups: Groups) -> None:
+def _read_all(
+    conf: cfg.ConfigOpts, groups: Groups, files: Sequence[str]
+) -> None:
     """Read every option once: oslo.config parses a value when it is read,
     and a wrong one must be reported at the start.
+
+    :raises ConfigInvalid: the file, the option, its value and why not.
     """
     for group, options in groups:
         for option in options:
-            conf[group][option.dest]
+            try:
+                conf[group][option.dest]
+            except (cfg.Error, ValueError) as exc:
+                path, value = _source(group, option.dest, files)
+                raise ConfigInvalid(
+                    f'{path}: [{group}] {option.dest} = {value}: {_why(exc)}'
+                ) from exc
+
+
+def _source(group: str, name: str, files: Sequence[str]) -> tuple[str, str]:
+    """Return the file that sets an option, the last of several, and how."""
+    found = ', '.join(files), '?'
+    for path in files:
+        values = _sections(path).get(group, {}).get(name)
+        if values:
+            found = path, values[-1]
+    return found
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong with a value, without how oslo.config calls its
+    source.
+    """
+    if isinstance(error, cfg.ConfigFileValueError) and error.__context__:
+        error = error.__context__  # type: ignore[assignment]
+    if isinstance(error, cfg.TemplateSubstitutionError | cfg.NoSuchOptError):
+        return f'{error}; a $ itself is written $$'
+    return ' '.join(str(error).split())
+
+
+def _sections(path: str) -> dict[str, dict[str, list[str]]]:
+    sections: dict[str, dict[str, list[str]]] = {}
+    cfg.ConfigParser(path, sections).parse()
+    return sections
 
 
 def _check_names(path: str, groups: Groups) -> None:
@@ -157,9 +195,7 @@ def _check_names(path: str, groups: Groups) -> None:
     known = {
         group: {option.dest for option in options} for group, options in groups
     }
-    sections: dict[str, dict[str, list[str]]] = {}
-    cfg.ConfigParser(path, sections).parse()
-    for group, values in sections.items():
+    for group, values in _sections(path).items():
         # A sample has a [DEFAULT] without options.
         if values and group not in known:
             raise ConfigInvalid(

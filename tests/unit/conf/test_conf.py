@@ -30,6 +30,46 @@ class ConfTest(testtools.TestCase):
     def load(self, text):
         return configuration.load(self.folder, [self.write(text)])
 
+    def test_a_wrong_value_is_named_with_its_file_and_why(self):
+        for text, said in (
+            ('[ksm]\nrun = sideways\n', 'run = sideways: Valid values are '),
+            ('[ksm]\nrun =\n', '[ksm] run = : Valid values are '),
+            (
+                '[compaction]\nproactiveness = 500\n',
+                'proactiveness = 500: Should be less than or equal to 100',
+            ),
+            (
+                '[cpu_isolation]\nirq_affinity = maybe\n',
+                "irq_affinity = maybe: Unexpected boolean value 'maybe'",
+            ),
+            (
+                '[defaults]\nknobs = nothing\n',
+                'knobs = nothing: want a knob and its value',
+            ),
+            (
+                '[sriov]\nallow = $x\n',
+                '[sriov] allow = $x: no such option x in group [DEFAULT]; a $ '
+                'itself is written $$',
+            ),
+        ):
+            error = self.assertRaises(ConfigInvalid, self.load, text)
+            self.assertIn(said, str(error))
+            self.assertTrue(
+                str(error).startswith(f'{self.folder}/c.conf: ['), error
+            )
+            self.assertNotIn('LocationInfo', str(error))
+
+    def test_the_file_that_counts_is_named(self):
+        path = f'{conf.DIRECTORY}/{conf.FILE}'
+        self.write('[ksm]\nrun = off\n[thp]\n', path)
+        for name, run in (('10-a', 'up'), ('20-b', 'down'), ('30-c', '')):
+            text = f'[ksm]\nrun = {run}\n' if run else '[ksm]\n'
+            self.write(text, f'{conf.DIRECTORY}/{conf.PARTS}/{name}.conf')
+        error = self.assertRaises(
+            ConfigInvalid, configuration.load, self.folder
+        )
+        self.assertIn('conf.d/20-b.conf: [ksm] run = down: ', str(error))
+
     def placement(self, text, cpusets=None):
         read = self.load(f'[placement]\n{text}\n')
         return placement.policy(read, INVENTORY, cpusets)
