@@ -49,25 +49,93 @@ def install(
 
     :param unit: None: none of them starts at boot.
     :raises SettingRejected: a file that is not ours is in the way and was
-        left alone, or a file cannot be written.
+        left alone, or a file cannot be written; what was written before it
+        is taken back.
     """
     changed = [each for each in files if _differs(system, each, mark)]
     link = f'{WANTED}/{unit}'
     linked = unit is None or system.tree().target(link) is not None
+    if not linked:
+        _check_real(system)
+    paths = [each.path for each in changed] + ([] if linked else [link])
+    before = _Before(system, changed, paths)
     try:
         for each in changed:
-            system.replace(each.path, each.text, each.mode)
-            # An existing file keeps its mode otherwise.
-            os.chmod(os.path.join(system.root, each.path), each.mode)
+            _write(system, each)
         if not linked:
-            _check_real(system)
             os.makedirs(os.path.join(system.root, WANTED), exist_ok=True)
             os.symlink(f'/{UNITS}/{unit}', os.path.join(system.root, link))
     except OSError as error:
-        raise SettingRejected(
-            f'{error.filename or link}: {error.strerror}'
-        ) from error
-    return [each.path for each in changed] + ([] if linked else [link])
+        said = f'{error.filename or link}: {error.strerror}'
+        left = before.restore()
+        if left:
+            said += f'; this could not be taken back: {", ".join(left)}'
+        raise SettingRejected(said) from error
+    return paths
+
+
+def _write(system: System, file: File) -> None:
+    system.replace(file.path, file.text, file.mode)
+    # An existing file keeps its mode otherwise.
+    os.chmod(os.path.join(system.root, file.path), file.mode)
+
+
+class _Before:
+    """What was there before an installation."""
+
+    def __init__(
+        self, system: System, files: Sequence[File], paths: Sequence[str]
+    ) -> None:
+        self._system = system
+        tree = system.tree()
+        #: Files that were there, by path: older ones of ours.
+        self._files = {}
+        for path in (each.path for each in files):
+            raw = tree.raw(path)
+            if raw is not None:
+                real = os.path.join(system.root, path)
+                mode = os.stat(real).st_mode & 0o777
+                self._files[path] = File(
+                    path, raw.decode(errors='surrogateescape'), mode
+                )
+        self._new = [path for path in paths if path not in self._files]
+        folders = {above for path in paths for above in _above(path)}
+        #: Directories that were missing, the innermost first.
+        self._folders = sorted(
+            (
+                folder
+                for folder in folders
+                if not os.path.isdir(os.path.join(system.root, folder))
+            ),
+            reverse=True,
+        )
+
+    def restore(self) -> list[str]:
+        """Put it back, as far as that can be, and return what could not."""
+        left = []
+        for path in reversed(self._new):
+            try:
+                self._system.remove(path)
+            except OSError:
+                left.append(path)
+        for file in self._files.values():
+            try:
+                _write(self._system, file)
+            except OSError:
+                left.append(file.path)
+        for folder in self._folders:
+            try:
+                os.rmdir(os.path.join(self._system.root, folder))
+            except FileNotFoundError:
+                pass
+            except OSError:
+                left.append(folder)
+        return left
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split('/')[:-1]
+    return ['/'.join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def there(

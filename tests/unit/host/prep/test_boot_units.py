@@ -1,5 +1,6 @@
 """The units of host-prep come and go."""
 
+import errno
 import os
 
 import fixtures
@@ -13,6 +14,20 @@ from kvm_tuning.host.prep.kinds.kind import UNIT
 from tests.fixtures.prepared import snapshot
 
 PROGRAM = '/opt/50%/bin/kvm-tuning'
+
+
+class FullDisk(System):
+    """No space is left once so many steps have been made."""
+
+    def __init__(self, root, steps):
+        super().__init__(root)
+        self.steps = steps
+
+    def _reach(self, point):
+        if point.startswith(('start ', 'rename ')):
+            self.steps -= 1
+            if self.steps == -1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class BootUnitsTest(testtools.TestCase):
@@ -45,6 +60,45 @@ class BootUnitsTest(testtools.TestCase):
         self.assertEqual(sorted(written), sorted(removed))
         self.assertEqual({}, snapshot(self.root))
         self.assertEqual([], boot_units.remove(self.system))
+
+    def everything(self):
+        """Return the files with their modes, and the directories."""
+        found = {}
+        for where, folders, files in os.walk(self.root):
+            for name in (*folders, *files):
+                path = os.path.join(where, name)
+                found[path] = os.lstat(path).st_mode
+        return found, snapshot(self.root)
+
+    def assert_taken_back(self):
+        """Fail at each write in turn."""
+        before = self.everything()
+        tried = 0
+        for point in range(100):
+            self.system = FullDisk(self.root, point)
+            try:
+                self.install()
+            except SettingRejected as error:
+                self.assertIn('No space left', str(error))
+                self.assertNotIn('taken back', str(error))
+                self.assertEqual(before, self.everything())
+                tried += 1
+            else:
+                break
+        self.assertGreater(tried, len(boot_units.SHIPPED))
+
+    def test_an_installation_that_fails_is_taken_back(self):
+        self.assert_taken_back()
+
+    def test_what_was_there_before_comes_back(self):
+        # An older release's, and a directory of the host's own.
+        self.install()
+        for path in boot_units.SHIPPED.values():
+            self.put(path, f'{snapshot(self.root)[path]}# older\n')
+            os.chmod(os.path.join(self.root, path), 0o600)
+        os.unlink(os.path.join(self.root, WANTED, UNIT))
+        os.rmdir(os.path.join(self.root, WANTED))
+        self.assert_taken_back()
 
     def test_what_starts_it_goes_first(self):
         self.install()
