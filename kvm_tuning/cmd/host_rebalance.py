@@ -59,22 +59,7 @@ class HostRebalance(Tuning, Report):
             action='store_true',
             help='Show the exchanges that were made.',
         )
-        parser.add_argument(
-            '--budget',
-            type=_share,
-            metavar='PERCENT',
-            help='Move at most so many of the dedicated vCPUs, such as 25%%.',
-        )
-        parser.add_argument(
-            '--least-gain',
-            type=float,
-            default=0.0,
-            metavar='N',
-            help=(
-                'Leave a guest alone that would win less than N L3 domains '
-                'for each vCPU that moves.'
-            ),
-        )
+        add_limits(parser)
         parser.add_argument(
             '--guests',
             metavar='NAME',
@@ -196,6 +181,26 @@ def history() -> 'list[Exchange]':
     from kvm_tuning.host.guests import exchange_journal
 
     return exchange_journal.history(System())
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add how much may move, and for what."""
+    parser.add_argument(
+        '--budget',
+        type=_share,
+        metavar='PERCENT',
+        help='Move at most so many of the dedicated vCPUs, such as 25%%.',
+    )
+    parser.add_argument(
+        '--least-gain',
+        type=float,
+        default=0.0,
+        metavar='N',
+        help=(
+            'Leave a guest alone that would win less than N L3 domains '
+            'for each vCPU that moves.'
+        ),
+    )
 
 
 def _share(text: str) -> float:

@@ -26,7 +26,11 @@ _COLUMNS = (
 
 def output(planned: 'Planned') -> Output:
     """Return a plan in each form."""
-    found = told.document(planned.plan, planned.inventory)
+    return shown(told.document(planned.plan, planned.inventory))
+
+
+def shown(found: dict[str, Any]) -> Output:
+    """Return a plan's document in each form."""
     table = Section(
         'Guests with dedicated vCPUs',
         _COLUMNS,

@@ -20,6 +20,7 @@ from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.compute import (
     claims,
     devices,
+    endpoint,
     faults,
     migration,
     overlaps,
@@ -61,6 +62,7 @@ class KvmTuningDriver(devices.DevicesDriver):
         self._kvm_tuning = tuning.load(self._host)
         self._kvm_tuning_rebalance = rebalance.Rebalance(self._host)
         self.vif_driver = vif.VifDriver(self._host)
+        endpoint.install(self)
         claims.install()
         overlaps.install()
         pins.install()

@@ -23,10 +23,9 @@ import nova.conf
 from kvm_tuning.adapters.nova.compute.host import Host
 from kvm_tuning.core import domain
 from kvm_tuning.core.domain import Domain
-from kvm_tuning.core.exceptions import InvalidDocument
+from kvm_tuning.core.exceptions import InvalidDocument, Unsupported
 from kvm_tuning.core.healing import host as hosts
 from kvm_tuning.core.healing import occupants, told
-from kvm_tuning.core.healing.host import HostPlan
 from kvm_tuning.core.healing.occupants import Occupant
 from kvm_tuning.core.inventory import Inventory
 from kvm_tuning.host.access.system import System
@@ -54,9 +53,8 @@ class Rebalance:
 
         :param tracker: Nova's ``ResourceTracker``.
         """
-        node = tracker.compute_nodes.get(nodename)
         # Before its first audit Nova has not counted anything.
-        if node is None or not node.numa_topology:
+        if nodename not in tracker.compute_nodes:
             return
         now = time.monotonic()
         then, before = self._last.get(nodename, (None, ''))
@@ -65,40 +63,71 @@ class Rebalance:
             and now - then < CONF.kvm_tuning.rebalance_interval
         ):
             return
+        group = CONF.kvm_tuning
         try:
-            made = self._plan(tracker.host, node, host)
-            found = told.document(made, host.inventory)
+            found = self.plan(
+                tracker,
+                host,
+                nodename,
+                group.rebalance_budget / 100,
+                group.rebalance_least_gain,
+            )
             said = ' '.join(told.lines(found))
-            _write({'node': nodename, 'when': _now(), **found})
+            _write(found)
         except Exception as error:
             said = f'not planned: {error}'
         self._last[nodename] = now, said
         if said != before:
             LOG.info('node %s, rebalance: %s', nodename, said)
 
-    def _plan(self, name: str, node: Any, host: Host) -> HostPlan:
+    def plan(
+        self,
+        tracker: Any,
+        host: Host,
+        nodename: str,
+        budget: float | None,
+        least_gain: float,
+    ) -> dict[str, Any]:
+        """Return the plan of a node as a document.
+
+        :param budget: most dedicated vCPUs that may move, as a share from 0
+            to 1; None: any number.
+        :param least_gain: least L3 domains won per moved vCPU.
+        :raises Unsupported: the L3 layout is unknown, or two servers hold one
+            pCPU; or the node was not audited yet.
+        """
+        node = tracker.compute_nodes.get(nodename)
+        if node is None or not node.numa_topology:
+            raise Unsupported(
+                f'nova-compute has not counted what servers hold of node '
+                f'{nodename} yet'
+            )
         admin = context.get_admin_context()
-        nodename = node.hypervisor_hostname
         instances = objects.InstanceList.get_by_host_and_node(
             admin,
-            name,
+            tracker.host,
             nodename,
             expected_attrs=['numa_topology', 'migration_context'],
         )
         migrations = objects.MigrationList.get_in_progress_and_error(
-            admin, name, nodename
+            admin, tracker.host, nodename
         )
         moving = {each.instance_uuid for each in migrations}
         found = list(self._occupants(instances, moving, host.inventory))
         own = {c for o in found for c in (*o.pins.values(), *o.idle)}
-        return hosts.make(
+        made = hosts.make(
             host.inventory,
             found,
             host.dedicated,
             dict.fromkeys(_held(node) - own, 'a claim of Nova'),
-            CONF.kvm_tuning.rebalance_budget / 100,
-            CONF.kvm_tuning.rebalance_least_gain,
+            budget,
+            least_gain,
         )
+        return {
+            'node': nodename,
+            'when': datetime.now(UTC).isoformat(),
+            **told.document(made, host.inventory),
+        }
 
     def _occupants(
         self,
@@ -161,7 +190,3 @@ def _write(document: dict[str, Any]) -> None:
     System('/').replace(
         path.lstrip('/'), json.dumps({'version': 1, **document}), mode=0o600
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
