@@ -215,3 +215,142 @@ class CommandsTest(LibvirtTest):
         done = self.guest('repin', 'g')
         self.assertEqual((1, ''), (done.status, done.stdout))
         self.assertIn('Unsupported: ', done.stderr)
+
+
+class RawError(Exception):
+    """An error with one of libvirt's codes (virterror.h)."""
+
+    def __init__(self, code=1):
+        super().__init__(f'error {code}')
+        self.code = code
+
+    def get_error_code(self):
+        return self.code
+
+
+class Raw:
+    """A running domain, and the connection that finds it."""
+
+    def __init__(self, **failing):
+        self.calls = []
+        self.failing = failing
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.calls.append((name, *arguments))
+            if name in self.failing:
+                raise RawError(self.failing[name])
+            if name == 'jobInfo':
+                return [self.job]
+            if name == 'emulatorPinInfo':
+                return (True, False, True)
+            if name == 'listAllDomains':
+                return [self]
+            return self if name.startswith('lookup') else name
+
+        return call
+
+
+class CallsTest(testtools.TestCase):
+    """What a driver that does not run here is asked."""
+
+    def calls(self, act, **failing):
+        self.raw = Raw(**failing)
+        self.found = act(connection.Connection(self.raw, RawError))
+        return [c for c in self.raw.calls if not c[0].startswith('lookup')]
+
+    def test_pins(self):
+        cpus = frozenset({0, 2})
+        live = 1
+        mask = (True, False, True)
+        for act, call in (
+            (
+                lambda c: c.pin_vcpu('g', 1, cpus),
+                ('pinVcpuFlags', 1, mask, live),
+            ),
+            (lambda c: c.pin_emulator('g', cpus), ('pinEmulator', mask, live)),
+            (
+                lambda c: c.pin_iothread('g', 3, cpus),
+                ('pinIOThread', 3, mask, live),
+            ),
+            (lambda c: c.emulator_pin('g'), ('emulatorPinInfo', live)),
+        ):
+            self.assertEqual([call], self.calls(act))
+        self.assertEqual(cpus, self.found)
+
+    def test_a_pin_that_fails_says_which(self):
+        for act, failing, words in (
+            (
+                lambda c: c.pin_vcpu('g', 1, frozenset({4, 5})),
+                'pinVcpuFlags',
+                'vCPU 1 to 4-5',
+            ),
+            (
+                lambda c: c.pin_emulator('g', frozenset({4})),
+                'pinEmulator',
+                'pinEmulator to 4',
+            ),
+            (
+                lambda c: c.pin_iothread('g', 3, frozenset({4})),
+                'pinIOThread',
+                'pinIOThread 3 to 4',
+            ),
+        ):
+            error = self.assertRaises(
+                LibvirtFailed, self.calls, act, **{failing: 1}
+            )
+            self.assertIn(words, str(error))
+            self.assertIn("'g'", str(error))
+
+    def test_running_ones(self):
+        self.assertEqual(
+            ('listAllDomains', 1), self.calls(lambda c: c.running())[0]
+        )
+        self.assertEqual({'UUIDString': 'name'}, self.found)
+
+    def test_a_job_and_what_cannot_be_asked_are_busy(self):
+        for job, busy in ((0, False), (1, True)):
+            raw = Raw()
+            raw.job = job
+            found = connection.Connection(raw, RawError).busy()
+            self.assertEqual(busy, bool(found), job)
+        for code, busy in ((3, False), (1, True), (38, True)):
+            self.calls(lambda c: c.busy(), jobInfo=code)
+            self.assertEqual(busy, bool(self.found), code)
+
+    def test_none_by_uuid(self):
+        self.calls(lambda c: c.find('u'), lookupByUUIDString=42)
+        self.assertIsNone(self.found)
+        self.assertRaises(
+            LibvirtFailed,
+            self.calls,
+            lambda c: c.find('u'),
+            lookupByUUIDString=1,
+        )
+
+    def test_metadata(self):
+        element, live = 2, 1
+        self.assertEqual(
+            [('setMetadata', element, '<x/>', 'e', 'urn:x', live)],
+            self.calls(lambda c: c.set_metadata('g', '<x/>', 'e', 'urn:x')),
+        )
+        self.assertEqual(
+            [('setMetadata', element, None, None, 'urn:x', live)],
+            self.calls(lambda c: c.drop_metadata('g', 'urn:x')),
+        )
+
+    def test_a_monitor(self):
+        asked = []
+
+        class Qemu:
+            @staticmethod
+            def qemuMonitorCommand(raw, text, flags):
+                asked.append((json.loads(text), flags))
+                return '{"return": {}}'
+
+        self.useFixture(
+            fixtures.MonkeyPatch('sys.modules', {'libvirt_qemu': Qemu})
+        )
+        ask = connection.Connection(Raw(), RawError).monitor('g')
+        self.assertEqual({'return': {}}, ask({'execute': 'x'}))
+        self.assertEqual([({'execute': 'x'}, 0)], asked)
