@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import functools
 import inspect
 from pathlib import Path
 import re
@@ -28,6 +29,13 @@ FORBIDDEN_CALLS = {'open', 'print', 'input', 'eval', 'exec', '__import__'}
 #: Most lines of a module.
 MOST_LINES = 400
 
+#: Data classes that something is written to while they are in use.
+COLLECTING = {
+    'Command', 'Configuration', 'Defaults', 'Editor', 'Entry', 'Judge',
+    'Layout', 'Menu', 'Mover', 'Outcome', 'Session', 'Wants', '_Mapping',
+    '_Waiting',
+}  # fmt: skip
+
 BAD_NAMES = {'utils', 'util', 'common', 'manager', 'helper', 'helpers', 'misc'}
 
 
@@ -37,7 +45,12 @@ def modules(*parts):
         where = PACKAGE / part
         paths = where.rglob('*.py') if where.is_dir() else [where]
         for path in sorted(paths):
-            yield path, ast.parse(path.read_text())
+            yield path, parsed(path)
+
+
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
 
 
 def imports(tree):
@@ -170,3 +183,39 @@ class HooksTest(testtools.TestCase):
             self.assertEqual(name.startswith('kvm:'), not knob.nova, name)
             if not knob.nova:
                 self.assertIsNone(knob.image, 'never from an image')
+
+
+class ValuesTest(testtools.TestCase):
+    """What is handed from one part to another."""
+
+    def test_a_root_is_that_of_this_host_where_none_is_given(self):
+        found = 0
+        for path, tree in modules('.'):
+            for node in ast.walk(tree):
+                if not isinstance(node, ast.FunctionDef):
+                    continue
+                args = node.args
+                last = args.args[len(args.args) - len(args.defaults) :]
+                for argument, default in (
+                    *zip(last, args.defaults, strict=True),
+                    *zip(args.kwonlyargs, args.kw_defaults, strict=True),
+                ):
+                    if argument.arg == 'root' and default is not None:
+                        found += 1
+                        self.assertEqual(
+                            "'/'", ast.unparse(default), f'{path} {node.name}'
+                        )
+        self.assertGreater(found, 40)
+
+    def test_data_classes_are_frozen(self):
+        found, loose = 0, set()
+        for _path, tree in modules('.'):
+            for node in ast.walk(tree):
+                for each in getattr(node, 'decorator_list', ()):
+                    text = ast.unparse(each)
+                    if text.startswith('dataclass'):
+                        found += 1
+                        if 'frozen=True' not in text:
+                            loose.add(node.name)
+        self.assertEqual(COLLECTING, loose)
+        self.assertGreater(found, 200)
