@@ -147,9 +147,9 @@ class TriedTest(testtools.TestCase):
                 6: copies.Verdict(copies.SURVIVED),
                 8: copies.Verdict(copies.SURVIVED),
                 9: copies.Verdict(copies.KILLED, below),
-                10: copies.Verdict(copies.UNRUN),
+                10: copies.Verdict(copies.SURVIVED),
                 14: copies.Verdict(copies.KILLED, words),
-                18: copies.Verdict(copies.UNRUN),
+                18: copies.Verdict(copies.SURVIVED),
             },
             found,
         )
@@ -158,6 +158,17 @@ class TriedTest(testtools.TestCase):
         self.assertEqual(SOURCE, (trees.tree / path).read_text())
         self.assertEqual(1, len(list((self.top / 'kept').iterdir())))
         self.assertEqual(lines, measured.measure(trees, self.top / 'kept'))
+
+    def test_a_file_that_no_test_runs(self):
+        site = sites(SOURCE)[0]
+        lines = measured.Lines()
+        self.assertEqual([], lines.of('kvm_tuning/small.py', site))
+        trees = copies.Copies(self.tree, self.top / 'copies', 1)
+        self.addCleanup(trees.all[0].close)
+        self.assertEqual(
+            copies.Verdict(copies.UNRUN),
+            trees.attempt('kvm_tuning/small.py', SOURCE, {}),
+        )
 
     def test_one_that_does_not_end_and_one_that_ends_its_process(self):
         trees = copies.Copies(self.tree, self.top / 'copies', 1)

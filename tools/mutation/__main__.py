@@ -7,7 +7,8 @@ The seed draws COUNT lines below the paths (all of kvm_tuning but what runs in
 Nova, whose tests need it), and one small change of each. Each is made in a
 copy of the tree, where the tests that run the line are run, in this Python.
 A line that is run at import has the tests of the lines that name what it
-defines, or the class that it is in, and the tests whose modules do. Prints
+defines, or the class that it is in, and the tests whose modules do; one that
+no test is known to run has those of the whole file. Prints
 each mutant that survived, as a difference, and a table by kind of change.
 Some survivors are equivalent, so read them. Exit status 1: fewer than 95 %
 were killed.

@@ -20,6 +20,8 @@ Place = tuple[str, int]
 #: The line that stands for a module of tests, whose lines are not measured.
 _WHOLE = 0
 FIXTURES = 'tests/fixtures'
+#: Tests of the whole package: of its source texts, and of what it prints.
+EVERYWHERE = ('tests.unit.test_conventions.', 'tests.unit.test_present.')
 
 
 @dataclass
@@ -34,13 +36,20 @@ class Lines:
     def of(self, path: str, site: Site) -> list[str]:
         """Return the tests that may notice a change, the quickest first."""
         if site.at_import:
-            found = self._at(
+            found = {
+                test for test in self.seconds if test.startswith(EVERYWHERE)
+            } - self.failed
+            found |= self._at(
                 place
                 for name in site.names
                 for place in self.named.get(name, ())
             ) or self._at(place for place in self.tests if place[0] == path)
         else:
-            found = self._at((path, line) for line in site.lines)
+            # What runs in a forked process is not measured, and its tests run
+            # other lines of the file
+            found = self._at((path, line) for line in site.lines) or self._at(
+                place for place in self.tests if place[0] == path
+            )
         return sorted(found, key=lambda test: (self.seconds[test], test))
 
     def quickest(self, tests: list[str], seconds: float) -> dict[str, float]:
