@@ -38,14 +38,18 @@ class HostPlan(Report):
         root = arguments.root(parsed_args)
         session = host_session.open_session(self.app.options, root)
         made = session.plan()
-        if made.refusals or made.unseen:
+        # What lies below --root is not applied.
+        obstacles = []
+        if parsed_args.root is None:
+            obstacles = host_session.obstacles(self.app.options)
+        if made.refusals or made.unseen or obstacles:
             self.status = command.FOUND
         elif made.changes or made.mends:
             self.changed(parsed_args)
-        return _plan_output(made)
+        return _plan_output(made, obstacles)
 
 
-def _plan_output(made: 'apply.Plan') -> Output:
+def _plan_output(made: 'apply.Plan', obstacles: list[str]) -> Output:
     changes: list[dict[str, Any]] = [
         {
             'setting': each.goal.label,
@@ -85,6 +89,7 @@ def _plan_output(made: 'apply.Plan') -> Output:
     for title, lines in (
         ('Interrupts', _effects(changes, 'interrupts')),
         ('Guests touched', _effects(changes, 'guests')),
+        ('Apply would not start', obstacles),
         ('Refused', list(map(str, made.refusals))),
         ('Cannot be seen', list(map(str, made.unseen))),
         ('Interrupted before, taken back', mends),
@@ -96,6 +101,7 @@ def _plan_output(made: 'apply.Plan') -> Output:
     return Output(
         {
             'changes': changes,
+            'obstacles': obstacles,
             'refusals': [str(refusal) for refusal in made.refusals],
             'unseen': [str(item) for item in made.unseen],
             'mends': mends,

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 ROOT = '/'
 
 _WAIT_STEP_SECONDS = 0.5
+_BUSY = (
+    'another host apply or undo is running, or one that was killed still '
+    'waits for the kernel; try again when it has ended'
+)
 _CELL = 32
 
 
@@ -200,6 +204,38 @@ def apply(
     return outcome
 
 
+def obstacles(options: argparse.Namespace) -> list[str]:
+    """Return why an apply would not even start now, each with who must act.
+    Nothing is taken or written.
+
+    :param options: the application's options.
+    """
+    from kvm_tuning.host.access import locks
+    from kvm_tuning.host.prep import journal
+
+    found = []
+    if os.geteuid() != 0:
+        found.append('apply takes root')
+    try:
+        arguments.check_owners(options, ROOT, changing=True)
+    except ConfigInvalid as error:
+        found.append(str(error))
+    try:
+        if locks.held(journal.LOCK, ROOT):
+            found.append(_BUSY)
+    except OSError as error:
+        found.append(f'/{journal.LOCK} cannot be locked: {error.strerror}')
+    place = os.path.join(ROOT, os.path.dirname(journal.PATH))
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        found.append(
+            f'{place} is on a read-only file system: the journal cannot be '
+            f'written'
+        )
+    return found
+
+
 def short(value: str | None) -> str | None:
     """Return a value as a cell of a table; documents have all of it."""
     if value is None or len(value) <= _CELL:
@@ -219,10 +255,7 @@ def locked(seconds: float = 0.0) -> Iterator[None]:
     try:
         handle = system(ROOT).lock(journal.LOCK, seconds)
     except BlockingIOError as error:
-        raise JournalFailed(
-            'another host apply or undo is running, or one that was killed '
-            'still waits for the kernel; try again when it has ended'
-        ) from error
+        raise JournalFailed(_BUSY) from error
     except OSError as error:
         raise JournalFailed(
             f'/{journal.LOCK} cannot be locked: {error.strerror}; this takes '

@@ -229,6 +229,47 @@ class TestLine(HostPrepTest):
         self.assertThat(done.status, Equals(3))
         self.assertThat(done.stderr, Contains('another host apply'))
 
+    def test_plan_says_that_apply_would_not_start(self):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'kvm_tuning.cmd.arguments.root', lambda _args: self.root
+            )
+        )
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: 0))
+
+        def obstacles():
+            before = prepared.snapshot(self.root)
+            done = self.host('plan', '-f', 'json')
+            self.assertEqual(before, prepared.snapshot(self.root))
+            self.assertEqual(
+                bool(done.document['obstacles']), done.status == 1, done
+            )
+            return done.document['obstacles']
+
+        self.assertEqual([], obstacles())
+        handle = self.kernel.lock(journal.LOCK)
+        (said,) = obstacles()
+        self.assertIn('another host apply or undo is running', said)
+        self.assertIn('Apply would not start', self.host('plan').stdout)
+        os.close(handle)
+        self.assertEqual([], obstacles())
+        # apply says the same.
+        path = os.path.join(self.root, journal.LOCK)
+        os.chmod(path, 0o644)
+        (said,) = obstacles()
+        self.assertIn('others may open', said)
+        self.assertIn('others may open', self.host('apply').stderr)
+        os.chmod(path, 0o600)
+        config = f'{self.root}/etc/kvm-tuning/kvm-tuning.conf'
+        os.chmod(config, 0o666)
+        done = self.host('plan')
+        self.assertIn('be owned by root', done.stdout + done.stderr)
+        self.assertNotEqual(0, done.status)
+        os.chmod(config, 0o644)
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: 1000))
+        done = self.host('plan', '-f', 'json')
+        self.assertIn('apply takes root', done.stdout + done.stderr)
+
     def test_one_waits_for_the_other(self):
         handle = self.kernel.lock(journal.LOCK)
         other = threading.Timer(0.2, os.close, (handle,))
