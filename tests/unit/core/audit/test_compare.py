@@ -507,6 +507,40 @@ class RulesTest(AuditTest):
             )
             self.assertEqual(severity, self.one(wanted, observed=observed)[0])
 
+    def test_the_hint_that_vcpus_are_dedicated(self):
+        for wanted, value, severity, found in (
+            ('on', 'on', Severity.OK, 'on'),
+            ('on', True, Severity.OK, 'on'),
+            ('on', 'off', Severity.ERROR, 'off'),
+            ('off', None, Severity.OK, 'off'),
+            ('off', 'on', Severity.ERROR, 'on'),
+        ):
+            options = {'': 'host', 'kvm-hint-dedicated': value}
+            observed = replace(
+                OBSERVED, arguments=Arguments((('cpu', options),))
+            )
+            xml = XML.replace(
+                '<devices>',
+                f"<features><kvm><hint-dedicated state='{wanted}'/></kvm>"
+                '</features><devices>',
+            )
+            self.assertEqual(
+                (severity, found),
+                self.one(
+                    promise('features/kvm/hint-dedicated', state=wanted),
+                    observed=observed,
+                    xml=xml,
+                ),
+            )
+        for arguments in (Arguments(), HIDDEN):
+            observed = replace(OBSERVED, arguments=arguments)
+            severity, _found = self.one(
+                promise('features/kvm/hint-dedicated', state='on'),
+                observed=observed,
+                xml=xml.replace("'off'", "'on'"),
+            )
+            self.assertEqual(Severity.UNKNOWN, severity)
+
     def test_cells_of_the_guest(self):
         xml = XML.replace(
             '<cache', "<numa><cell id='0' cpus='0-1'/></numa><cache"

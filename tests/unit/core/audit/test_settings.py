@@ -242,6 +242,91 @@ class DevicesTest(AuditTest):
         ):
             self.assertEqual(Severity.UNKNOWN, nic(unseen, **wanted)[0])
 
+    def test_what_is_not_seen_says_why(self):
+        """Nothing of this is wrong, and nothing of it is right."""
+        address = f'{self.hostdev}/source/address'
+        vlan = f"{self.hostdev}/vlan/tag[@id='42']"
+        for path, observed, words, wanted in (
+            (
+                self.direct,
+                replace(OBSERVED, nics={}),
+                f'the guest no longer has NIC {SECOND}',
+                {'type': 'direct'},
+            ),
+            (
+                self.direct,
+                replace(
+                    OBSERVED,
+                    nics={SECOND: replace(OBSERVED.nics[SECOND], mode=HIDDEN)},
+                ),
+                'hidden',
+                {'type': 'direct'},
+            ),
+            (
+                address,
+                replace(OBSERVED, functions={}),
+                f'{VF} was not examined',
+                {'bus': '0x41'},
+            ),
+            (
+                address,
+                replace(OBSERVED, arguments=HIDDEN),
+                'hidden',
+                {'bus': '0x41'},
+            ),
+            (
+                address,
+                replace(OBSERVED, arguments=Arguments()),
+                f'QEMU was started without {VF}: it was plugged later',
+                {'bus': '0x41'},
+            ),
+            (
+                self.hostdev,
+                replace(OBSERVED, functions={}),
+                f'{VF} was not examined',
+                {'type': 'hostdev'},
+            ),
+            (vlan, replace(OBSERVED, functions={}), 'not examined', {}),
+            (
+                vlan,
+                self.function(attributes={'mac': FIRST}),
+                "the PF's driver does not report VLANs",
+                {},
+            ),
+        ):
+            found = self.audit(promise(path, **wanted), observed=observed)
+            name = next(iter(wanted), '')
+            severity, _found, why = found[f'{path}/@{name}' if name else path]
+            self.assertEqual(Severity.UNKNOWN, severity, path)
+            self.assertIn(words, why)
+
+    def test_the_vlan_of_a_vf_below_a_macvtap(self):
+        xml = XML.replace(
+            "mode='bridge'/>", "mode='bridge'/><vlan><tag id='7'/></vlan>"
+        )
+
+        def vlan(attributes):
+            vf = Function(VF, 'igbvf', PF, 3, attributes)
+            found = compare.compare(
+                domain.read(xml),
+                receipt(promise(f"{self.direct}/vlan/tag[@id='7']")),
+                replace(OBSERVED, functions={VF: vf}),
+                FakeHost(cells=1).inventory(),
+                Ledger(),
+            )
+            return found[0].severity, found[0].found, found[0].why
+
+        self.assertEqual(
+            (Severity.OK, 'present'), vlan({'mac': SECOND, 'vlan': '7'})[:2]
+        )
+        self.assertEqual(
+            (Severity.ERROR, 'VLAN 8'), vlan({'mac': SECOND, 'vlan': '8'})[:2]
+        )
+        for attributes in ({'mac': FIRST, 'vlan': '7'}, HIDDEN):
+            severity, _found, why = vlan(attributes)
+            self.assertEqual(Severity.UNKNOWN, severity)
+            self.assertIn(f'no VF of the guest has the MAC {SECOND}', why)
+
 
 class CoverageTest(testtools.TestCase):
     def test_a_rule_for_all_that_any_hook_promises(self):

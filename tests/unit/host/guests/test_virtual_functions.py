@@ -120,3 +120,116 @@ class InterfaceTest(testtools.TestCase):
             OSError, virtual_functions.write, 'ffff:ff:1f.7', 0, 'trust', '1'
         )
         self.assertEqual(errno.ENODEV, error.errno)
+
+
+class Route:
+    """The kernel of pyroute2: one link, and what it is asked to set."""
+
+    class NetlinkError(Exception):
+        def __init__(self, code):
+            super().__init__(code)
+            self.code = code
+
+    def __init__(self, link=None, refuses=0):
+        self.link_ = link
+        self.refuses = refuses
+        self.asked = []
+
+    def IPRoute(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def link(self, verb, **arguments):
+        self.asked.append((verb, arguments))
+        if self.refuses:
+            raise self.NetlinkError(self.refuses)
+        return [self.link_]
+
+
+class CallTest(testtools.TestCase):
+    PF = '0000:41:00.0'
+
+    def kernel(self, link, interface='eth1', **more):
+        route = Route(link, **more)
+        for name, value in (
+            ('sys.modules', {'pyroute2': route}),
+            (
+                'kvm_tuning.host.guests.virtual_functions.interface',
+                lambda _pf: interface,
+            ),
+            (
+                'kvm_tuning.host.guests.virtual_functions._index',
+                lambda name: {'eth1': 5}[name],
+            ),
+        ):
+            self.useFixture(fixtures.MonkeyPatch(name, value))
+        return route
+
+    def test_what_a_vf_has(self):
+        route = self.kernel(message(info(3)))
+        found = virtual_functions.read(self.PF, 3)
+        self.assertEqual('42', found['vlan'])
+        self.assertIsNone(virtual_functions.read(self.PF, 4))
+        # RTEXT_FILTER_VF (linux/rtnetlink.h)
+        asked = ('get', {'ifname': 'eth1', 'ext_mask': 1})
+        self.assertEqual([asked, asked], route.asked)
+
+    def test_without_an_interface_there_is_nothing(self):
+        route = self.kernel(None, interface=None)
+        self.assertIsNone(virtual_functions.read(self.PF, 3))
+        error = self.assertRaises(
+            OSError, virtual_functions.write, self.PF, 3, 'vlan', '1'
+        )
+        self.assertEqual(errno.ENODEV, error.errno)
+        self.assertEqual([], route.asked)
+
+    def test_a_vf_that_is_not_there_is_not_set(self):
+        route = self.kernel(message(info(3)))
+        error = self.assertRaises(
+            OSError, virtual_functions.write, self.PF, 4, 'vlan', '1'
+        )
+        self.assertEqual(errno.ENODEV, error.errno)
+        self.assertIn(f'{self.PF} has no VF 4', str(error))
+        self.assertEqual(['get'], [verb for verb, _more in route.asked])
+
+    def test_an_attribute_is_set(self):
+        route = self.kernel(message(info(3)))
+        virtual_functions.write(self.PF, 3, 'max_rate', '900')
+        verb, arguments = route.asked[-1]
+        self.assertEqual('set', verb)
+        self.assertEqual(5, arguments['index'])
+        self.assertEqual(3, arguments['vf']['vf'])
+        self.assertEqual(
+            {'vf': 3, **virtual_functions.WRITTEN['max_rate'](
+                900, {'min_rate': '7'}
+            )},
+            arguments['vf'],
+        )  # fmt: skip
+
+    def test_a_refusal_of_the_kernel(self):
+        self.kernel(None, refuses=errno.EPERM)
+        error = self.assertRaises(OSError, virtual_functions.read, self.PF, 3)
+        self.assertEqual(errno.EPERM, error.errno)
+
+    def test_macvtaps(self):
+        def link(kind, mode):
+            data = [('IFLA_MACVTAP_MODE', mode)] if mode else None
+            attrs = [('IFLA_INFO_KIND', kind)]
+            if data is not None:
+                attrs.append(('IFLA_INFO_DATA', {'attrs': data}))
+            return {'attrs': [('IFLA_LINKINFO', {'attrs': attrs})]}
+
+        for answer, mode in (
+            (link('macvtap', 'bridge'), 'bridge'),
+            (link('macvtap', 'passthru'), 'passthrough'),
+            (link('macvtap', None), None),
+            (link('vlan', 'bridge'), None),
+            ({'attrs': []}, None),
+        ):
+            self.kernel(answer)
+            self.assertEqual(mode, virtual_functions.macvtap_mode('x'))

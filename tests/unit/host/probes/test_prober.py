@@ -185,6 +185,80 @@ class TestDevices(ProbesTest):
         else:
             self.assertThat(probe.reason, Contains('/dev/kvm'))
 
+    def answer(self, *answers):
+        """Have ioctl(2) answer so, one after the other."""
+        left = list(answers)
+
+        def ioctl(_handle, _request, _argument=0):
+            found = left.pop(0)
+            if isinstance(found, OSError):
+                raise found
+            return found
+
+        self.useFixture(fixtures.MonkeyPatch('fcntl.ioctl', ioctl))
+
+    def test_answers_of_kvm(self):
+        path = self.put('dev/kvm', '')
+        handle = os.open('/dev/null', os.O_RDONLY)
+        refused = OSError(errno.ENOMEM, 'Cannot allocate memory')
+        for answers, works, reason in (
+            ((12, handle), True, f'{path} created a VM'),
+            ((13,), False, f'{path} has API version 13, not 12'),
+            (
+                (12, refused),
+                False,
+                f'{path} did not create a VM: Cannot allocate memory',
+            ),
+        ):
+            self.answer(*answers)
+            probe = prober.probe_kvm(path)
+            self.assertThat(
+                (probe.works, probe.reason), Equals((works, reason))
+            )
+        # The VM is gone again
+        self.assertRaises(OSError, os.fstat, handle)
+
+    def test_answers_of_vhost_net(self):
+        path = self.put('dev/vhost-net', '')
+        refused = OSError(errno.EPERM, 'Operation not permitted')
+        for answer, works, reason in (
+            (bytes(8), True, f'{path} reported its features'),
+            (
+                refused,
+                False,
+                f'{path} did not report its features: Operation not permitted',
+            ),
+        ):
+            self.answer(answer)
+            probe = prober.probe_vhost_net(path)
+            self.assertThat(
+                (probe.works, probe.reason), Equals((works, reason))
+            )
+
+    def test_most_queues_of_a_tap(self):
+        path = self.put('dev/tun', '')
+        new, old, first = (4, 0, 0), (3, 19, 0), (3, 7, 0)
+        multiqueue = (0x100).to_bytes(4, 'little')
+        refused = OSError(errno.EPERM, '')
+        for answer, kernel, found in (
+            (multiqueue, new, 256),
+            (multiqueue, old, 8),
+            (multiqueue, (3, 8, 0), 8),
+            (multiqueue, first, 1),
+            (multiqueue, None, None),
+            (bytes(4), new, 1),
+            (b'\x02\x00\x00\x00', new, 1),
+            (refused, new, 256),
+            (refused, None, None),
+        ):
+            self.answer(answer)
+            self.assertThat(
+                prober.probe_tap_queues(path, kernel), Equals(found)
+            )
+        self.assertThat(
+            prober.probe_tap_queues(f'{path}.none', new), Equals(256)
+        )
+
     def test_no_handle_is_left_open(self):
         before = os.listdir('/proc/self/fd')
         prober.probe([self.put('image', 'x' * 4096), '/dev/null', '/none'])
