@@ -6,6 +6,7 @@ from kvm_tuning import loader
 from kvm_tuning.core import claims, domain, plan, request
 from kvm_tuning.core.claims import Record
 from kvm_tuning.core.documents import Flavor
+from kvm_tuning.core.ledger import Claim
 from kvm_tuning.core.site import Policy, Site
 from tests.fixtures import domain_store
 from tests.fixtures.fake_host import FakeHost
@@ -263,3 +264,26 @@ class NoReceiptTest(testtools.TestCase):
         (claim,) = ledger(Record('h', 'u', None, xml)).claims
         self.assertEqual({(1, 2048): 128}, dict(claim.pages))
         self.assertTrue(claim.pages_in_use)
+
+
+class BeyondTest(testtools.TestCase):
+    """What a definition holds beyond what runs."""
+
+    def test_only_what_is_more(self):
+        small, large = (0, 2048), (0, 1048576)
+        claim = Claim(
+            'a', 'a', pcpus=frozenset({1, 2}), shared=frozenset({5}),
+            shared_vcpus=2, pages={small: 10, large: 3}, memory_kib={0: 7},
+            devices=frozenset({'x', 'y'}),
+        )  # fmt: skip
+        running = Claim(
+            'a', 'a', pcpus=frozenset({2}), pages={small: 4, large: 3},
+            memory_kib={1: 7}, devices=frozenset({'y'}),
+        )  # fmt: skip
+        self.assertEqual(
+            Claim(
+                'a', 'a', pcpus=frozenset({1}), pages={small: 6},
+                memory_kib={0: 7}, devices=frozenset({'x'}),
+            ),
+            claims._beyond(claim, running),
+        )  # fmt: skip

@@ -9,7 +9,7 @@ import testtools
 from testtools.matchers import Contains, Equals, Is
 
 from kvm_tuning.core.site import Probe
-from kvm_tuning.host.probes import storage
+from kvm_tuning.host.probes import qcow2, storage
 
 _MIB = 1 << 20
 
@@ -227,3 +227,26 @@ class TestRawImages(StorageTest):
         found = storage.unknown('/images/a', 'because')
         self.assertThat(found.direct, Equals(Probe(None, 'because')))
         self.assertThat(found.kind, Equals('file'))
+
+
+class WholeTest(testtools.TestCase):
+    """How long an image is with all of its clusters allocated."""
+
+    def test_tables_and_counts(self):
+        mib, cluster = 1 << 20, 1 << 16
+        for virtual, bits, entry, clusters in (
+            # Data, then header, L1, refcount table, L2 tables, refcounts
+            (mib, 16, 8, 16 + 3 + 1 + 1),
+            (512 * mib, 16, 8, 8192 + 3 + 1 + 1),
+            (512 * mib, 16, 16, 8192 + 3 + 2 + 1),
+            (513 * mib, 16, 8, 8208 + 3 + 2 + 1),
+            (2048 * mib, 16, 8, 32768 + 3 + 4 + 2),
+            (2048 * mib, 1, 8, 32768 + 3 + 4 + 1),
+            (mib + 1, 16, 8, 17 + 3 + 1 + 1),
+        ):
+            header = qcow2.Header(
+                virtual, cluster, bits, entry, False, 0, False
+            )
+            self.assertThat(
+                qcow2._whole_bytes(header), Equals(clusters * cluster)
+            )
