@@ -40,6 +40,40 @@ class OfDevicesTest(testtools.TestCase):
         self.assertEqual('bfq', writer.value)
         self.assertEqual([], self.writers(self.disk('sdb', 'fast')))
 
+    def rule(self, words):
+        """Return whether a rule meets a disk."""
+        self.put(
+            'etc/udev/rules.d/70-ours.rules',
+            f'{words}, ATTR{{queue/scheduler}}="bfq"\n',
+        )
+        return bool(self.writers(self.disk('sda', 'slow')))
+
+    def test_a_word_of_the_kernel_command_line(self):
+        self.put('proc/cmdline', 'quiet elevator=bfq')
+        for words, found in (
+            ('IMPORT{cmdline}="quiet"', True),
+            ('IMPORT{cmdline}="elevator"', True),
+            ('IMPORT{cmdline}="nothing"', False),
+            ('IMPORT{cmdline}!="quiet"', False),
+            ('IMPORT{cmdline}!="nothing"', True),
+            ('IMPORT{cmdline}="elevator", ENV{elevator}=="bfq"', True),
+            ('IMPORT{cmdline}="elevator", ENV{elevator}=="none"', False),
+            ('IMPORT{cmdline}="quiet", ENV{quiet}=="1"', True),
+        ):
+            self.assertEqual(found, self.rule(words), words)
+
+    def test_tags_and_kernel_settings(self):
+        self.put('proc/sys/kernel/osrelease', '6.1')
+        for words, found in (
+            ('TAG=="seat"', False),
+            ('TAG!="seat"', True),
+            ('TAG+="seat"\nTAG=="seat"', True),
+            ('SYSCTL{kernel.osrelease}=="6.1"', True),
+            ('SYSCTL{kernel.osrelease}=="5.10"', False),
+            ('SYSCTL{kernel.nothing}=="6.1"', False),
+        ):
+            self.assertEqual(found, self.rule(words), words)
+
     def test_a_device_that_cannot_be_read_may_meet_it(self):
         """It hides no other device, and is not taken for one without."""
         broken = self.disk('sda', 'x' * (MAX_BYTES + 1))
