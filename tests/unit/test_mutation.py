@@ -192,16 +192,19 @@ class TriedTest(testtools.TestCase):
         )
 
     def test_the_quickest_of_so_many_seconds(self):
-        lines = measured.Lines(seconds={'a': 1.0, 'b': 2.0, 'c': 3.0})
+        whole = 'tests.unit.test_present.A.test'
+        tests = ['a', 'b', 'c', whole]
+        lines = measured.Lines(
+            seconds=dict(zip(tests, (1.0, 2.0, 3.0, 4.0), strict=True))
+        )
         for seconds, found in (
-            (0.5, 'a'),
-            (3.0, 'ab'),
-            (5.9, 'ab'),
-            (6, 'abc'),
+            (0.5, ['a', whole]),
+            (3.0, ['a', 'b', whole]),
+            (5.9, ['a', 'b', whole]),
+            (6.0, ['a', 'b', 'c', whole]),
+            (99.0, tests),
         ):
-            self.assertEqual(
-                found, ''.join(lines.quickest(['a', 'b', 'c'], seconds))
-            )
+            self.assertEqual(found, list(lines.quickest(tests, seconds)))
 
     def test_a_seed_draws_the_same_again(self):
         drawn = [
