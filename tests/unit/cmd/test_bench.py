@@ -6,6 +6,7 @@ import json
 import os
 
 import fixtures
+from lxml import html
 import testtools
 from testtools.matchers import Contains, Equals, HasLength, Not
 
@@ -240,6 +241,37 @@ class ReportTest(BenchTest):
         self.assertThat(text.count('<svg'), Equals(6))
         for outside in ('src=', '<link', '@import', 'url(http'):
             self.assertThat(text, Not(Contains(outside)))
+
+    def test_page_but_for_what_is_drawn(self):
+        for name, value in (
+            ('_figure', lambda: None),
+            ('_plots', lambda _result: ['<figure/>']),
+        ):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f'kvm_tuning.cmd.bench_page.{name}', value
+                )
+            )
+        path = os.path.join(self.folder, 'page.html')
+        self.show(*self.paths, '--html', path)
+        with open(path) as file:
+            page = html.fromstring(file.read())
+        self.assertThat(len(page.xpath('//figure')), Equals(2))
+        told = self.show(*self.paths).stdout
+        titles = [each.text for each in page.xpath('//h2')]
+        # The machines come last
+        self.assertThat(titles[-1], Equals('Machines: what differs'))
+        self.assertThat(titles, Contains('Counts of b.json'))
+        for title in titles:
+            self.assertThat(told, Contains(title))
+        for row in page.xpath('//tr'):
+            for cell in row.xpath('th|td'):
+                self.assertThat(told, Contains(cell.text_content()))
+        results = json.loads(page.xpath('//pre')[0].text)
+        with open(self.paths[1]) as file:
+            self.assertThat(
+                results[1]['arms'], Equals(json.load(file)['arms'])
+            )
 
     @testtools.skipIf(MATPLOTLIB, 'matplotlib is installed')
     def test_page_without_matplotlib(self):

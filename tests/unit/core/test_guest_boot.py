@@ -34,6 +34,20 @@ class TextTest(testtools.TestCase):
         host = setting('irqbalance', 'on', Scope.HOST)
         self.assertEqual({}, guest_boot.vendordata([host]))
 
+    def test_counts_of_queues_are_told_by_mac(self):
+        other = '52:54:00:12:34:57'
+        text = guest_boot.vendordata(
+            [
+                setting(f'nic-channels/{other}', '2'),
+                setting(f'nic-channels/{MAC}', '4'),
+                setting('nic-channels/no mac', '8'),
+                setting('nic-channels/52:54:00:12:34:58', '; reboot'),
+            ]
+        )
+        self.assertThat(text, Contains(f'{MAC}=4 {other}=2'))
+        for word in ('no mac', 'reboot', '34:58', '@TOLD@'):
+            self.assertThat(text, Not(Contains(word)))
+
     def test_is_a_boothook(self):
         for settings in (RECEIPT, for_any_guest()):
             text = guest_boot.vendordata(settings)
