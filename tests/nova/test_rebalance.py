@@ -53,9 +53,10 @@ class ScatteredTest(base.ServersTest):
 
     def give(self, server, pins):
         instance = self.stored(server)
-        topology = instance.numa_topology
-        topology.cells[0].cpu_pinning = pins
-        instance.numa_topology = topology
+        (cell,) = instance.numa_topology.cells
+        cell.cpu_pinning = pins
+        # A new one, as Nova's claim makes it: all of it counts as changed.
+        instance.numa_topology = objects.InstanceNUMATopology(cells=[cell])
         instance.save()
 
     def planned(self, name='compute1'):

@@ -53,7 +53,7 @@ FLOORS = {
     ),
     'the fit, and who calls it': (
         'adapters.nova.signatures',
-        'adapters.nova.fit',
+        ('adapters.nova.fit', 'adapters.nova.exchange'),
         'adapters.nova.compute',
         'adapters.nova',
     ),
@@ -70,6 +70,7 @@ APART = (
     ('host.prep', 'host.guests'),
     ('host.prep', 'host.probes'),
     ('adapters.nova.compute', 'adapters.nova.scheduling'),
+    ('adapters.nova.fit', 'adapters.nova.exchange'),
     ('core.solver', 'core.audit'),
     ('core.solver', 'core.nova'),
     ('core.audit', 'core.nova'),

@@ -1,6 +1,6 @@
 """Carry out a plan for all guests of a host, finish it, or take it back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 import logging
@@ -21,6 +21,7 @@ from kvm_tuning.host.guests import exchange_journal
 from kvm_tuning.host.guests.exchange_journal import (
     ADDED,
     KEPT,
+    NONE,
     Cpus,
     Exchange,
     Group,
@@ -89,7 +90,7 @@ def apply(
         check(made)
         if not made.plan.moved:
             return made, Done(None)
-        exchange = _exchange(host.libvirt, records, made)
+        exchange = exchange_of(host.libvirt, records, made)
         return made, carry_out(host, exchange)
 
 
@@ -245,11 +246,20 @@ def _others(host: Host, exchange: Exchange) -> Cpus:
     )
 
 
-def _exchange(
-    libvirt: Libvirt, records: Sequence[Record], made: Planned
+def exchange_of(
+    libvirt: Libvirt,
+    records: Sequence[Record],
+    made: Planned,
+    only: Collection[str] | None = None,
 ) -> Exchange:
+    """Return what carries out a plan.
+
+    :param only: UUIDs of guests that exchange among themselves; None: all.
+    """
     plan, by_uuid = made.plan, {r.uuid: r for r in records}
     moving = [o for o in plan.occupants if plan.pins[o.uuid] != o.pins]
+    if only is not None:
+        moving = [o for o in moving if o.uuid in only]
     before = [cell.before for cell in plan.cells]
     after = [cell.after for cell in plan.cells]
     figures: dict[str, Any] = {
@@ -296,10 +306,18 @@ def _guest(
         occupant.pins,
         made.plan.pins[occupant.uuid],
         mapped,
-        ADDED if occupant.untuned else KEPT,
-        pair(libvirt.emulator_pin(occupant.name)),
+        _receipt(occupant, record),
+        pair(libvirt.emulator_pin(record.name)) if record.live else None,
         {n: each for n, each in found.items() if each is not None},
     )
+
+
+def _receipt(occupant: Occupant, record: Record) -> str:
+    found = record.running or record.definition
+    if found is not None and found.receipt is not None:
+        return KEPT
+    # Of a server, Nova's record says where it is.
+    return ADDED if occupant.untuned else NONE
 
 
 def carry_out(host: Host, exchange: Exchange) -> Done:

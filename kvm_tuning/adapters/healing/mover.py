@@ -30,6 +30,7 @@ from kvm_tuning.core.healing.moves import Move
 from kvm_tuning.core.xml import pins
 from kvm_tuning.host.guests import observe
 from kvm_tuning.host.guests.exchange_journal import (
+    NONE,
     REMOVED,
     Cpus,
     Exchange,
@@ -219,7 +220,7 @@ class Mover:
             standalone.write(
                 self.libvirt, record, found, _rewritten(found, guest)
             )
-        if record.live is not None:
+        if record.live is not None and guest.receipt != NONE:
             self._record(guest, name)
 
     def _record(self, guest: Guest, name: str) -> None:
@@ -247,7 +248,7 @@ class Mover:
 def _rewritten(found: Domain, guest: Guest) -> str:
     if guest.receipt == REMOVED and not _tuned(found.receipt):
         return domain.undo(found)
-    return rewrite.definition(found, guest.mapped)
+    return rewrite.definition(found, guest.mapped, guest.receipt != NONE)
 
 
 def _tuned(found: receipt.Receipt | None) -> bool:

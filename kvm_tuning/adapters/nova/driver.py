@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 from nova import exception
 import nova.conf
+from nova.virt.libvirt import host as libvirt_host
 
+from kvm_tuning.adapters.connection import Connection
 from kvm_tuning.adapters.nova import signatures
 from kvm_tuning.adapters.nova.compute import (
     claims,
@@ -36,9 +38,11 @@ from kvm_tuning.adapters.nova.compute import (
     vif,
     virtual_functions,
 )
+from kvm_tuning.adapters.nova.exchange import transaction
 from kvm_tuning.adapters.nova.scheduling import stats
 from kvm_tuning.conf import rebalance as options
 from kvm_tuning.core.exceptions import KvmTuningError
+from kvm_tuning.host.access.system import System
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
@@ -68,7 +72,9 @@ class KvmTuningDriver(devices.DevicesDriver):
         pins.install()
 
     def init_host(self, host: Any) -> None:
-        """As Nova's; then read the host and its receipts."""
+        """As Nova's; then finish what was interrupted, before anybody reads
+        pins, and read the host and its receipts.
+        """
         super().init_host(host)
         if not signatures.tested():
             LOG.warning(
@@ -76,6 +82,17 @@ class KvmTuningDriver(devices.DevicesDriver):
                 'on, but is not one of those that it is tested with'
             )
         self._kvm_tuning.host.refresh()
+        if transaction.is_open():
+            transaction.recover(
+                transaction.Node(
+                    Connection(
+                        self._host.get_connection(),
+                        libvirt_host.libvirt.libvirtError,
+                    ),
+                    self.virtapi._compute.rt,
+                    System(CONF.state_path),
+                )
+            )
         receipts.reconcile(self._host)
 
     # XML

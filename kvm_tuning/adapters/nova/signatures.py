@@ -111,6 +111,18 @@ RELIED: dict[str, Sequence[str]] = {
     'nova.objects.migration:MigrationList.get_in_progress_and_error': (
         'context', 'host', 'node',
     ),
+    'nova.objects.instance:Instance.get_by_uuid': (
+        'context', 'uuid', 'expected_attrs',
+    ),
+    'nova.objects.instance:Instance.save': (
+        'self', 'expected_vm_state', 'expected_task_state',
+    ),
+    'nova.virt.hardware:numa_usage_from_instance_numa': (
+        'host_topology', 'instance_topology', 'free',
+    ),
+    'nova.compute.resource_tracker:ResourceTracker._update': (
+        'self', 'context', 'compute_node',
+    ),
     'nova.objects.instance_numa:InstanceNUMATopology.get_by_instance_uuid': (
         'context', 'instance_uuid',
     ),

@@ -33,15 +33,17 @@ def cpus(old: frozenset[int], mapped: Mapped) -> frozenset[int]:
     return frozenset(mapped.get(cpu, cpu) for cpu in old)
 
 
-def definition(found: Domain, mapped: Mapped) -> str:
+def definition(found: Domain, mapped: Mapped, add: bool = True) -> str:
     """Return a definition with its pins, and what its receipt says of them,
-    moved. One without a receipt gets one, so that undo works.
+    moved.
+
+    :param add: one without a receipt gets one, so that undo works.
     """
     root = copy.deepcopy(found.root)
     made = _move(root, mapped)
     if found.receipt is not None:
         domain.replace_receipt(root, moved(found.receipt, mapped))
-    else:
+    elif add:
         held = frozenset(
             cpu
             for each in found.current.pins.values()

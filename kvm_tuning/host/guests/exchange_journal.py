@@ -17,16 +17,17 @@ from kvm_tuning.host.access import owned
 from kvm_tuning.host.access.sysfs import LARGE_BYTES
 from kvm_tuning.host.access.system import System
 
-#: Below the root.
-PATH = 'var/lib/kvm-tuning/rebalance.json'
-HISTORY = 'var/lib/kvm-tuning/rebalance-history.json'
+#: Below the root; nova-compute has a folder of its own.
+FOLDER = 'var/lib/kvm-tuning'
+NAME, HISTORY_NAME = 'rebalance.json', 'rebalance-history.json'
+PATH, HISTORY = f'{FOLDER}/{NAME}', f'{FOLDER}/{HISTORY_NAME}'
 VERSION = 1
 #: Exchanges that the history keeps.
 MOST = 20
 
 #: What becomes of a guest's receipt; and what, on the way back.
-KEPT, ADDED, REMOVED = 'kept', 'added', 'removed'
-_BACK = {KEPT: KEPT, ADDED: REMOVED, REMOVED: ADDED}
+KEPT, ADDED, REMOVED, NONE = 'kept', 'added', 'removed', 'none'
+_BACK = {KEPT: KEPT, ADDED: REMOVED, REMOVED: ADDED, NONE: NONE}
 
 Cpus = frozenset[int]
 #: Before and after.
@@ -93,29 +94,33 @@ class Exchange:
         return replace(self, guests=tuple(g.back() for g in self.guests))
 
 
-def load(system: System) -> Exchange | None:
+def load(system: System, folder: str = FOLDER) -> Exchange | None:
     """Return the open exchange; None: there is none.
+
+    :param folder: of the journal, below the root.
 
     :raises JournalFailed: it cannot be read.
     """
-    document = _read(system, PATH)
+    path = f'{folder}/{NAME}'
+    document = _read(system, path)
     return (
-        None if document is None else _parsed(PATH, document.get('exchange'))
+        None if document is None else _parsed(path, document.get('exchange'))
     )
 
 
-def history(system: System) -> list[Exchange]:
+def history(system: System, folder: str = FOLDER) -> list[Exchange]:
     """Return the exchanges that are over, the oldest first.
 
     :raises JournalFailed: they cannot be read.
     """
-    document = _read(system, HISTORY)
+    path = f'{folder}/{HISTORY_NAME}'
+    document = _read(system, path)
     if document is None:
         return []
     raws = document.get('exchanges')
     if not isinstance(raws, list):
-        raise _strange(HISTORY, TypeError('it has no list of exchanges'))
-    return [_parsed(HISTORY, raw) for raw in raws]
+        raise _strange(path, TypeError('it has no list of exchanges'))
+    return [_parsed(path, raw) for raw in raws]
 
 
 def check_closed(root: str, guest: str | None = None) -> None:
@@ -136,15 +141,20 @@ def check_closed(root: str, guest: str | None = None) -> None:
         )
 
 
-def open_(system: System, exchange: Exchange) -> None:
+def open_(system: System, exchange: Exchange, folder: str = FOLDER) -> None:
     """Write the open exchange; it is on disk when this returns.
 
     :raises JournalFailed: it cannot be written.
     """
-    _write(system, PATH, {'exchange': _document(exchange)})
+    _write(system, f'{folder}/{NAME}', {'exchange': _document(exchange)})
 
 
-def close(system: System, exchange: Exchange, over: Exchange | None) -> None:
+def close(
+    system: System,
+    exchange: Exchange,
+    over: Exchange | None,
+    folder: str = FOLDER,
+) -> None:
     """Remove the open exchange, and keep in the history what came of it.
 
     :param over: its record; None: it was taken back.
@@ -155,18 +165,19 @@ def close(system: System, exchange: Exchange, over: Exchange | None) -> None:
         replace(each, undone=over is not None)
         if exchange.undoes and each.when == exchange.undoes
         else each
-        for each in history(system)
+        for each in history(system, folder)
         if each.when != exchange.when
     ]
     if over is not None:
         past.append(over)
     documents = [_document(each) for each in past[-MOST:]]
-    _write(system, HISTORY, {'exchanges': documents})
+    _write(system, f'{folder}/{HISTORY_NAME}', {'exchanges': documents})
+    path = f'{folder}/{NAME}'
     try:
-        system.remove(PATH)
+        system.remove(path)
     except OSError as error:
         raise JournalFailed(
-            f'/{PATH} cannot be removed: {error.strerror}'
+            f'/{path} cannot be removed: {error.strerror}'
         ) from error
 
 

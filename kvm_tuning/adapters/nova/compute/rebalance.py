@@ -21,6 +21,7 @@ from nova.compute import vm_states
 import nova.conf
 
 from kvm_tuning.adapters.nova.compute.host import Host
+from kvm_tuning.adapters.nova.exchange import records
 from kvm_tuning.core import domain
 from kvm_tuning.core.domain import Domain
 from kvm_tuning.core.exceptions import InvalidDocument, Unsupported
@@ -32,10 +33,6 @@ from kvm_tuning.host.access.system import System
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
-
-#: States in which a server's pins can be changed: it runs, or the next start
-#: writes its XML from them.
-_SETTLED = (vm_states.ACTIVE, vm_states.PAUSED, vm_states.STOPPED)
 
 
 class Rebalance:
@@ -136,12 +133,7 @@ class Rebalance:
         inventory: Inventory,
     ) -> Iterator[Occupant]:
         for instance in instances:
-            cells = instance.numa_topology and instance.numa_topology.cells
-            pins = {
-                vcpu: cpu
-                for cell in cells or ()
-                for vcpu, cpu in (cell.cpu_pinning or {}).items()
-            }
+            pins = records.pins(instance)
             if not pins or vm_states.allow_resource_removal(
                 vm_state=instance.vm_state, task_state=instance.task_state
             ):
@@ -149,10 +141,14 @@ class Rebalance:
             yield occupants.placed(
                 instance.uuid,
                 pins,
-                next(c.cpu_thread_policy for c in cells if c.cpu_pinning),
+                next(
+                    cell.cpu_thread_policy
+                    for cell in instance.numa_topology.cells
+                    if cell.cpu_pinning
+                ),
                 inventory,
                 self._domain(instance),
-                _busy(instance, moving),
+                records.busy(instance, instance.uuid in moving),
             )
 
     def _domain(self, instance: Any) -> Domain | None:
@@ -166,17 +162,6 @@ class Rebalance:
         except (exception.InstanceNotFound, InvalidDocument):
             return None
         return found
-
-
-def _busy(instance: Any, moving: Collection[str]) -> str | None:
-    """Return why Nova does not let a server's pins be changed now."""
-    if instance.task_state is not None:
-        return f'Nova is at work on it ({instance.task_state})'
-    if instance.uuid in moving or instance.migration_context is not None:
-        return 'it is being moved or resized, or waits for its confirmation'
-    if instance.vm_state not in _SETTLED:
-        return f'it is {instance.vm_state}'
-    return None
 
 
 def _held(node: Any) -> frozenset[int]:

@@ -48,3 +48,10 @@ class DefinitionTest(testtools.TestCase):
         self.assertEqual({2, 3}, guest.cpuset)
         self.assertEqual({2, 3}, found.receipt.claim.pcpus)
         self.assertEqual(text, domain.undo(found))
+
+    def test_a_receipt_is_added_only_where_it_is_wanted(self):
+        found = domain.read(scattered_guests.xml('g', 0, 4))
+        for add in (True, False):
+            moved = domain.read(rewrite.definition(found, MAPPED, add))
+            self.assertEqual({0: {2}, 1: {3}}, moved.current.pins)
+            self.assertEqual(add, moved.receipt is not None)
