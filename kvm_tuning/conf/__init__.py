@@ -177,8 +177,11 @@ def _why(error: Exception) -> str:
     """Return what is wrong with a value, without how oslo.config calls its
     source.
     """
-    if isinstance(error, cfg.ConfigFileValueError) and error.__context__:
-        error = error.__context__  # type: ignore[assignment]
+    cause = error.__context__
+    if isinstance(error, cfg.ConfigFileValueError) and isinstance(
+        cause, Exception
+    ):
+        error = cause
     if isinstance(error, cfg.TemplateSubstitutionError | cfg.NoSuchOptError):
         return f'{error}; a $ itself is written $$'
     return ' '.join(str(error).split())
