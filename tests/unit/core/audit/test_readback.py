@@ -75,6 +75,16 @@ class AlteredTest(testtools.TestCase):
             altered(stored),
         )
 
+    def test_what_stands_behind_a_unit(self):
+        memory = "<memory unit='MiB'>512</memory>"
+        written = WRITTEN.replace(
+            memory, "<memory unit='MiB' dumpCore='off'>512</memory>"
+        )
+        self.assertEqual(
+            ['memory/@dumpCore (wanted off, found absent)'],
+            altered(STORED, written),
+        )
+
     def test_a_text_that_is_other(self):
         stored = STORED.replace('>524288</memory>', '>524287</memory>')
         self.assertEqual(

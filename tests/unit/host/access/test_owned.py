@@ -39,6 +39,17 @@ class OwnedTest(testtools.TestCase):
             self.assertIn(word, error.strerror)
 
 
+class TestOwners(OwnedTest):
+    def test_root_the_caller_and_the_roots_owner(self):
+        caller, owner = 1234, os.stat('/proc/self').st_uid
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: caller))
+        root = self.useFixture(fixtures.TempDir()).path
+        self.assertEqual({0, caller, owner}, owned.Owners(root).users)
+        if owner == 0:
+            os.chown(root, 4321, -1)
+            self.assertEqual({0, caller, 4321}, owned.Owners(root).users)
+
+
 class TestDirectories(OwnedTest):
     def open(self, path, **how):
         return lambda: os.close(owned.open_directory(path, self.root, **how))
