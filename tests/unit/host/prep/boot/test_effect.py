@@ -70,6 +70,12 @@ class TestPageCounts(testtools.TestCase):
             Equals({_GIB: '4'}),
         )  # fmt: skip
 
+    def test_the_default_size_counts_from_where_it_stands(self):
+        self.assertThat(
+            self.counts('hugepagesz=1G default_hugepagesz=2M hugepages=4'),
+            Equals({2 << 20: '4'}),
+        )
+
     def test_a_default_size_may_come_again_without_a_count(self):
         self.assertThat(
             self.counts('default_hugepagesz=1G hugepagesz=1G hugepages=4'),
