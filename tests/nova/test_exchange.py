@@ -1,6 +1,8 @@
 """Servers exchange pCPUs: all of it is done, or none, whenever it ends."""
 
 import dataclasses
+import threading
+import time
 
 import fixtures
 from nova import exception, objects
@@ -19,7 +21,7 @@ from kvm_tuning.host.access.system import System
 from kvm_tuning.host.guests import exchange_journal
 from tests.nova import base
 from tests.nova.pinned_domains import PinnedDomains
-from tests.nova.test_rebalance import ScatteredTest
+from tests.nova.test_rebalance import PINNED, ScatteredTest
 
 
 class Killed(BaseException):
@@ -101,7 +103,7 @@ class ExchangeTest(ScatteredTest):
             self.assertIsNone(instance.task_state)
             self.assertTrue(records.is_washed(instance))
             held += cpus
-        self.assertEqual(8, len(set(held)))
+        self.assertEqual(4 * len(self.servers), len(set(held)))
         self._run_periodics()
         self.assertEqual(set(held), self.used())
         self.assertFalse(self.open())
@@ -206,6 +208,66 @@ class DoneTest(ExchangeTest):
         self.fake.before_move = fails
         self.assertRaises(LibvirtFailed, self.carry_out)
         self.assertAsBefore()
+
+    def test_free_pcpus_are_taken_and_counted(self):
+        first, second = self.servers
+        self._delete_server(second)
+        self.servers = [first]
+        self._run_periodics()
+        exchange = self.exchange()
+        self.carry_out()
+        (guest,) = exchange.guests
+        held = set(guest.after.values())
+        self.assertNotEqual(set(self.before[0].values()), held)
+        # At once, also in what the scheduler reads.
+        self.assertEqual(held, self.used())
+        node = objects.ComputeNode.get_by_host_and_nodename(
+            self.context, 'compute1', 'compute1'
+        )
+        topology = objects.NUMATopology.obj_from_db_obj(node.numa_topology)
+        self.assertEqual(held, topology.cells[0].pinned_cpus)
+        self.assertApart()
+
+    def test_a_free_pcpu_that_is_taken_by_now(self):
+        first, second = self.servers
+        self._delete_server(second)
+        self.servers = [first]
+        self._run_periodics()
+        exchange = self.exchange()
+        self.boot(vcpus=6, **PINNED)
+        error = self.assertRaises(
+            transaction.Left, transaction.carry_out, self.node(), exchange
+        )
+        self.assertIn('somebody else has a pCPU', str(error))
+        self.assertEqual([], self.fake.moves)
+        self.before = self.before[:1]
+        self.assertAsBefore()
+
+    def test_a_delete_passes_and_waits(self):
+        first, second = self.servers
+
+        waiting = threading.Thread(
+            target=self.api.delete_server, args=(first['id'],)
+        )
+
+        def delete(number):
+            if number != 1:
+                return
+            waiting.start()
+            for _each in range(200):
+                if self.stored(first).task_state == 'deleting':
+                    return
+                time.sleep(0.1)
+            raise AssertionError('the API does not let it pass')
+
+        self.fake.before_move = delete
+        self.carry_out()
+        waiting.join()
+        self._wait_until_deleted(first)
+        held = set(self.record(second).values())
+        self.assertIn(held, base.L3)
+        self.assertEqual((held, held), (self.pins(second), self.used()))
+        self.assertFalse(self.open())
 
     def test_what_the_api_lets_pass_meanwhile(self):
         first, second = self.servers
