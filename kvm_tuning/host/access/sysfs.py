@@ -5,6 +5,8 @@ Symbolic links are resolved as after chroot(2): absolute ones start at the
 root, and ``..`` stops there.
 """
 
+from collections.abc import Callable
+from contextvars import ContextVar
 import errno
 import os
 import stat
@@ -19,6 +21,11 @@ MAX_BYTES = 1 << 18
 #: for each CPU: 8192 CPUs), routes, boot menus, our own journal (about
 #: 330 bytes for each interrupt).
 LARGE_BYTES = 1 << 24
+#: Told what is read, ``files``, ``folders`` or ``links``, and its path; None:
+#: nobody is.
+observer: ContextVar[Callable[[str, str], None] | None] = ContextVar(
+    'observer', default=None
+)
 # The kernel's own limit (path_resolution(7)).
 _MAX_LINKS = 40
 # What open and read return for something that does not exist, or that a
@@ -91,6 +98,7 @@ class Tree:
         :param limit: most bytes to read; a longer file is an error.
         """
         directory, _slash, name = path.rpartition('/')
+        _told('files', path)
         real = self._directory(directory)
         if real is None or name in ('', '.', '..'):
             return None
@@ -110,6 +118,7 @@ class Tree:
         """Return ``size`` bytes of a file from ``offset`` on, fewer at its
         end; None when there is no such file.
         """
+        _told('files', path)
         real = self.real(path)
         if real is None:
             return None
@@ -155,6 +164,7 @@ class Tree:
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none when it is missing."""
+        _told('folders', path)
         real = self._directory(path)
         if real is None:
             return []
@@ -186,6 +196,7 @@ class Tree:
         is hidden, once its directory could be read.
         """
         directory, _slash, name = path.rpartition('/')
+        _told('links', path)
         real = self._directory(directory)
         if real is None:
             return None
@@ -200,6 +211,7 @@ class Tree:
         """Return ``path`` with all links resolved, relative to the root; None
         when it does not exist.
         """
+        _told('links', path)
         return self._resolve(path, _MAX_LINKS)
 
     def _read(self, path: str, limit: int) -> bytes:
@@ -275,3 +287,9 @@ class Tree:
         return InventoryUnreadable(
             f'{os.path.join(self.root, path)} cannot be read: {why}'
         )
+
+
+def _told(kind: str, path: str) -> None:
+    tell = observer.get()
+    if tell is not None:
+        tell(kind, path)
