@@ -43,9 +43,6 @@ class PresentTest(testtools.TestCase):
     def test_names_that_others_depend_on(self):
         self.assert_recorded('surface')
 
-    def test_tables(self):
-        self.assert_recorded('tables')
-
     def test_nothing_else_is_recorded(self):
         found = {path.stem for path in present.FOLDER.iterdir()}
         self.assertEqual(set(present.PARTS), found)

@@ -12,25 +12,18 @@ of files are HOST and FILES.
 """
 
 import argparse
-import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import contextlib
-import dataclasses
 import difflib
-import enum
 import importlib
 import json
 import os
 from pathlib import Path
-import pkgutil
 import re
 import sys
 import tempfile
-from types import ModuleType
-from typing import Any
 from unittest import mock
 
-import kvm_tuning
 from kvm_tuning import loader
 from kvm_tuning.core import domain
 from kvm_tuning.core.exceptions import KvmTuningError
@@ -134,14 +127,7 @@ GUESTS = (
     'guest undo g h --detailed-exit-codes',
     'guest undo h --detailed-exit-codes',
 )
-#: Modules that need Nova, Sphinx, or what only a server needs.
-ELSEWHERE = (
-    'kvm_tuning.adapters.exporter', 'kvm_tuning.adapters.nova',
-    'kvm_tuning.bootstrap', 'kvm_tuning.sphinxext',
-    'kvm_tuning.wsgi',
-)  # fmt: skip
 _LENGTH = 60
-_LONG = 60
 _RICH = {
     'hw:cpu_policy': 'dedicated',
     'kvm:page_sharing': 'false',
@@ -325,89 +311,6 @@ def reference() -> Iterator[str]:
         yield from (f'{line}\n' for line in lines)
 
 
-def tables() -> Iterator[str]:
-    """Yield what is relied upon elsewhere: names of files, of the kernel's
-    parameters and of keys, limits, and the tables that rules are looked up
-    in. A module's constants, members of enumerations and fields' defaults.
-    """
-    for info in sorted(
-        pkgutil.walk_packages(kvm_tuning.__path__, 'kvm_tuning.'),
-        key=lambda each: each.name,
-    ):
-        if info.name.startswith(ELSEWHERE):
-            continue
-        module = importlib.import_module(info.name)
-        for name, value in _own(module):
-            if not isinstance(value, type):
-                yield from _table(f'{info.name}.{name}', value)
-            elif issubclass(value, enum.Enum):
-                members = {each.name: each.value for each in value}
-                yield from _table(f'{info.name}.{name}', members)
-            elif dataclasses.is_dataclass(value):
-                defaults = {
-                    each.name: each.default
-                    for each in dataclasses.fields(value)
-                    if each.default is not dataclasses.MISSING
-                }
-                if defaults:
-                    yield from _table(f'{info.name}.{name}', defaults)
-
-
-def _table(name: str, value: object) -> Iterator[str]:
-    """Yield a value, what is long with a line for each of its entries."""
-    text = _plain(value).replace(str(surface.ROOT), 'TOP')
-    if len(text) < _LONG or not isinstance(value, Mapping | tuple | list):
-        yield f'{name} = {text}\n'
-        return
-    yield f'{name} =\n'
-    entries = value.items() if isinstance(value, Mapping) else value
-    yield from (f'    {_plain(entry)}\n' for entry in entries)
-
-
-def _own(module: ModuleType) -> Iterator[tuple[str, object]]:
-    """Yield what a module itself calls a constant, and its classes."""
-    source = ast.parse(Path(str(module.__file__)).read_text())
-    for node in source.body:
-        match node:
-            case ast.ClassDef(name=name):
-                yield name, getattr(module, name)
-            case (
-                ast.Assign(targets=[ast.Name(id=name)])
-                | ast.AnnAssign(target=ast.Name(id=name))
-            ):
-                if name.isupper() and hasattr(module, name):
-                    yield name, getattr(module, name)
-
-
-def _plain(value: Any) -> str:
-    """Return a value in words that are the same each time."""
-    match value:
-        case enum.Enum():
-            return f'{type(value).__name__}.{value.name}'
-        case str() | int() | float() | bytes() | None:
-            return repr(value)
-        case re.Pattern():
-            return f're({value.pattern!r}, {value.flags})'
-        case list() | tuple():
-            return f'({", ".join(map(_plain, value))})'
-        case set() | frozenset():
-            return f'{{{", ".join(sorted(map(_plain, value)))}}}'
-        case Mapping():
-            words = [f'{_plain(k)}: {_plain(v)}' for k, v in value.items()]
-            return f'{{{", ".join(words)}}}'
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return f'{type(value).__name__}{_plain(_fields(value))}'
-    name = getattr(value, '__name__', None)
-    return str(name or type(value).__name__)
-
-
-def _fields(value: Any) -> dict[str, object]:
-    return {
-        each.name: getattr(value, each.name)
-        for each in dataclasses.fields(value)
-    }
-
-
 def scenarios() -> Iterator[str]:
     """Yield what becomes of each scenario's guest, or why it is refused."""
     for scenario in scenarios_.scenarios():
@@ -438,7 +341,6 @@ PARTS = {
     'reference': reference,
     'scenarios': scenarios,
     'surface': surfaces,
-    'tables': tables,
 }
 
 
