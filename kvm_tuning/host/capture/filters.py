@@ -69,7 +69,11 @@ _MENU_WORD = re.compile(
     r'menuentry|submenu|if|elif|else|fi|[{}]|set|load_env|search|insmod|'
     r'blscfg|export|function|initrd(16|efi)?'
 )
-_SECRET = re.compile(r'password|superusers|--users|token|secret', re.I)
+_SECRET = re.compile(
+    r'passw|superusers|--users|token|secret|credential|authoriz|bearer|'
+    r'api[_-]?key|://[^/\s]*@',
+    re.I,
+)
 
 
 def _menu(text: str, masks: Masks) -> str:
@@ -199,6 +203,42 @@ def _lines(pattern: str) -> Filter:
     return kept
 
 
+# What a rule of udev runs, or asks.
+_COMMAND = re.compile(
+    r'((?:RUN|PROGRAM|IMPORT)(?:\{\w+\})?\s*[+:!=]*=\s*)"([^"]*)"'
+)
+
+
+def _rules(text: str, masks: Masks) -> str:
+    """Rules of udev, without commands that touch nothing of ours."""
+    kept = _lines(
+        r'sriov|scheduler|hugepage|/ksm|kvm-tuning|^\s*(ENV|ATTR|KERNEL)'
+    )(text, masks)
+    return _COMMAND.sub(
+        lambda found: (
+            found[0]
+            if '/sys/' in found[2] or '$sys' in found[2] or '%S' in found[2]
+            else f'{found[1]}"masked"'
+        ),
+        kept,
+    )
+
+
+_UNIT = _ini(
+    r'Manager|Service|Unit|Install',
+    r'CPUAffinity|NUMAPolicy|NUMAMask|After|Before|WantedBy|Exec\w+',
+)
+
+
+def _unit(text: str, masks: Masks) -> str:
+    """Units, and of what they run only what writes below /sys."""
+    return _joined(
+        line
+        for line in _UNIT(text, masks).splitlines()
+        if not line.startswith('Exec') or '/sys/' in line
+    )
+
+
 def _own(text: str, masks: Masks) -> str:
     """Our own options, and no other service's."""
     sections = {name for name, _options in configuration.list_opts()}
@@ -268,8 +308,7 @@ KINDS = (
         r'\w*Name|MACAddress|PermanentMACAddress|Path|Driver|Type|Kind|'
         r'Property|SR-IOV\w*|VirtualFunction|VLAN|Bridge|Bond|MACVLAN|'
         r'MACVTAP|Trust|LinkState')),
-    _kind(rf'{_DIRS}/udev/rules\.d/.*', _lines(
-        r'sriov|scheduler|hugepage|/ksm|kvm-tuning|^\s*(ENV|ATTR|KERNEL)')),
+    _kind(rf'{_DIRS}/udev/rules\.d/.*', _rules),
     _kind(rf'{_DIRS}/(modprobe|depmod)\.d/.*', _lines(
         r'^\s*(options|blacklist|softdep|alias|install|remove)\s')),
     _kind(rf'{_DIRS}/modules-load\.d/.*|etc/modules', _whole),
@@ -280,8 +319,7 @@ KINDS = (
     _kind(r'etc/tuned/bootcmdline', _comments_gone),
     _kind(r'etc/tuned/(active_profile|profile_mode)', _whole),
     _kind(rf'{_DIRS}/systemd/system(\.conf.*)?/.*|etc/systemd/system\.conf',
-          _ini(r'Manager|Service|Unit|Install',
-               r'CPUAffinity|NUMAPolicy|NUMAMask|After|Before|WantedBy')),
+          _unit),
     _kind(r'etc/(default/irqbalance|sysconfig/irqbalance)',
           _lines(r'^IRQBALANCE_\w+=')),
     _kind(r'etc/sriov-netplan-shim/.*', _lines(r'^\s*[\w-]+:|num_vfs')),
